@@ -1,0 +1,117 @@
+//! GEMM by way of the crate `matrixmultiply`: for the tier that has no tuned kernel, and the baseline in the benches.
+//!
+//! It brings kernels for CPUs that have no table here (NEON, plain SSE and AVX), and finds them at run time.
+#![allow(unsafe_code)]
+
+use super::panel::{KB, PanelsRef, round_up};
+use super::{GemmScratch, Rows, Target};
+use crate::kernel::gemm::Start;
+use crate::tensor::{Buffer, SeqRef};
+
+/// A matrix at the start of a slice: element (i, j) is at `i * strides.0 + j * strides.1`.
+#[derive(Clone, Copy)]
+pub struct Strided<'a> {
+    /// The elements.
+    pub data: &'a [f32],
+    /// From one row to the next, and from one column to the next.
+    pub strides: (usize, usize),
+}
+
+/// C = beta·C + A·B with A (m, k), B (k, n), and C (m, n) row-major, its rows `stride` apart.
+///
+/// # Panics
+/// If an operand reaches beyond its slice, or `stride < n`.
+pub fn sgemm(
+    (m, k, n): (usize, usize, usize),
+    a: Strided<'_>,
+    b: Strided<'_>,
+    beta: f32,
+    c: &mut [f32],
+    stride: usize,
+) {
+    let reach = |rows: usize, cols: usize, (down, right): (usize, usize)| {
+        if rows == 0 || cols == 0 { 0 } else { (rows - 1) * down + (cols - 1) * right + 1 }
+    };
+    assert!(reach(m, k, a.strides) <= a.data.len(), "A is ({m}, {k})");
+    assert!(reach(k, n, b.strides) <= b.data.len(), "B is ({k}, {n})");
+    assert!(reach(m, n, (stride, 1)) <= c.len() && n <= stride, "C is ({m}, {n})");
+    // SAFETY: by the assertions each element that (m, k, n) and the strides address lies inside its slice (sizes of
+    // slices fit isize, so the casts keep the values), no two elements of C coincide as `stride >= n`, and the borrow
+    // of C is unique.
+    unsafe {
+        matrixmultiply::sgemm(
+            m,
+            k,
+            n,
+            1.0,
+            a.data.as_ptr(),
+            a.strides.0 as isize,
+            a.strides.1 as isize,
+            b.data.as_ptr(),
+            b.strides.0 as isize,
+            b.strides.1 as isize,
+            beta,
+            c.as_mut_ptr(),
+            stride as isize,
+            1,
+        );
+    }
+}
+
+/// [`multiply`](super::multiply) without a tuned kernel: B is unpacked into `plain` first.
+pub(super) fn multiply(
+    a: SeqRef<'_>,
+    b: PanelsRef<'_>,
+    start: Start<'_>,
+    (c, stride): (&mut [f32], usize),
+    plain: &mut Buffer,
+) {
+    let (k, cols) = (b.k(), b.cols());
+    let [steps, rows, width] = a.shape();
+    if rows == 0 || cols == 0 {
+        return;
+    }
+    plain.resize(k * round_up(cols));
+    for (p, panel) in b.data().chunks_exact((round_up(k) * KB).max(1)).enumerate() {
+        for (row, line) in plain.chunks_exact_mut(round_up(cols)).zip(panel.chunks_exact(KB)) {
+            row[p * KB..][..KB].copy_from_slice(line);
+        }
+    }
+    for (t, c) in (0..steps).zip(c.chunks_mut(rows * stride)) {
+        let beta = match start {
+            Start::Zero => 0.0,
+            Start::Accumulate => 1.0,
+            Start::Columns(values) => {
+                c.chunks_mut(stride).take(rows).for_each(|row| row[..cols].copy_from_slice(&values[..cols]));
+                1.0
+            }
+        };
+        let a = Strided { data: a.step(t), strides: (width, 1) };
+        let b = Strided { data: plain, strides: (round_up(cols), 1) };
+        sgemm((rows, k, cols), a, b, beta, c, stride);
+    }
+}
+
+/// One block of [`accumulate_outer`](super::accumulate_outer) without a tuned kernel: `depth` rows from `first` on.
+pub(super) fn outer(
+    (first, depth): (usize, usize),
+    left: Rows<'_>,
+    targets: &mut [Target<'_>],
+    scratch: &mut GemmScratch,
+) {
+    let GemmScratch { a, plain, .. } = scratch;
+    let rows = gather(left, first, depth, a);
+    for Target { right, c } in targets {
+        let cols = gather(*right, first, depth, plain);
+        let a = Strided { data: a, strides: (1, rows) };
+        let b = Strided { data: plain, strides: (cols, 1) };
+        sgemm((rows, depth, cols), a, b, 1.0, c, cols);
+    }
+}
+
+/// Copies `depth` rows from `first` on into a matrix of their own; gives its width.
+fn gather(rows: Rows<'_>, first: usize, depth: usize, matrix: &mut Buffer) -> usize {
+    matrix.resize(depth * rows.taken);
+    rows.visit(first, depth, |k, row| matrix[k * rows.taken..][..rows.taken].copy_from_slice(row));
+    rows.taken
+}

@@ -1,0 +1,153 @@
+//! One pass over slices: activations, optimisers, column sums.
+//!
+//! Tails go through the same vector code with the missing lanes zero, so an element's bits do not depend on where in a
+//! slice it stands.
+
+use super::gemm::{load, store};
+use crate::simd::{Vector, math};
+
+/// `f` of every element, in place.
+#[inline(always)]
+fn map<V: Vector>(isa: V::Isa, x: &mut [f32], f: impl Fn(V) -> V) {
+    for chunk in x.chunks_mut(V::LANES) {
+        let value = f(load(isa, chunk));
+        store(value, chunk);
+    }
+}
+
+/// The entry `tanh`.
+#[inline(always)]
+pub(super) fn tanh<V: Vector>(isa: V::Isa, x: &mut [f32]) {
+    map::<V>(
+        isa,
+        x,
+        #[inline(always)]
+        |x| math::tanh(x),
+    );
+}
+
+/// The entry `sigmoid`.
+#[inline(always)]
+pub(super) fn sigmoid<V: Vector>(isa: V::Isa, x: &mut [f32]) {
+    map::<V>(
+        isa,
+        x,
+        #[inline(always)]
+        |x| math::sigmoid(x),
+    );
+}
+
+/// The entry `exp`.
+#[inline(always)]
+pub(super) fn exp<V: Vector>(isa: V::Isa, x: &mut [f32]) {
+    map::<V>(
+        isa,
+        x,
+        #[inline(always)]
+        |x| math::exp(x),
+    );
+}
+
+/// Sums the columns of a sequence.
+pub(crate) struct ColumnSums<'a> {
+    /// (steps, step): the rows of one step lie in `step` elements.
+    pub(crate) rows: &'a [f32],
+    pub(crate) step: usize,
+    /// Elements from one row to the next.
+    pub(crate) stride: usize,
+    /// The first column.
+    pub(crate) first: usize,
+    /// One for each column; added to.
+    pub(crate) sums: &'a mut [f32],
+}
+
+/// The entry `column_sums`: from the last step to the first and, inside a step, from the first row to the last.
+#[inline(always)]
+pub(super) fn column_sums<V: Vector>(isa: V::Isa, args: ColumnSums<'_>) {
+    let ColumnSums { rows, step, stride, first, sums } = args;
+    if rows.is_empty() {
+        return;
+    }
+    for (c, sums) in sums.chunks_mut(V::LANES).enumerate() {
+        let columns = first + c * V::LANES..first + c * V::LANES + sums.len();
+        let mut sum = load::<V>(isa, sums);
+        for step in rows.chunks_exact(step).rev() {
+            for row in step.chunks_exact(stride) {
+                sum = sum.add(load(isa, &row[columns.clone()]));
+            }
+        }
+        store(sum, sums);
+    }
+}
+
+/// One step of Adam over all parameters, as `torch.optim.Adam` computes it. All slices have one length.
+pub(crate) struct Adam<'a> {
+    pub(crate) parameters: &'a mut [f32],
+    pub(crate) gradients: &'a [f32],
+    /// The running mean of the gradients.
+    pub(crate) mean: &'a mut [f32],
+    /// The running mean of their squares.
+    pub(crate) square: &'a mut [f32],
+    /// `lr / (1 - beta1^t)`.
+    pub(crate) step_size: f32,
+    /// `sqrt(1 - beta2^t)`.
+    pub(crate) correction: f32,
+    /// `1 - beta1`, rounded from f64.
+    pub(crate) rest1: f32,
+    pub(crate) beta2: f32,
+    /// `1 - beta2`, rounded from f64.
+    pub(crate) rest2: f32,
+    pub(crate) eps: f32,
+    pub(crate) weight_decay: f32,
+}
+
+/// The entry `adam`.
+#[inline(always)]
+pub(super) fn adam<V: Vector>(isa: V::Isa, args: Adam<'_>) {
+    let value = |x| V::splat(isa, x);
+    let (beta2, rest1, rest2) = (value(args.beta2), value(args.rest1), value(args.rest2));
+    let (step_size, correction, eps) = (value(-args.step_size), value(args.correction), value(args.eps));
+    let decay = value(args.weight_decay);
+    let state = args.mean.chunks_mut(V::LANES).zip(args.square.chunks_mut(V::LANES));
+    let values = args.parameters.chunks_mut(V::LANES).zip(args.gradients.chunks(V::LANES));
+    for ((parameters, gradients), (mean, square)) in values.zip(state) {
+        let p = load::<V>(isa, parameters);
+        let g = p.mul_add(decay, load(isa, gradients));
+        let m = load::<V>(isa, mean);
+        let m = g.sub(m).mul_add(rest1, m);
+        let v = g.mul(rest2).mul_add(g, load::<V>(isa, square).mul(beta2));
+        store(m, mean);
+        store(v, square);
+        let denominator = v.sqrt().div(correction).add(eps);
+        store(m.div(denominator).mul_add(step_size, p), parameters);
+    }
+}
+
+/// One step of gradient descent over all parameters, as `torch.optim.SGD` computes it. All slices have one length.
+pub(crate) struct Sgd<'a> {
+    pub(crate) parameters: &'a mut [f32],
+    pub(crate) gradients: &'a [f32],
+    /// The momentum buffer; empty where there is no momentum.
+    pub(crate) velocity: &'a mut [f32],
+    pub(crate) lr: f32,
+    pub(crate) momentum: f32,
+    pub(crate) weight_decay: f32,
+}
+
+/// The entry `sgd`.
+#[inline(always)]
+pub(super) fn sgd<V: Vector>(isa: V::Isa, args: Sgd<'_>) {
+    let (lr, momentum, decay) =
+        (V::splat(isa, -args.lr), V::splat(isa, args.momentum), V::splat(isa, args.weight_decay));
+    let mut velocities = args.velocity.chunks_mut(V::LANES);
+    for (parameters, gradients) in args.parameters.chunks_mut(V::LANES).zip(args.gradients.chunks(V::LANES)) {
+        let p = load::<V>(isa, parameters);
+        let mut step = p.mul_add(decay, load(isa, gradients));
+        if let Some(velocity) = velocities.next() {
+            // A buffer that starts at zero makes the first step the gradient, as in PyTorch.
+            step = load::<V>(isa, velocity).mul_add(momentum, step);
+            store(step, velocity);
+        }
+        store(step.mul_add(lr, p), parameters);
+    }
+}

@@ -1,0 +1,283 @@
+//! The Elman recurrence, forward and backward, over all steps of some rows of a batch.
+//!
+//! ```text
+//! forward:   h_t   = act(z_t + h_{t-1}·W_hhᵀ)                           z_t = bias + x_t·W_ihᵀ, made before
+//! backward:  d_z_t = (d_y_t + d_z_{t+1}·W_hh) * act'(h_t)               act' from h_t itself
+//! ```
+//!
+//! Each step is one product whose epilogue is the cell: the activation is applied while the tile is in registers, and
+//! the result goes to two places, the caller's row-major sequence and the blocked operand of the next step's product.
+
+use super::gemm::{Blocked, Epilogue, Operands, Place, load, product, store};
+use crate::cell::Nonlinearity;
+use crate::gemm::blocking::Blocking;
+use crate::gemm::panel::{PanelsRef, round_up};
+use crate::simd::{Vector, math};
+use crate::tensor::{SeqMut, SeqRef};
+
+/// The operand a recurrence hands from step to step, in blocked groups: this step reads `now` and writes `next`.
+pub(crate) struct Carry<'a> {
+    /// (rows, width), blocked.
+    pub(crate) now: &'a mut [f32],
+    /// The same shape.
+    pub(crate) next: &'a mut [f32],
+}
+
+impl Carry<'_> {
+    fn turn(&mut self) {
+        std::mem::swap(&mut self.now, &mut self.next);
+    }
+}
+
+/// Runs a recurrence forward. With `rows` rows, `H` hidden units:
+pub(crate) struct ElmanForward<'a, 'c> {
+    pub(crate) nonlinearity: Nonlinearity,
+    /// (steps, rows, H rounded up to 16): bias and input part. Overwritten.
+    pub(crate) z: &'a mut [f32],
+    /// (H, H) in panels: the transpose of `weight_hh`.
+    pub(crate) w_hh: PanelsRef<'a>,
+    /// The state before the first step; afterwards the state after the last.
+    pub(crate) h: &'a mut Carry<'c>,
+    /// (steps, rows, H): every state.
+    pub(crate) y: SeqMut<'a>,
+    pub(crate) blocking: Blocking,
+}
+
+/// Runs a recurrence backward. With `rows` rows, `H` hidden units:
+pub(crate) struct ElmanBackward<'a, 'c> {
+    pub(crate) nonlinearity: Nonlinearity,
+    /// (steps, rows, H): every state, from the forward run.
+    pub(crate) y: SeqRef<'a>,
+    /// (steps, rows, H): the gradient that reaches each state from above.
+    pub(crate) d_y: SeqRef<'a>,
+    /// (rows, H): the gradient that reaches the last state besides.
+    pub(crate) d_h_n: Option<&'a [f32]>,
+    /// (H, H) in panels: `weight_hh`.
+    pub(crate) w_hh: PanelsRef<'a>,
+    /// Room for d_z of one step and of the next.
+    pub(crate) carry: &'a mut Carry<'c>,
+    /// (steps, rows, H rounded up to 16): the gradient at each activation's input. The padding stays as it is.
+    pub(crate) d_z: SeqMut<'a>,
+    /// (rows, H): the gradient of the first state, where it is wanted.
+    pub(crate) d_h_0: Option<&'a mut [f32]>,
+    pub(crate) blocking: Blocking,
+}
+
+/// The activation, chosen outside the loops.
+trait Activation<V> {
+    fn apply(x: V) -> V;
+    /// `d` times the derivative where the activation gave `y`.
+    fn gradient(d: V, y: V) -> V;
+}
+
+struct Tanh;
+
+impl<V: Vector> Activation<V> for Tanh {
+    #[inline(always)]
+    fn apply(x: V) -> V {
+        math::tanh(x)
+    }
+
+    #[inline(always)]
+    fn gradient(d: V, y: V) -> V {
+        d.mul(y.neg_mul_add(y, y.like(1.0)))
+    }
+}
+
+struct Relu;
+
+impl<V: Vector> Activation<V> for Relu {
+    #[inline(always)]
+    fn apply(x: V) -> V {
+        // The operand order lets a NaN through.
+        x.like(0.0).max(x)
+    }
+
+    #[inline(always)]
+    fn gradient(d: V, y: V) -> V {
+        let zero = y.like(0.0);
+        V::select(zero.lt(y), d, zero)
+    }
+}
+
+/// The entry `elman_forward`.
+#[inline(always)]
+pub(super) fn forward<V: Vector>(isa: V::Isa, args: ElmanForward<'_, '_>) {
+    match args.nonlinearity {
+        Nonlinearity::Tanh => run_forward::<V, Tanh>(isa, args),
+        Nonlinearity::Relu => run_forward::<V, Relu>(isa, args),
+    }
+}
+
+/// The entry `elman_backward`.
+#[inline(always)]
+pub(super) fn backward<V: Vector>(isa: V::Isa, args: ElmanBackward<'_, '_>) {
+    match args.nonlinearity {
+        Nonlinearity::Tanh => run_backward::<V, Tanh>(isa, args),
+        Nonlinearity::Relu => run_backward::<V, Relu>(isa, args),
+    }
+}
+
+/// The end of a forward step.
+struct Step<'a, A, I> {
+    isa: I,
+    z: &'a mut [f32],
+    y: &'a mut [f32],
+    next: &'a mut [f32],
+    hidden: usize,
+    activation: std::marker::PhantomData<A>,
+}
+
+impl<V: Vector, A: Activation<V>> Epilogue<V> for Step<'_, A, V::Isa> {
+    #[inline(always)]
+    fn start(&self, at: Place) -> V {
+        self.reload(at)
+    }
+
+    #[inline(always)]
+    fn spill(&mut self, at: Place, acc: V) {
+        acc.store(&mut self.z[at.row() * round_up(self.hidden) + at.col..]);
+    }
+
+    #[inline(always)]
+    fn reload(&self, at: Place) -> V {
+        V::load(self.isa, &self.z[at.row() * round_up(self.hidden) + at.col..])
+    }
+
+    #[inline(always)]
+    fn finish(&mut self, at: Place, acc: V) {
+        let h = A::apply(acc);
+        h.store(&mut self.next[at.blocked(self.hidden)..]);
+        let row = at.row() * self.hidden;
+        store(h, &mut self.y[row + at.col..row + self.hidden]);
+    }
+}
+
+#[inline(always)]
+fn run_forward<V: Vector, A: Activation<V>>(isa: V::Isa, args: ElmanForward<'_, '_>) {
+    let ElmanForward { z, w_hh, h, mut y, blocking, .. } = args;
+    let [steps, rows, hidden] = y.shape();
+    let line = rows * round_up(hidden);
+    for t in 0..steps {
+        let mut step = Step {
+            isa,
+            z: &mut z[t * line..][..line],
+            y: y.step(t),
+            next: &mut *h.next,
+            hidden,
+            activation: std::marker::PhantomData::<A>,
+        };
+        product::<V, Blocked, _>(isa, Operands { a: h.now, rows, b: w_hh }, blocking, &mut step);
+        h.turn();
+    }
+}
+
+/// The end of a backward step.
+struct BackStep<'a, A, I> {
+    isa: I,
+    y: &'a [f32],
+    d_y: &'a [f32],
+    /// What else reaches the state: only after the last step.
+    d_h: Option<&'a [f32]>,
+    d_z: &'a mut [f32],
+    next: &'a mut [f32],
+    hidden: usize,
+    activation: std::marker::PhantomData<A>,
+}
+
+impl<V: Vector, A: Activation<V>> Epilogue<V> for BackStep<'_, A, V::Isa> {
+    #[inline(always)]
+    fn start(&self, at: Place) -> V {
+        let row = at.row() * self.hidden;
+        let rest = row + at.col..row + self.hidden;
+        let d: V = load(self.isa, &self.d_y[rest.clone()]);
+        match self.d_h {
+            Some(d_h) => d.add(load(self.isa, &d_h[rest])),
+            None => d,
+        }
+    }
+
+    #[inline(always)]
+    fn spill(&mut self, at: Place, acc: V) {
+        acc.store(&mut self.d_z[at.row() * round_up(self.hidden) + at.col..]);
+    }
+
+    #[inline(always)]
+    fn reload(&self, at: Place) -> V {
+        V::load(self.isa, &self.d_z[at.row() * round_up(self.hidden) + at.col..])
+    }
+
+    #[inline(always)]
+    fn finish(&mut self, at: Place, acc: V) {
+        let row = at.row() * self.hidden;
+        let y: V = load(self.isa, &self.y[row + at.col..row + self.hidden]);
+        let d_z = A::gradient(acc, y);
+        d_z.store(&mut self.next[at.blocked(self.hidden)..]);
+        self.spill(at, d_z);
+    }
+}
+
+/// The gradient of the first state: a product and nothing else.
+struct First<'a, I> {
+    isa: I,
+    d_h_0: &'a mut [f32],
+    hidden: usize,
+}
+
+impl<V: Vector> Epilogue<V> for First<'_, V::Isa> {
+    #[inline(always)]
+    fn start(&self, _: Place) -> V {
+        V::splat(self.isa, 0.0)
+    }
+
+    #[inline(always)]
+    fn spill(&mut self, at: Place, acc: V) {
+        let row = at.row() * self.hidden;
+        store(acc, &mut self.d_h_0[row + at.col..row + self.hidden]);
+    }
+
+    #[inline(always)]
+    fn reload(&self, at: Place) -> V {
+        let row = at.row() * self.hidden;
+        load(self.isa, &self.d_h_0[row + at.col..row + self.hidden])
+    }
+
+    #[inline(always)]
+    fn finish(&mut self, at: Place, acc: V) {
+        self.spill(at, acc);
+    }
+}
+
+#[inline(always)]
+fn run_backward<V: Vector, A: Activation<V>>(isa: V::Isa, args: ElmanBackward<'_, '_>) {
+    let ElmanBackward { y, d_y, d_h_n, w_hh, carry, mut d_z, d_h_0, blocking, .. } = args;
+    let [steps, rows, hidden] = y.shape();
+    for t in (0..steps).rev() {
+        let last = t + 1 == steps;
+        let mut step = BackStep {
+            isa,
+            y: y.step(t),
+            d_y: d_y.step(t),
+            d_h: d_h_n.filter(|_| last),
+            d_z: d_z.step(t),
+            next: &mut *carry.next,
+            hidden,
+            activation: std::marker::PhantomData::<A>,
+        };
+        // Nothing comes back from beyond the last step: a product over no k.
+        let b = if last { w_hh.without_rows() } else { w_hh };
+        product::<V, Blocked, _>(isa, Operands { a: carry.now, rows, b }, blocking, &mut step);
+        carry.turn();
+    }
+    match d_h_0 {
+        Some(d_h_0) if steps > 0 => {
+            let mut first = First { isa, d_h_0, hidden };
+            product::<V, Blocked, _>(isa, Operands { a: carry.now, rows, b: w_hh }, blocking, &mut first);
+        }
+        Some(d_h_0) => match d_h_n {
+            Some(d_h_n) => d_h_0.copy_from_slice(d_h_n),
+            None => d_h_0.fill(0.0),
+        },
+        None => {}
+    }
+}

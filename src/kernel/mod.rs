@@ -1,0 +1,154 @@
+//! Ring 2: loops over slices, written once over any [`Vector`](crate::simd::Vector), and one table of entry points for
+//! each instruction set.
+//!
+//! README.md beside this file is the contract of every entry. A table can only be had from [`Kernels`]' constructors,
+//! which ask the CPU first: holding one is the proof that its entries may be called.
+
+use std::fmt;
+use std::sync::OnceLock;
+
+use crate::error::{Error, Result};
+
+pub(crate) mod elementwise;
+pub(crate) mod elman;
+pub(crate) mod gemm;
+mod table;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+
+use elementwise::{Adam, ColumnSums, Sgd};
+use elman::{ElmanBackward, ElmanForward};
+use gemm::{Gemm, Outer};
+
+/// A tier of instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Isa {
+    /// AVX-512F: sixteen lanes, 32 registers.
+    Avx512,
+    /// AVX2 with FMA: eight lanes, 16 registers.
+    Avx2,
+    /// Whatever the compilation target has, by way of the crate `wide`; GEMMs by way of `matrixmultiply`.
+    Portable,
+}
+
+impl Isa {
+    /// Every tier, best first.
+    pub const ALL: [Isa; 3] = [Isa::Avx512, Isa::Avx2, Isa::Portable];
+
+    /// The name `ELMAN_ISA` knows it by.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Isa::Avx512 => "avx512",
+            Isa::Avx2 => "avx2",
+            Isa::Portable => "portable",
+        }
+    }
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The entry points of one tier. To hold a `&Kernels` is to know that this CPU can run them.
+pub struct Kernels {
+    isa: Isa,
+    pub(crate) gemm: fn(Gemm<'_>),
+    pub(crate) outer: fn(Outer<'_>),
+    pub(crate) elman_forward: fn(ElmanForward<'_, '_>),
+    pub(crate) elman_backward: fn(ElmanBackward<'_, '_>),
+    pub(crate) column_sums: fn(ColumnSums<'_>),
+    pub(crate) adam: fn(Adam<'_>),
+    pub(crate) sgd: fn(Sgd<'_>),
+    tanh: fn(&mut [f32]),
+    sigmoid: fn(&mut [f32]),
+    exp: fn(&mut [f32]),
+}
+
+impl Kernels {
+    /// The tier to use: the one `ELMAN_ISA` names (`avx512`, `avx2` or `portable`), or the best of this machine where
+    /// it is not set. Asked once for each process.
+    ///
+    /// # Errors
+    /// [`Error::Isa`] where `ELMAN_ISA` is set to a tier that is unknown or that this machine lacks.
+    pub fn active() -> Result<&'static Kernels> {
+        static ACTIVE: OnceLock<Result<&'static Kernels>> = OnceLock::new();
+        ACTIVE
+            .get_or_init(|| match std::env::var_os("ELMAN_ISA") {
+                None => Ok(Self::best()),
+                Some(name) => Self::named(&name.to_string_lossy()),
+            })
+            .clone()
+    }
+
+    /// The best tier of this machine, whatever `ELMAN_ISA` says.
+    #[must_use]
+    pub fn best() -> &'static Kernels {
+        Self::available().next().expect("the portable tier is always there")
+    }
+
+    /// The tier `isa`, or `None` where this machine cannot run it.
+    #[must_use]
+    pub fn of(isa: Isa) -> Option<&'static Kernels> {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => avx512::table(),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => avx2::table(),
+            #[cfg(not(target_arch = "x86_64"))]
+            Isa::Avx512 | Isa::Avx2 => None,
+            Isa::Portable => portable::table(),
+        }
+    }
+
+    /// The tiers this machine can run, best first.
+    pub fn available() -> impl Iterator<Item = &'static Kernels> {
+        Isa::ALL.into_iter().filter_map(Self::of)
+    }
+
+    /// The tier of that name.
+    ///
+    /// # Errors
+    /// [`Error::Isa`] where there is no such tier, or this machine lacks it.
+    pub fn named(name: &str) -> Result<&'static Kernels> {
+        Self::available().find(|kernels| kernels.isa.name() == name).ok_or_else(|| Error::Isa {
+            asked: name.into(),
+            available: Self::available().map(|kernels| kernels.isa.to_string()).collect(),
+        })
+    }
+
+    /// Which tier this is.
+    #[must_use]
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// The hyperbolic tangent of every element, in place; at most [`TANH_ULP`](crate::TANH_ULP) from the exact value.
+    pub fn tanh(&self, x: &mut [f32]) {
+        (self.tanh)(x);
+    }
+
+    /// The logistic function 1 / (1 + e^-x) of every element, in place; at most
+    /// [`SIGMOID_ULP`](crate::SIGMOID_ULP) from the exact value.
+    pub fn sigmoid(&self, x: &mut [f32]) {
+        (self.sigmoid)(x);
+    }
+
+    /// e^x of every element, in place; at most [`EXP_ULP`](crate::EXP_ULP) from the exact value.
+    pub fn exp(&self, x: &mut [f32]) {
+        (self.exp)(x);
+    }
+}
+
+impl fmt::Debug for Kernels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kernels").field("isa", &self.isa).finish_non_exhaustive()
+    }
+}

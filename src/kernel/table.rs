@@ -1,0 +1,83 @@
+//! What the tiers' files have in common: how a table of entry points is made out of the kernels' bodies.
+
+/// Defines `table()`: the [`Kernels`](super::Kernels) of one tier, or `None` where the token's constructor says that
+/// the CPU lacks it.
+///
+/// `vector` is the register type, `token` what proves the CPU can (bound to the name given), `features` what the
+/// bodies are compiled with: no more than what the token's constructor asked for.
+macro_rules! kernel_table {
+    (
+        isa: $isa:ident,
+        vector: $vector:ty,
+        token: $token:expr,
+        features: [$($feature:literal),*],
+    ) => {
+        use super::{Isa, Kernels};
+        use super::elementwise::{self, Adam, ColumnSums, Sgd};
+        use super::elman::{self, ElmanBackward, ElmanForward};
+        use super::gemm::{self, Gemm, Outer};
+
+        /// This tier's entry points, if the CPU has the instructions.
+        pub(super) fn table() -> Option<&'static Kernels> {
+            static TABLE: Kernels = Kernels {
+                isa: Isa::$isa,
+                gemm: entry::gemm,
+                outer: entry::outer,
+                elman_forward: entry::elman_forward,
+                elman_backward: entry::elman_backward,
+                column_sums: entry::column_sums,
+                adam: entry::adam,
+                sgd: entry::sgd,
+                tanh: entry::tanh,
+                sigmoid: entry::sigmoid,
+                exp: entry::exp,
+            };
+            $token.map(|_| &TABLE)
+        }
+
+        crate::kernel::table::kernel_table! {
+            @entries $vector, $token, [$($feature),*],
+            gemm(args: Gemm<'_>) = gemm::gemm,
+            outer(args: Outer<'_>) = gemm::outer,
+            elman_forward(args: ElmanForward<'_, '_>) = elman::forward,
+            elman_backward(args: ElmanBackward<'_, '_>) = elman::backward,
+            column_sums(args: ColumnSums<'_>) = elementwise::column_sums,
+            adam(args: Adam<'_>) = elementwise::adam,
+            sgd(args: Sgd<'_>) = elementwise::sgd,
+            tanh(x: &mut [f32]) = elementwise::tanh,
+            sigmoid(x: &mut [f32]) = elementwise::sigmoid,
+            exp(x: &mut [f32]) = elementwise::exp,
+        }
+    };
+    (
+        @entries $vector:ty, $token:expr, $features:tt,
+        $($name:ident($($arg:ident: $of:ty),*) = $module:ident::$body:ident,)*
+    ) => {
+        mod entry {
+            use super::*;
+            $(crate::kernel::table::kernel_table! { @entry $vector, $token, $features, $name($($arg: $of),*) = $module::$body })*
+        }
+    };
+    (
+        @entry $vector:ty, $token:expr, [$($feature:literal),*],
+        $name:ident($($arg:ident: $of:ty),*) = $module:ident::$body:ident
+    ) => {
+        pub(super) fn $name($($arg: $of),*) {
+            $(#[target_feature(enable = $feature)])*
+            fn compiled($($arg: $of),*) {
+                // The token is made again rather than handed through the table; the answer is a cached bit test.
+                if let Some(isa) = $token {
+                    $module::$body::<$vector>(isa, $($arg),*);
+                }
+            }
+            // SAFETY: this function is reached only by way of the table, and `table` hands that out only where the
+            // token's constructor found every feature named here.
+            #[allow(unused_unsafe)]
+            unsafe {
+                compiled($($arg),*);
+            }
+        }
+    };
+}
+
+pub(super) use kernel_table;

@@ -1,0 +1,26 @@
+//! elman
+pub mod cell;
+mod error;
+pub mod gemm;
+mod kernel;
+mod linear;
+pub mod loss;
+mod network;
+pub mod optim;
+mod params;
+mod plan;
+pub mod reference;
+mod rng;
+mod simd;
+pub mod task;
+pub mod tensor;
+mod threads;
+pub mod train;
+pub use error::{Error, Result};
+pub use kernel::{Isa, Kernels};
+pub use linear::{Linear, LinearScratch};
+pub use network::{Rnn, RnnBackward, RnnBuilder, Workspace};
+pub use params::{Layout, ParamId, Params};
+pub use plan::{Plan, Shape};
+pub use rng::Rng;
+pub use threads::Threads;

@@ -1,0 +1,94 @@
+//! Ring 1: operations on one vector register of `f32` lanes.
+//!
+//! [`Vector`] is everything the kernels know about a CPU. A value of a vector type is itself the proof that the CPU
+//! has the instructions: the first one can only be made from an ISA token ([`Avx512`](avx512::Avx512) and its like),
+//! and a token can only be made by asking the CPU. So every method is safe to call, and the loops in
+//! [`kernel`](crate::kernel) hold no `unsafe` at all.
+//!
+//! The methods are the IEEE operations, rounded once each, so that AVX2 and AVX-512 give the same bits. Where the
+//! instruction sets differ in NaN or sign handling the trait names the rule (see [`Vector::min`]).
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512;
+pub(crate) mod math;
+pub(crate) mod portable;
+
+#[cfg(test)]
+mod tests;
+
+/// One register of `f32` lanes.
+///
+/// Implementations mark every method `#[inline(always)]`: a method is compiled into the `#[target_feature]` function
+/// that instantiates the kernel around it, and nowhere else.
+pub(crate) trait Vector: Copy {
+    /// The proof that the CPU has the instructions; see the module's head.
+    type Isa: Copy;
+    /// The result of a comparison, one truth value a lane.
+    type Mask: Copy;
+    /// Lanes in the register; divides 16.
+    const LANES: usize;
+
+    /// The proof this value carries.
+    fn isa(self) -> Self::Isa;
+
+    /// `x` in every lane.
+    fn splat(isa: Self::Isa, x: f32) -> Self;
+
+    /// The first `LANES` elements of `from`.
+    ///
+    /// # Panics
+    /// If `from.len() < LANES`.
+    fn load(isa: Self::Isa, from: &[f32]) -> Self;
+
+    /// The first `min(from.len(), LANES)` elements of `from`, zero in the lanes beyond.
+    fn load_partial(isa: Self::Isa, from: &[f32]) -> Self;
+
+    /// Writes every lane to the start of `to`.
+    ///
+    /// # Panics
+    /// If `to.len() < LANES`.
+    fn store(self, to: &mut [f32]);
+
+    /// Writes the first `min(to.len(), LANES)` lanes to `to`.
+    fn store_partial(self, to: &mut [f32]);
+
+    /// `self + other`.
+    fn add(self, other: Self) -> Self;
+    /// `self - other`.
+    fn sub(self, other: Self) -> Self;
+    /// `self * other`.
+    fn mul(self, other: Self) -> Self;
+    /// `self / other`, truly divided: reciprocal estimates differ between vendors.
+    fn div(self, other: Self) -> Self;
+    /// The square root, correctly rounded.
+    fn sqrt(self) -> Self;
+    /// `self * a + b`, rounded once (the portable tier may round twice).
+    fn mul_add(self, a: Self, b: Self) -> Self;
+    /// `b - self * a`, rounded once (the portable tier may round twice).
+    fn neg_mul_add(self, a: Self, b: Self) -> Self;
+
+    /// `self < other ? self : other`: with a NaN in either the result is `other`.
+    fn min(self, other: Self) -> Self;
+    /// `self > other ? self : other`: with a NaN in either the result is `other`.
+    fn max(self, other: Self) -> Self;
+    /// The sign bit cleared.
+    fn abs(self) -> Self;
+    /// The magnitude of `self` (whose sign bit must be clear) with the sign bit of `sign`.
+    fn or_sign(self, sign: Self) -> Self;
+
+    /// Lane by lane `self < other`; false where either is NaN.
+    fn lt(self, other: Self) -> Self::Mask;
+    /// `yes` where the mask is true, `no` elsewhere.
+    fn select(mask: Self::Mask, yes: Self, no: Self) -> Self;
+
+    /// 2^`self` for whole numbers in -126..=127; anything for others.
+    fn pow2(self) -> Self;
+
+    /// `x` in every lane, the proof taken from `self`.
+    #[inline(always)]
+    fn like(self, x: f32) -> Self {
+        Self::splat(self.isa(), x)
+    }
+}

@@ -1,0 +1,3 @@
+//! Tasks from end to end: data, model, training, result.
+
+pub mod sine;

@@ -1,0 +1,89 @@
+//! Memory that starts on a cache line.
+#![allow(unsafe_code)]
+
+use std::ops::{Deref, DerefMut};
+
+/// Sixteen floats, one cache line.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([f32; 16]);
+
+/// A growable slice of `f32` that starts on a 64-byte boundary, so that a full vector load never crosses a cache line.
+#[derive(Clone, Default)]
+pub struct Buffer {
+    lines: Vec<Line>,
+    len: usize,
+}
+
+impl Buffer {
+    /// `len` zeros.
+    #[must_use]
+    pub fn zeros(len: usize) -> Self {
+        Self { lines: vec![Line([0.0; 16]); len.div_ceil(16)], len }
+    }
+
+    /// The elements of `from`, copied.
+    #[must_use]
+    pub fn copy_of(from: &[f32]) -> Self {
+        let mut buffer = Self::zeros(from.len());
+        buffer.copy_from_slice(from);
+        buffer
+    }
+
+    /// Makes the length `len`. What the elements hold afterwards is anybody's guess: callers write before they read.
+    /// Allocates only where `len` exceeds every length before.
+    pub fn resize(&mut self, len: usize) {
+        self.lines.resize(len.div_ceil(16), Line([0.0; 16]));
+        self.len = len;
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [f32];
+
+    #[inline]
+    fn deref(&self) -> &[f32] {
+        // SAFETY: `Line` is `repr(C)` of exactly sixteen `f32` (64 bytes, its alignment, so no padding), hence the
+        // vector's lines are `16 * lines.len() >= len` initialised floats in one allocation.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+    }
+}
+
+impl DerefMut for Buffer {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [f32] {
+        // SAFETY: as in `deref`; `&mut self` makes the view unique.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+    }
+}
+
+impl std::fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl PartialEq for Buffer {
+    fn eq(&self, other: &Self) -> bool {
+        self[..] == other[..]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn starts_on_a_cache_line_and_keeps_its_length() {
+        for len in [0, 1, 15, 16, 17, 1000] {
+            let mut buffer = Buffer::zeros(len);
+            assert_eq!(buffer.len(), len);
+            assert_eq!(buffer.as_ptr() as usize % 64, 0);
+            buffer.fill(1.5);
+            assert!(buffer.iter().all(|&x| x == 1.5));
+            buffer.resize(len + 3);
+            assert_eq!(buffer.len(), len + 3);
+            assert!(buffer[..len].iter().all(|&x| x == 1.5));
+        }
+    }
+}
