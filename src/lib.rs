@@ -2,6 +2,8 @@
 pub mod cell;
 mod error;
 pub mod gemm;
+#[cfg(feature = "safetensors")]
+pub mod io;
 mod kernel;
 mod linear;
 pub mod loss;
@@ -23,4 +25,5 @@ pub use network::{Rnn, RnnBackward, RnnBuilder, Workspace};
 pub use params::{Layout, ParamId, Params};
 pub use plan::{Plan, Shape};
 pub use rng::Rng;
+pub use simd::math::{EXP_ULP, SIGMOID_ULP, TANH_ULP};
 pub use threads::Threads;

@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn moments_are_those_of_the_distributions() {
         let mut rng = Rng::new(7);
-        let n = 100_000;
+        let n = 100_000_i32;
         let (mut mean, mut square) = (0.0, 0.0);
         for _ in 0..n {
             let x = f64::from(rng.normal(1.0, 2.0));

@@ -119,10 +119,10 @@ impl<'a> Rows<'a> {
         let [steps, batch, width] = self.seq.shape();
         let (mut k, mut t, mut row) = (0, steps - 1 - first / batch, first % batch);
         while k < depth {
-            let rows = self.step(t)[row * width..].chunks_exact(width).take(depth - k);
-            for row in rows {
-                f(k, &row[self.first..][..self.taken]);
-                k += 1;
+            let step = self.step(t);
+            while row < batch && k < depth {
+                f(k, &step[row * width + self.first..][..self.taken]);
+                (k, row) = (k + 1, row + 1);
             }
             (t, row) = (t.wrapping_sub(1), 0);
         }

@@ -130,7 +130,7 @@ impl Panels {
         }
         if !rest.is_empty() {
             let line = &mut self.data[full.len() * stride + k * KB..][..KB];
-            line[..rest.len()].copy_from_slice(rest);
+            copy_few(line, rest);
             line[rest.len()..].fill(0.0);
         }
     }
@@ -199,7 +199,7 @@ fn pack_row(group: &mut [f32], size: usize, i: usize, row: &[f32]) {
         group[(block * size + i) * KB..][..KB].copy_from_slice(values);
     }
     if !rest.is_empty() {
-        group[(full.len() * size + i) * KB..][..rest.len()].copy_from_slice(rest);
+        copy_few(&mut group[(full.len() * size + i) * KB..], rest);
     }
 }
 
@@ -221,8 +221,31 @@ pub(crate) fn pack_rows<'r>(a: &mut [f32], rows: usize, k: usize, mr: usize, mut
 /// `row.len() * round_up(depth)` floats.
 #[inline]
 pub(crate) fn pack_transposed_row(a: &mut [f32], depth: usize, mr: usize, k: usize, row: &[f32]) {
-    for (first, size) in groups(row.len(), mr) {
-        a[first * round_up(depth) + k * size..][..size].copy_from_slice(&row[first..first + size]);
+    let depth = round_up(depth);
+    match mr {
+        8 => pack_full_groups::<8>(a, depth, k, row),
+        6 => pack_full_groups::<6>(a, depth, k, row),
+        _ => unreachable!("tiles of {mr} rows"),
+    }
+    let full = row.len() / mr * mr;
+    for (first, size) in groups(row.len() - full, mr) {
+        let first = full + first;
+        copy_few(&mut a[first * depth + k * size..], &row[first..first + size]);
+    }
+}
+
+#[inline]
+fn pack_full_groups<const MR: usize>(a: &mut [f32], depth: usize, k: usize, row: &[f32]) {
+    for (group, values) in row.as_chunks::<MR>().0.iter().enumerate() {
+        a[group * MR * depth + k * MR..][..MR].copy_from_slice(values);
+    }
+}
+
+/// Copies fewer than [`KB`] floats: a call to `memcpy` takes longer than they do.
+#[inline(always)]
+fn copy_few(to: &mut [f32], from: &[f32]) {
+    for (to, &from) in to.iter_mut().zip(from) {
+        *to = from;
     }
 }
 

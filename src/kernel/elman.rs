@@ -8,7 +8,7 @@
 //! Each step is one product whose epilogue is the cell: the activation is applied while the tile is in registers, and
 //! the result goes to two places, the caller's row-major sequence and the blocked operand of the next step's product.
 
-use super::gemm::{Blocked, Epilogue, Operands, Place, load, product, store};
+use super::gemm::{Blocked, Epilogue, Operands, Place, SHORT, Tile, load, load_row, product, row_product, store, store_row, tile};
 use crate::cell::Nonlinearity;
 use crate::gemm::blocking::Blocking;
 use crate::gemm::panel::{PanelsRef, round_up};
@@ -118,6 +118,26 @@ pub(super) fn backward<V: Vector>(isa: V::Isa, args: ElmanBackward<'_, '_>) {
     }
 }
 
+/// The product of one step: over few k, four chains an element. The layer's size decides, not the product's, so that a
+/// step's bits do not depend on where in a sequence it stands.
+#[inline(always)]
+fn step_product<V: Vector, E: Epilogue<V>>(
+    isa: V::Isa,
+    hidden: usize,
+    operands: Operands<'_>,
+    blocking: Blocking,
+    tile: &mut Tile<V>,
+    epilogue: &mut E,
+) {
+    if hidden <= SHORT && operands.rows == 1 {
+        row_product(isa, operands.a, operands.b, epilogue);
+    } else if hidden <= SHORT {
+        product::<V, Blocked, E, 4>(isa, operands, blocking, tile, epilogue);
+    } else {
+        product::<V, Blocked, E, 1>(isa, operands, blocking, tile, epilogue);
+    }
+}
+
 /// The end of a forward step.
 struct Step<'a, A, I> {
     isa: I,
@@ -130,27 +150,41 @@ struct Step<'a, A, I> {
 
 impl<V: Vector, A: Activation<V>> Epilogue<V> for Step<'_, A, V::Isa> {
     #[inline(always)]
-    fn start(&self, at: Place) -> V {
-        self.reload(at)
+    fn start(&self, at: Place, row: &mut [V]) {
+        self.reload(at, row);
     }
 
     #[inline(always)]
-    fn spill(&mut self, at: Place, acc: V) {
-        acc.store(&mut self.z[at.row() * round_up(self.hidden) + at.col..]);
+    fn spill(&mut self, at: Place, row: &[V]) {
+        store_row(row, &mut padded_row_mut(self.z, at, self.hidden)[at.col..]);
     }
 
     #[inline(always)]
-    fn reload(&self, at: Place) -> V {
-        V::load(self.isa, &self.z[at.row() * round_up(self.hidden) + at.col..])
+    fn reload(&self, at: Place, row: &mut [V]) {
+        load_row(self.isa, &padded_row(self.z, at, self.hidden)[at.col..], row);
     }
 
     #[inline(always)]
-    fn finish(&mut self, at: Place, acc: V) {
-        let h = A::apply(acc);
-        h.store(&mut self.next[at.blocked(self.hidden)..]);
-        let row = at.row() * self.hidden;
-        store(h, &mut self.y[row + at.col..row + self.hidden]);
+    fn finish(&mut self, at: Place, row: &[V]) {
+        let y = &mut self.y[at.row() * self.hidden..][at.col..self.hidden];
+        for ((v, &acc), y) in row.iter().enumerate().zip(y.chunks_mut(V::LANES)) {
+            let h = A::apply(acc);
+            h.store(&mut self.next[at.blocked::<V>(self.hidden, v)..]);
+            store(h, y);
+        }
     }
+}
+
+/// The row at that place of a matrix of rows padded to whole blocks.
+#[inline(always)]
+fn padded_row(matrix: &[f32], at: Place, width: usize) -> &[f32] {
+    &matrix[at.row() * round_up(width)..][..round_up(width)]
+}
+
+/// The same, to be written.
+#[inline(always)]
+fn padded_row_mut(matrix: &mut [f32], at: Place, width: usize) -> &mut [f32] {
+    &mut matrix[at.row() * round_up(width)..][..round_up(width)]
 }
 
 #[inline(always)]
@@ -158,6 +192,7 @@ fn run_forward<V: Vector, A: Activation<V>>(isa: V::Isa, args: ElmanForward<'_, 
     let ElmanForward { z, w_hh, h, mut y, blocking, .. } = args;
     let [steps, rows, hidden] = y.shape();
     let line = rows * round_up(hidden);
+    let mut tile = tile::<V>(isa);
     for t in 0..steps {
         let mut step = Step {
             isa,
@@ -167,7 +202,7 @@ fn run_forward<V: Vector, A: Activation<V>>(isa: V::Isa, args: ElmanForward<'_, 
             hidden,
             activation: std::marker::PhantomData::<A>,
         };
-        product::<V, Blocked, _>(isa, Operands { a: h.now, rows, b: w_hh }, blocking, &mut step);
+        step_product::<V, _>(isa, hidden, Operands { a: h.now, rows, b: w_hh }, blocking, &mut tile, &mut step);
         h.turn();
     }
 }
@@ -187,33 +222,36 @@ struct BackStep<'a, A, I> {
 
 impl<V: Vector, A: Activation<V>> Epilogue<V> for BackStep<'_, A, V::Isa> {
     #[inline(always)]
-    fn start(&self, at: Place) -> V {
-        let row = at.row() * self.hidden;
-        let rest = row + at.col..row + self.hidden;
-        let d: V = load(self.isa, &self.d_y[rest.clone()]);
-        match self.d_h {
-            Some(d_h) => d.add(load(self.isa, &d_h[rest])),
-            None => d,
+    fn start(&self, at: Place, row: &mut [V]) {
+        let first = at.row() * self.hidden;
+        let rest = first + at.col..first + self.hidden;
+        load_row(self.isa, &self.d_y[rest.clone()], row);
+        if let Some(d_h) = self.d_h {
+            for (value, d_h) in row.iter_mut().zip(d_h[rest].chunks(V::LANES)) {
+                *value = value.add(load(self.isa, d_h));
+            }
         }
     }
 
     #[inline(always)]
-    fn spill(&mut self, at: Place, acc: V) {
-        acc.store(&mut self.d_z[at.row() * round_up(self.hidden) + at.col..]);
+    fn spill(&mut self, at: Place, row: &[V]) {
+        store_row(row, &mut padded_row_mut(self.d_z, at, self.hidden)[at.col..]);
     }
 
     #[inline(always)]
-    fn reload(&self, at: Place) -> V {
-        V::load(self.isa, &self.d_z[at.row() * round_up(self.hidden) + at.col..])
+    fn reload(&self, at: Place, row: &mut [V]) {
+        load_row(self.isa, &padded_row(self.d_z, at, self.hidden)[at.col..], row);
     }
 
     #[inline(always)]
-    fn finish(&mut self, at: Place, acc: V) {
-        let row = at.row() * self.hidden;
-        let y: V = load(self.isa, &self.y[row + at.col..row + self.hidden]);
-        let d_z = A::gradient(acc, y);
-        d_z.store(&mut self.next[at.blocked(self.hidden)..]);
-        self.spill(at, d_z);
+    fn finish(&mut self, at: Place, row: &[V]) {
+        let y = &self.y[at.row() * self.hidden..][at.col..self.hidden];
+        let d_z = &mut padded_row_mut(self.d_z, at, self.hidden)[at.col..];
+        for (((v, &acc), y), d_z) in row.iter().enumerate().zip(y.chunks(V::LANES)).zip(d_z.chunks_mut(V::LANES)) {
+            let value = A::gradient(acc, load(self.isa, y));
+            value.store(&mut self.next[at.blocked::<V>(self.hidden, v)..]);
+            store(value, d_z);
+        }
     }
 }
 
@@ -226,25 +264,23 @@ struct First<'a, I> {
 
 impl<V: Vector> Epilogue<V> for First<'_, V::Isa> {
     #[inline(always)]
-    fn start(&self, _: Place) -> V {
-        V::splat(self.isa, 0.0)
+    fn start(&self, _: Place, row: &mut [V]) {
+        row.fill(V::splat(self.isa, 0.0));
     }
 
     #[inline(always)]
-    fn spill(&mut self, at: Place, acc: V) {
-        let row = at.row() * self.hidden;
-        store(acc, &mut self.d_h_0[row + at.col..row + self.hidden]);
+    fn spill(&mut self, at: Place, row: &[V]) {
+        store_row(row, &mut self.d_h_0[at.row() * self.hidden..][at.col..self.hidden]);
     }
 
     #[inline(always)]
-    fn reload(&self, at: Place) -> V {
-        let row = at.row() * self.hidden;
-        load(self.isa, &self.d_h_0[row + at.col..row + self.hidden])
+    fn reload(&self, at: Place, row: &mut [V]) {
+        load_row(self.isa, &self.d_h_0[at.row() * self.hidden..][at.col..self.hidden], row);
     }
 
     #[inline(always)]
-    fn finish(&mut self, at: Place, acc: V) {
-        self.spill(at, acc);
+    fn finish(&mut self, at: Place, row: &[V]) {
+        self.spill(at, row);
     }
 }
 
@@ -252,6 +288,7 @@ impl<V: Vector> Epilogue<V> for First<'_, V::Isa> {
 fn run_backward<V: Vector, A: Activation<V>>(isa: V::Isa, args: ElmanBackward<'_, '_>) {
     let ElmanBackward { y, d_y, d_h_n, w_hh, carry, mut d_z, d_h_0, blocking, .. } = args;
     let [steps, rows, hidden] = y.shape();
+    let mut tile = tile::<V>(isa);
     for t in (0..steps).rev() {
         let last = t + 1 == steps;
         let mut step = BackStep {
@@ -266,13 +303,13 @@ fn run_backward<V: Vector, A: Activation<V>>(isa: V::Isa, args: ElmanBackward<'_
         };
         // Nothing comes back from beyond the last step: a product over no k.
         let b = if last { w_hh.without_rows() } else { w_hh };
-        product::<V, Blocked, _>(isa, Operands { a: carry.now, rows, b }, blocking, &mut step);
+        step_product::<V, _>(isa, hidden, Operands { a: carry.now, rows, b }, blocking, &mut tile, &mut step);
         carry.turn();
     }
     match d_h_0 {
         Some(d_h_0) if steps > 0 => {
             let mut first = First { isa, d_h_0, hidden };
-            product::<V, Blocked, _>(isa, Operands { a: carry.now, rows, b: w_hh }, blocking, &mut first);
+            step_product::<V, _>(isa, hidden, Operands { a: carry.now, rows, b: w_hh }, blocking, &mut tile, &mut first);
         }
         Some(d_h_0) => match d_h_n {
             Some(d_h_n) => d_h_0.copy_from_slice(d_h_n),

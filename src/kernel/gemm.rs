@@ -8,7 +8,8 @@
 //! ```
 //!
 //! That is the whole of it; the rest is order. An element is one chain of fused multiply-adds over ascending k on
-//! every tier, in every tile and for every blocking, so all of them give the same bits.
+//! every tier, in every tile and for every blocking, so all of them give the same bits. (A recurrence over few k, see
+//! [`SHORT`], has four chains an element instead; again everywhere.)
 //!
 //! 1. Lanes are columns. Nothing is summed across lanes, so the width of a register cannot show.
 //! 2. `M` rows by `NV` registers of columns stay in registers over a block of k: `M + NV` loads feed `M * NV` FMAs.
@@ -88,23 +89,25 @@ impl Place {
         self.group + self.i
     }
 
-    /// Where this register stands in a blocked operand of `k` columns with the same groups of rows.
+    /// Where the `v`th register from here on belongs in a blocked operand of `k` columns with the same groups of rows.
     #[inline(always)]
-    pub(crate) fn blocked(self, k: usize) -> usize {
-        self.group * round_up(k) + (self.col / KB * self.size + self.i) * KB + self.col % KB
+    pub(crate) fn blocked<V: Vector>(self, k: usize, v: usize) -> usize {
+        let col = self.col + v * V::LANES;
+        self.group * round_up(k) + (col / KB * self.size + self.i) * KB + col % KB
     }
 }
 
-/// What an element starts from, and what becomes of it.
+/// What the elements start from, and what becomes of them: for some registers of a row at a time, from `at` on. Lanes at
+/// columns beyond the last hold anything.
 pub(crate) trait Epilogue<V: Vector> {
     /// The values the chains start from.
-    fn start(&self, at: Place) -> V;
+    fn start(&self, at: Place, row: &mut [V]);
     /// Puts unfinished chains aside.
-    fn spill(&mut self, at: Place, acc: V);
+    fn spill(&mut self, at: Place, row: &[V]);
     /// Takes unfinished chains up again.
-    fn reload(&self, at: Place) -> V;
-    /// Receives the finished chains. Lanes at columns beyond the last hold anything.
-    fn finish(&mut self, at: Place, acc: V);
+    fn reload(&self, at: Place, row: &mut [V]);
+    /// Receives the finished chains.
+    fn finish(&mut self, at: Place, row: &[V]);
 }
 
 /// How A lies inside a block of [`KB`] k of a group of `M` rows.
@@ -147,7 +150,7 @@ pub(crate) struct Operands<'a> {
 pub(super) fn gemm<V: Vector>(isa: V::Isa, args: Gemm<'_>) {
     let operands = Operands { a: args.a, rows: args.rows, b: args.b };
     let mut store = Store { isa, start: args.start, c: args.c, stride: args.stride, cols: args.b.cols() };
-    product::<V, Blocked, _>(isa, operands, args.blocking, &mut store);
+    product::<V, Blocked, _, 1>(isa, operands, args.blocking, &mut tile(isa), &mut store);
 }
 
 /// The entry `outer`.
@@ -156,7 +159,7 @@ pub(super) fn outer<V: Vector>(isa: V::Isa, args: Outer<'_>) {
     let operands = Operands { a: args.a, rows: args.rows, b: args.b };
     let cols = args.b.cols();
     let mut store = Store { isa, start: Start::Accumulate, c: args.c, stride: cols, cols };
-    product::<V, KMajor, _>(isa, operands, args.blocking, &mut store);
+    product::<V, KMajor, _, 1>(isa, operands, args.blocking, &mut tile(isa), &mut store);
 }
 
 /// The epilogue that only stores.
@@ -168,38 +171,29 @@ struct Store<'a, I> {
     cols: usize,
 }
 
-impl<I> Store<'_, I> {
-    #[inline(always)]
-    fn range(&self, at: Place) -> Range<usize> {
-        let first = at.row() * self.stride;
-        first + at.col..first + self.cols
-    }
-}
-
 impl<V: Vector> Epilogue<V> for Store<'_, V::Isa> {
     #[inline(always)]
-    fn start(&self, at: Place) -> V {
+    fn start(&self, at: Place, row: &mut [V]) {
         match self.start {
-            Start::Zero => V::splat(self.isa, 0.0),
-            Start::Columns(values) => load::<V>(self.isa, &values[at.col..]),
-            Start::Accumulate => self.reload(at),
+            Start::Zero => row.fill(V::splat(self.isa, 0.0)),
+            Start::Columns(values) => load_row(self.isa, &values[at.col..], row),
+            Start::Accumulate => self.reload(at, row),
         }
     }
 
     #[inline(always)]
-    fn spill(&mut self, at: Place, acc: V) {
-        let range = self.range(at);
-        store(acc, &mut self.c[range]);
+    fn spill(&mut self, at: Place, row: &[V]) {
+        store_row(row, &mut self.c[at.row() * self.stride..][at.col..self.cols]);
     }
 
     #[inline(always)]
-    fn reload(&self, at: Place) -> V {
-        load(self.isa, &self.c[self.range(at)])
+    fn reload(&self, at: Place, row: &mut [V]) {
+        load_row(self.isa, &self.c[at.row() * self.stride..][at.col..self.cols], row);
     }
 
     #[inline(always)]
-    fn finish(&mut self, at: Place, acc: V) {
-        self.spill(at, acc);
+    fn finish(&mut self, at: Place, row: &[V]) {
+        self.spill(at, row);
     }
 }
 
@@ -215,50 +209,119 @@ pub(crate) fn store<V: Vector>(value: V, rest: &mut [f32]) {
     if rest.len() >= V::LANES { value.store(rest) } else { value.store_partial(rest) }
 }
 
-/// A·B, element by element into `epilogue`.
+/// Registers from the rest of a row; the last may be short.
 #[inline(always)]
-pub(crate) fn product<V: Vector, O: Order, E: Epilogue<V>>(
+pub(crate) fn load_row<V: Vector>(isa: V::Isa, rest: &[f32], row: &mut [V]) {
+    for (value, rest) in row.iter_mut().zip(rest.chunks(V::LANES)) {
+        *value = load(isa, rest);
+    }
+}
+
+/// Registers into the rest of a row; the last may be short.
+#[inline(always)]
+pub(crate) fn store_row<V: Vector>(row: &[V], rest: &mut [f32]) {
+    for (&value, rest) in row.iter().zip(rest.chunks_mut(V::LANES)) {
+        store(value, rest);
+    }
+}
+
+/// A recurrence over at most this many k runs four chains for each element, chain j taking every fourth k from j on.
+/// The first starts from the element's initial value, the others from zero, and the end is (c0 + c1) + (c2 + c3).
+///
+/// A step waits for the step before, and one row of few units has too few elements to hide the 4 cycles of an FMA: one
+/// chain of 16 takes 64 cycles, four of them 24. From 64 units on (4 registers of 16 lanes, 2 FMAs a cycle) the FMAs
+/// themselves take longer than one chain divided in four, and a single chain is soon as good.
+pub(crate) const SHORT: usize = 64;
+
+/// The registers of the largest tile.
+const TILE: usize = 24;
+
+/// The accumulators of a tile between its start, its FMAs and its end, row by row.
+pub(crate) type Tile<V> = [V; TILE];
+
+/// An empty tile, to be made once and used for many products.
+#[inline(always)]
+pub(crate) fn tile<V: Vector>(isa: V::Isa) -> Tile<V> {
+    [V::splat(isa, 0.0); TILE]
+}
+
+/// A·B, element by element into `epilogue`; `CHAINS` is 1, or 4 for a recurrence over at most [`SHORT`] k.
+///
+/// Only the FMAs are compiled for each shape of tile. Start and end are loops over whatever the shape is: written out
+/// for each, an epilogue with a tanh in it takes a hundred times the code, and minutes to compile.
+#[inline(always)]
+pub(crate) fn product<V: Vector, O: Order, E: Epilogue<V>, const CHAINS: usize>(
     isa: V::Isa,
     operands: Operands<'_>,
     blocking: Blocking,
+    tile: &mut Tile<V>,
     epilogue: &mut E,
 ) {
-    let k = operands.b.k();
-    let kc = blocking.kc;
+    let Operands { a, rows, b } = operands;
+    let (k, cols) = (b.k(), b.cols());
+    // Four chains are not put aside in mid-course.
+    let kc = if CHAINS == 1 { blocking.kc } else { k.max(1) };
     let mut first = 0;
     // LOOP 4: blocks of k, in order: each element's chain goes on where it stopped.
     loop {
         let block = KBlock { first, len: kc.min(k - first), last: first + kc >= k };
         let mut row = 0;
+        // LOOP 3: the rows in groups, largest first; what remains is left to the smaller sizes.
         for size in group_sizes(blocking.mr) {
-            // LOOP 3: the rows in groups of this size; what remains is left to the smaller sizes.
-            let rows = row..row + (operands.rows - row) / size * size;
-            row = rows.end;
-            if rows.is_empty() {
-                continue;
-            }
-            // The widest tiles that the registers hold (32 of them with sixteen lanes, 16 with eight), then narrower
-            // ones for the columns that remain.
+            let (begin, m) = (row, tile_rows::<V, CHAINS>(size));
             let mut column = 0;
-            macro_rules! columns {
-                ($M:literal: $($NV:literal),*) => {{
-                    $(columns::<V, O, E, $M, $NV>(isa, operands, block, rows.clone(), &mut column, epilogue);)*
-                }};
-            }
-            match (V::LANES, size) {
-                (16, 8) => columns!(8: 3, 2, 1),
-                (16, 4) => columns!(4: 4, 2, 1),
-                (8, 6) => columns!(6: 2, 1),
-                (8, 4) => columns!(4: 2, 1),
-                (_, 2) => columns!(2: 4, 2, 1),
-                (_, 1) => columns!(1: 8, 4, 2, 1),
-                _ => unreachable!("groups of {size} rows with {} lanes", V::LANES),
+            // LOOP 2: tiles of columns. The last register may reach beyond the last column, but not begin there.
+            while column < cols {
+                let nv = tile_registers::<V, CHAINS>(m, (cols - column).div_ceil(V::LANES));
+                row = begin;
+                // LOOP 1: groups of rows against these panels.
+                while row + size <= rows {
+                    let group = &a[row * round_up(k) + block.first * size..][..round_up(block.len) * size];
+                    for i in (0..size).step_by(m) {
+                        let at = Place { group: row, size, i, col: column };
+                        run::<V, O, E, CHAINS>(isa, (group, at, m, nv), b, block, tile, epilogue);
+                    }
+                    row += size;
+                }
+                column += nv * V::LANES;
             }
         }
         if block.last {
             return;
         }
         first += kc;
+    }
+}
+
+/// [`product`] of one row with four chains: a step of a small layer takes some tens of nanoseconds, which loops over
+/// tiles, groups and blocks would double.
+#[inline(always)]
+pub(crate) fn row_product<V: Vector, E: Epilogue<V>>(isa: V::Isa, a: &[f32], b: PanelsRef<'_>, epilogue: &mut E) {
+    let registers = b.cols().div_ceil(V::LANES);
+    let block = KBlock { first: 0, len: b.k(), last: true };
+    let a = &a[..round_up(b.k())];
+    macro_rules! tile {
+        ($NV:literal, $v:expr) => {{
+            let at = Place { group: 0, size: 1, i: 0, col: $v * V::LANES };
+            let mut row = [[V::splat(isa, 0.0); $NV]];
+            epilogue.start(at, &mut row[0]);
+            accumulate::<V, Blocked, 1, $NV, 4>(isa, a, at, b, block, &mut row);
+            epilogue.finish(at, &row[0]);
+        }};
+    }
+    match (V::LANES, registers) {
+        (16, 1) => tile!(1, 0),
+        (16, 2) => tile!(2, 0),
+        (16, 3) => tile!(3, 0),
+        (16, 4) => tile!(4, 0),
+        _ => {
+            for v in (0..registers / 2 * 2).step_by(2) {
+                tile!(2, v);
+            }
+            if registers % 2 == 1 {
+                tile!(1, registers - 1);
+            }
+        }
     }
 }
 
@@ -270,78 +333,158 @@ struct KBlock {
     last: bool,
 }
 
-/// As many tiles of `NV` registers as fit into the columns from `*column` on, for rows in groups of `M`.
+/// Rows of a tile in groups of `size`. Four chains take four times the registers.
 #[inline(always)]
-fn columns<V: Vector, O: Order, E: Epilogue<V>, const M: usize, const NV: usize>(
-    isa: V::Isa,
-    operands: Operands<'_>,
-    block: KBlock,
-    rows: Range<usize>,
-    column: &mut usize,
-    epilogue: &mut E,
-) {
-    let Operands { a, b, .. } = operands;
-    let cols = b.cols();
-    let k = round_up(b.k());
-    // LOOP 2: tiles of columns. The last register may reach beyond the last column, but not begin there.
-    while *column + (NV - 1) * V::LANES < cols {
-        let mut panels: [&[[f32; 256]]; NV] = [&[]; NV];
-        for (v, panel) in panels.iter_mut().enumerate() {
-            *panel = b.panel((*column + v * V::LANES) / KB, block.first);
-        }
-        // LOOP 1: groups of rows against these panels.
-        for group in rows.clone().step_by(M) {
-            let a = &a[group * k + block.first * M..][..round_up(block.len) * M];
-            let mut acc = [[V::splat(isa, 0.0); NV]; M];
-            let at = |i, v| Place { group, size: M, i, col: *column + v * V::LANES };
-            for (i, row) in acc.iter_mut().enumerate() {
-                for (v, acc) in row.iter_mut().enumerate() {
-                    *acc = if block.first == 0 { epilogue.start(at(i, v)) } else { epilogue.reload(at(i, v)) };
-                }
-            }
-            accumulate::<V, O, M, NV>(isa, a, panels, block.len, &mut acc);
-            for (i, row) in acc.iter().enumerate() {
-                for (v, &acc) in row.iter().enumerate() {
-                    if block.last {
-                        epilogue.finish(at(i, v), acc);
-                    } else {
-                        epilogue.spill(at(i, v), acc);
-                    }
-                }
-            }
-        }
-        *column += NV * V::LANES;
+fn tile_rows<V: Vector, const CHAINS: usize>(size: usize) -> usize {
+    match (CHAINS, V::LANES) {
+        (1, _) => size,
+        (_, 16) => size.min(2),
+        _ => 1,
     }
 }
 
-/// The tile: `M` rows by `NV` registers, `len` steps of k.
+/// Registers to a row in a tile of `m` rows where `left` are left: the widest tile that the registers hold, 32 of them
+/// with sixteen lanes and 16 with eight, or the next narrower one that there is.
 #[inline(always)]
-fn accumulate<V: Vector, O: Order, const M: usize, const NV: usize>(
+fn tile_registers<V: Vector, const CHAINS: usize>(m: usize, left: usize) -> usize {
+    let widest = match (CHAINS, V::LANES, m) {
+        (1, 16, 8) => 3,
+        (1, 8, 4..) => 2,
+        (1, _, 2..) => 4,
+        (1, _, _) => 8,
+        (_, 16, 1) => 4,
+        _ => 2,
+    };
+    match left.min(widest) {
+        5..=7 => 4,
+        3 if m != 8 => 2,
+        nv => nv,
+    }
+}
+
+/// One tile from start to end: `m` rows from `at` on by `nv` registers.
+#[inline(always)]
+fn run<V: Vector, O: Order, E: Epilogue<V>, const CHAINS: usize>(
     isa: V::Isa,
-    a: &[f32],
-    panels: [&[[f32; 256]]; NV],
-    len: usize,
+    (group, at, m, nv): (&[f32], Place, usize, usize),
+    b: PanelsRef<'_>,
+    block: KBlock,
+    tile: &mut Tile<V>,
+    epilogue: &mut E,
+) {
+    let mut rest = &mut tile[..];
+    for i in 0..m {
+        let row;
+        (row, rest) = rest.split_at_mut(nv);
+        let at = Place { i: at.i + i, ..at };
+        if block.first == 0 {
+            epilogue.start(at, row);
+        } else {
+            epilogue.reload(at, row);
+        }
+    }
+    macro_rules! fma {
+        ($($M:literal x $NV:literal)*) => {
+            match (m, nv) {
+                $(($M, $NV) => {
+                    let (rows, _) = tile.as_chunks_mut::<$NV>();
+                    let rows = rows.first_chunk_mut::<$M>().expect("a tile holds the largest shape");
+                    accumulate::<V, O, $M, $NV, CHAINS>(isa, group, at, b, block, rows);
+                })*
+                _ => unreachable!("tiles of {m} rows by {nv} registers"),
+            }
+        };
+    }
+    match (CHAINS, V::LANES) {
+        (1, 16) => fma!(8 x 3 8 x 2 8 x 1 4 x 4 4 x 2 4 x 1 2 x 4 2 x 2 2 x 1 1 x 8 1 x 4 1 x 2 1 x 1),
+        (1, 8) => fma!(6 x 2 6 x 1 4 x 2 4 x 1 2 x 4 2 x 2 2 x 1 1 x 8 1 x 4 1 x 2 1 x 1),
+        (4, 16) => fma!(2 x 2 2 x 1 1 x 4 1 x 2 1 x 1),
+        (4, 8) => fma!(1 x 2 1 x 1),
+        _ => unreachable!("{CHAINS} chains of {} lanes", V::LANES),
+    }
+    let mut rest = &tile[..];
+    for i in 0..m {
+        let row;
+        (row, rest) = rest.split_at(nv);
+        let at = Place { i: at.i + i, ..at };
+        if block.last {
+            epilogue.finish(at, row);
+        } else {
+            epilogue.spill(at, row);
+        }
+    }
+}
+
+/// The FMAs of a tile of `M` rows by `NV` registers over a block of k.
+#[inline(always)]
+fn accumulate<V: Vector, O: Order, const M: usize, const NV: usize, const CHAINS: usize>(
+    isa: V::Isa,
+    group: &[f32],
+    at: Place,
+    b: PanelsRef<'_>,
+    block: KBlock,
     tile: &mut [[V; NV]; M],
 ) {
-    // A copy that no loop of unknown length indexes, so that it lives in registers.
-    let mut acc = *tile;
-    for (block, a) in a.chunks_exact(KB * M).enumerate() {
-        let mut b: [&[f32; 256]; NV] = [&[0.0; 256]; NV];
+    let mut panels: [&[[f32; KB * KB]]; NV] = [&[]; NV];
+    for (v, panel) in panels.iter_mut().enumerate() {
+        *panel = b.panel((at.col + v * V::LANES) / KB, block.first);
+    }
+    // Only loops of known length index it, so that it lives in registers.
+    let mut chains = [[[V::splat(isa, 0.0); NV]; M]; CHAINS];
+    chains[0] = *tile;
+    for (n, a) in group.chunks_exact(KB * at.size).enumerate() {
+        let a = &a[at.i * KB..][..M * KB];
+        let mut b: [&[f32; KB * KB]; NV] = [&[0.0; KB * KB]; NV];
         for (b, panel) in b.iter_mut().zip(panels) {
-            *b = &panel[block];
+            *b = &panel[n];
         }
-        for k in 0..KB.min(len - block * KB) {
-            let mut right = [V::splat(isa, 0.0); NV];
-            for (v, right) in right.iter_mut().enumerate() {
-                *right = V::load(isa, &b[v][k * KB + v * V::LANES % KB..]);
+        let len = KB.min(block.len - n * KB);
+        for k in 0..len / CHAINS {
+            for (chain, acc) in chains.iter_mut().enumerate() {
+                multiply::<V, O, M, NV>(isa, a, b, k * CHAINS + chain, acc);
             }
-            for (i, acc) in acc.iter_mut().enumerate() {
-                let left = V::splat(isa, a[O::offset(M, i, k)]);
-                for (acc, &right) in acc.iter_mut().zip(&right) {
-                    *acc = left.mul_add(right, *acc);
-                }
+        }
+        for (chain, acc) in chains.iter_mut().enumerate().take(CHAINS - 1) {
+            let k = len / CHAINS * CHAINS + chain;
+            if k < len {
+                multiply::<V, O, M, NV>(isa, a, b, k, acc);
             }
         }
     }
-    *tile = acc;
+    // Pairwise: (c0 + c1) + (c2 + c3).
+    let mut distance = 1;
+    while distance < CHAINS {
+        let mut chain = 0;
+        while chain < CHAINS {
+            for i in 0..M {
+                for v in 0..NV {
+                    chains[chain][i][v] = chains[chain][i][v].add(chains[chain + distance][i][v]);
+                }
+            }
+            chain += 2 * distance;
+        }
+        distance *= 2;
+    }
+    *tile = chains[0];
+}
+
+/// One k of a block: an outer product, `M` FMAs for each register.
+#[inline(always)]
+fn multiply<V: Vector, O: Order, const M: usize, const NV: usize>(
+    isa: V::Isa,
+    a: &[f32],
+    b: [&[f32; KB * KB]; NV],
+    k: usize,
+    acc: &mut [[V; NV]; M],
+) {
+    let mut right = [V::splat(isa, 0.0); NV];
+    for (v, right) in right.iter_mut().enumerate() {
+        *right = V::load(isa, &b[v][k * KB + v * V::LANES % KB..]);
+    }
+    for (i, acc) in acc.iter_mut().enumerate() {
+        let left = V::splat(isa, a[O::offset(M, i, k)]);
+        for (acc, &right) in acc.iter_mut().zip(&right) {
+            *acc = left.mul_add(right, *acc);
+        }
+    }
 }

@@ -27,6 +27,7 @@ impl Vector for F32x8 {
     type Isa = Avx2;
     type Mask = __m256;
     const LANES: usize = 8;
+    const FUSED: bool = true;
 
     #[inline(always)]
     fn isa(self) -> Avx2 {

@@ -35,6 +35,7 @@ impl Vector for F32x16 {
     type Isa = Avx512;
     type Mask = __mmask16;
     const LANES: usize = 16;
+    const FUSED: bool = true;
 
     #[inline(always)]
     fn isa(self) -> Avx512 {

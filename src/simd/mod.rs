@@ -29,6 +29,8 @@ pub(crate) trait Vector: Copy {
     type Mask: Copy;
     /// Lanes in the register; divides 16.
     const LANES: usize;
+    /// Whether [`mul_add`](Self::mul_add) rounds once.
+    const FUSED: bool;
 
     /// The proof this value carries.
     fn isa(self) -> Self::Isa;

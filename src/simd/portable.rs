@@ -18,6 +18,7 @@ impl Vector for F32x8 {
     type Isa = Portable;
     type Mask = f32x8;
     const LANES: usize = 8;
+    const FUSED: bool = cfg!(target_feature = "fma");
 
     #[inline(always)]
     fn isa(self) -> Portable {
@@ -119,7 +120,7 @@ impl Vector for F32x8 {
 
     #[inline(always)]
     fn select(mask: f32x8, yes: Self, no: Self) -> Self {
-        Self(mask.blend(yes.0, no.0))
+        Self(mask.select(yes.0, no.0))
     }
 
     #[inline(always)]

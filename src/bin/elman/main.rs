@@ -1,1 +1,86 @@
-fn main() {}
+//! `elman`: the command line. Every verb is a call into the library.
+
+mod plot;
+mod sine;
+
+use std::fmt;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+/// Recurrent networks at the limit of the machine's arithmetic.
+#[derive(Parser)]
+#[command(name = "elman", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Teach a small network the sine, let it run freely, and draw what it does
+    Sine(sine::Args),
+}
+
+/// Why a command ends without its result. Shown as one line.
+pub(crate) enum Failure {
+    /// The command was called wrongly: exit code 2.
+    Usage(String),
+    /// It could not do what it was asked to: exit code 1.
+    Run(String),
+    /// Nobody reads the output any more (`elman sine | head`): not an error.
+    Closed,
+}
+
+impl From<elman::Error> for Failure {
+    fn from(error: elman::Error) -> Self {
+        match error {
+            elman::Error::Setting { .. } => Failure::Usage(error.to_string()),
+            elman::Error::Isa { .. } => Failure::Usage(format!("ELMAN_ISA: {error}")),
+            _ => Failure::Run(error.to_string()),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::Closed,
+            _ => Failure::Run(format!("cannot write to standard output: {error}")),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::try_parse() {
+        Ok(Cli { verb: Verb::Sine(args) }) => sine::run(&args),
+        Err(error) => match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => write!(io::stdout(), "{error}").map_err(Failure::from),
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                Err(Failure::Usage("expected a command, got none; try 'elman --help'".into()))
+            }
+            _ => Err(Failure::Usage(one_line(&error.to_string()))),
+        },
+    };
+    match result {
+        Ok(()) | Err(Failure::Closed) => ExitCode::SUCCESS,
+        Err(Failure::Usage(text)) => fail(&text, 2),
+        Err(Failure::Run(text)) => fail(&text, 1),
+    }
+}
+
+fn fail(text: impl fmt::Display, code: u8) -> ExitCode {
+    // Where nobody reads the errors either, the exit code has to do.
+    let _ = writeln!(io::stderr(), "error: {text}");
+    ExitCode::from(code)
+}
+
+/// clap's message without its usage lines and line breaks.
+fn one_line(message: &str) -> String {
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    let message = message.split("\n\nUsage:").next().unwrap_or(message);
+    let message = message.split("\n\nFor more information").next().unwrap_or(message);
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}

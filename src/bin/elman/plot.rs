@@ -42,7 +42,7 @@ type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorTy
 
 /// A file format of the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub(crate) enum Format {
     /// Pixels, 1600 by 900.
     Png,
     /// Shapes in the same layout, with the reader's own sans-serif font.
@@ -51,7 +51,7 @@ pub enum Format {
 
 impl Format {
     /// The format that the ending of `path` asks for, in upper or lower case, or what is wrong.
-    pub fn of(path: &Path) -> Result<Self, String> {
+    pub(crate) fn of(path: &Path) -> Result<Self, String> {
         let ending = path.extension().unwrap_or_default().to_string_lossy();
         let path = path.display();
         match ending.to_ascii_lowercase().as_str() {
@@ -64,23 +64,23 @@ impl Format {
 
 /// What there is to see; every point is (t, sin(t)).
 #[derive(Clone, Copy, Default)]
-pub struct Picture<'a> {
+pub(crate) struct Picture<'a> {
     /// The headline.
-    pub title: &'a str,
+    pub(crate) title: &'a str,
     /// A smaller line below it.
-    pub subtitle: &'a str,
+    pub(crate) subtitle: &'a str,
     /// The true function, dense enough to be joined by straight lines.
-    pub curve: &'a [Point],
+    pub(crate) curve: &'a [Point],
     /// What the network was shown: hollow circles.
-    pub inputs: &'a [Point],
+    pub(crate) inputs: &'a [Point],
     /// What the network answered: filled dots.
-    pub predictions: &'a [Point],
+    pub(crate) predictions: &'a [Point],
 }
 
 /// Draws `picture` and returns the bytes of the whole file.
 ///
 /// Points far off the curve move to the edge; a note counts them and those that are not finite.
-pub fn render(picture: &Picture<'_>, format: Format) -> Result<Vec<u8>, String> {
+pub(crate) fn render(picture: &Picture<'_>, format: Format) -> Result<Vec<u8>, String> {
     match format {
         Format::Png => png(picture),
         Format::Svg => svg(picture),

@@ -1,0 +1,216 @@
+//! `elman sine`: the tutorial's example, from the first weight to the picture.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use elman::task::sine::{Config, FreeRun, STEPS, Sine};
+use elman::{Threads, io as files};
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use crate::Failure;
+use crate::plot::{Format, Picture, render};
+
+/// Iterations from one loss line to the next.
+const LINE: u64 = 100;
+/// Iterations at the end whose mean loss is told.
+const TAIL: u64 = 100;
+/// Points of the curve in the picture.
+const CURVE: usize = 1001;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Iterations of training
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
+    iterations: u64,
+    /// Hidden units, 1 to 4096
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=4096))]
+    hidden: u64,
+    /// Adam's learning rate
+    #[arg(long, value_name = "X", default_value_t = 0.001, value_parser = learning_rate, allow_negative_numbers = true)]
+    lr: f32,
+    /// The seed of everything that is drawn
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Threads that may be used; the default network is far too small for a second one
+    #[arg(long, value_name = "N", default_value = "1", value_parser = threads)]
+    threads: Threads,
+    /// Where the picture goes: a .png or .svg file
+    #[arg(long, value_name = "FILE", default_value = "sine.png", value_parser = plot_file)]
+    plot: PathBuf,
+    /// Save the trained network as a safetensors file, under PyTorch's names
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// Print one JSON object and nothing else
+    #[arg(long)]
+    json: bool,
+}
+
+fn learning_rate(text: &str) -> Result<f32, String> {
+    let lr: f32 = text.parse().map_err(|_| "expected a number".to_string())?;
+    if lr.is_finite() && lr > 0.0 { Ok(lr) } else { Err("expected a finite number above 0".into()) }
+}
+
+fn threads(text: &str) -> Result<Threads, String> {
+    let n: usize = text.parse().map_err(|_| "expected a whole number of at least 1".to_string())?;
+    Threads::new(n).map_err(|error| error.to_string())
+}
+
+fn plot_file(text: &str) -> Result<PathBuf, String> {
+    Format::of(Path::new(text)).map(|_| text.into())
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report<'a> {
+    iterations: u64,
+    seconds: f64,
+    iterations_per_second: f64,
+    final_loss: f32,
+    mean_loss_last_100: f64,
+    prediction_rmse: f64,
+    isa: &'a str,
+    threads: usize,
+    plot: String,
+    model: Option<String>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    // Rather now than when the work is done.
+    let format = Format::of(&args.plot).map_err(Failure::Usage)?;
+    files::check_writable(&args.plot)?;
+    if let Some(model) = &args.model {
+        files::check_writable(model)?;
+    }
+    let mut sine = Sine::new(Config {
+        hidden: usize::try_from(args.hidden).expect("at most 4096"),
+        lr: args.lr,
+        seed: args.seed,
+        threads: args.threads,
+    })?;
+    let training = train(&mut sine, args)?;
+    let free_run = sine.free_run()?;
+
+    let report = Report {
+        iterations: args.iterations,
+        seconds: training.time.as_secs_f64(),
+        iterations_per_second: args.iterations as f64 / training.time.as_secs_f64(),
+        final_loss: training.last,
+        mean_loss_last_100: training.mean,
+        prediction_rmse: free_run.rmse,
+        isa: sine.isa().name(),
+        threads: args.threads.get(),
+        plot: args.plot.display().to_string(),
+        model: args.model.as_ref().map(|path| path.display().to_string()),
+    };
+    files::write_atomic(&args.plot, &draw(&report, args, &free_run, format)?)?;
+    if let Some(model) = &args.model {
+        let metadata = [("iterations", args.iterations.to_string()), ("seed", args.seed.to_string())];
+        files::save(model, sine.params(), &metadata)?;
+    }
+    if args.json {
+        let text = serde_json::to_string(&report).map_err(|error| Failure::Run(error.to_string()))?;
+        writeln!(io::stdout(), "{text}")?;
+    } else {
+        summary(&report, &free_run)?;
+    }
+    Ok(())
+}
+
+/// What training took and came to.
+struct Training {
+    time: Duration,
+    last: f32,
+    mean: f64,
+}
+
+fn train(sine: &mut Sine, args: &Args) -> Result<Training, Failure> {
+    let bar = if args.json || !io::stderr().is_terminal() { ProgressBar::hidden() } else { bar(args.iterations) };
+    let tail = TAIL.min(args.iterations);
+    let mut training = Training { time: Duration::ZERO, last: f32::NAN, mean: 0.0 };
+    let mut done = 0;
+    while done < args.iterations {
+        let end = (done + LINE).min(args.iterations);
+        let start = Instant::now();
+        for iteration in done..end {
+            training.last = sine.step()?;
+            if iteration >= args.iterations - tail {
+                training.mean += f64::from(training.last) / tail as f64;
+            }
+        }
+        training.time += start.elapsed();
+        done = end;
+
+        bar.set_position(done);
+        let rate = (done as f64 / training.time.as_secs_f64()) as u64;
+        bar.set_message(format!("loss {:.6}, {} iterations/s", training.last, HumanCount(rate)));
+        if !args.json && done % LINE == 0 {
+            bar.suspend(|| writeln!(io::stdout(), "Iteration: {done} loss {:.6}", training.last))?;
+        }
+    }
+    bar.finish_and_clear();
+    Ok(training)
+}
+
+fn bar(iterations: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {human_pos}/{human_len}  {msg}").expect("a valid template");
+    ProgressBar::new(iterations).with_style(style.progress_chars("=> "))
+}
+
+fn summary(report: &Report<'_>, free_run: &FreeRun) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    let threads = if report.threads == 1 { "1 thread".into() } else { format!("up to {} threads", report.threads) };
+    writeln!(out)?;
+    writeln!(
+        out,
+        "trained     {} iterations in {:.4} s: {} iterations/s ({}, {threads})",
+        HumanCount(report.iterations),
+        report.seconds,
+        HumanCount(report.iterations_per_second as u64),
+        report.isa,
+    )?;
+    writeln!(
+        out,
+        "loss        {:.6} at the last iteration, {:.6} on average over the last {}",
+        report.final_loss,
+        report.mean_loss_last_100,
+        TAIL.min(report.iterations),
+    )?;
+    writeln!(
+        out,
+        "prediction  RMSE {:.4} over {STEPS} points from t = {}, each fed back as the next input",
+        report.prediction_rmse, free_run.start,
+    )?;
+    writeln!(out, "picture     {}", report.plot)?;
+    if let Some(model) = &report.model {
+        writeln!(out, "model       {model}")?;
+    }
+    Ok(())
+}
+
+fn draw(report: &Report<'_>, args: &Args, free_run: &FreeRun, format: Format) -> Result<Vec<u8>, Failure> {
+    let (first, last) = (free_run.curve[0].0, free_run.curve[STEPS].0);
+    let curve: Vec<_> = (0..CURVE)
+        .map(|i| {
+            let t = first + (last - first) * i as f64 / (CURVE - 1) as f64;
+            (t, t.sin())
+        })
+        .collect();
+    let units = if args.hidden == 1 { "unit" } else { "units" };
+    let subtitle = format!(
+        "Elman RNN, {} hidden {units}, {} iterations in {:.3} s; from the first point on it runs freely, RMSE {:.3}",
+        args.hidden,
+        HumanCount(report.iterations),
+        report.seconds,
+        report.prediction_rmse,
+    );
+    let picture = Picture {
+        title: "A recurrent network continues the sine",
+        subtitle: &subtitle,
+        curve: &curve,
+        inputs: &free_run.curve[..STEPS],
+        predictions: &free_run.predictions,
+    };
+    render(&picture, format).map_err(|reason| Failure::Run(format!("cannot draw {}: {reason}", report.plot)))
+}
