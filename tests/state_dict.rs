@@ -401,8 +401,8 @@ fn attack_empty_file() {
 fn attack_header_length_u64_max() {
     assert_eq!(
         reason(&[&[0xff; 8][..], b"{}"].concat()),
-        "not a safetensors file: its first 8 bytes say that the header has 18446744073709551615 bytes, expected at most \
-         100000000"
+        "not a safetensors file: its first 8 bytes say that the header has 18446744073709551615 bytes, \
+         expected at most 100000000"
     );
     let most = [&100_000_000_u64.to_le_bytes()[..], b"{}"].concat();
     assert_eq!(reason(&most), "truncated: header says 100000000 bytes, file has 2 after its length");

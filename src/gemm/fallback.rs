@@ -92,6 +92,10 @@ pub(super) fn multiply(
     }
 }
 
+/// Rows in a block of [`outer`]. A constant, as `matrixmultiply` adds up each block by itself: another length would be
+/// another order of the sum.
+pub(super) const DEPTH: usize = 512;
+
 /// One block of [`accumulate_outer`](super::accumulate_outer) without a tuned kernel: `depth` rows from `first` on.
 pub(super) fn outer(
     (first, depth): (usize, usize),

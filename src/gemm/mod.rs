@@ -148,9 +148,11 @@ pub(crate) fn accumulate_outer(
 ) {
     let [steps, batch, _] = left.seq.shape();
     let rows = left.taken;
-    for first in (0..steps * batch).step_by(blocking.kc) {
-        let depth = blocking.kc.min(steps * batch - first);
-        if kernels.isa() == Isa::Portable {
+    let portable = kernels.isa() == Isa::Portable;
+    let kc = if portable { fallback::DEPTH } else { blocking.kc };
+    for first in (0..steps * batch).step_by(kc) {
+        let depth = kc.min(steps * batch - first);
+        if portable {
             fallback::outer((first, depth), left, targets, scratch);
             continue;
         }

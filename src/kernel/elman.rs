@@ -8,7 +8,9 @@
 //! Each step is one product whose epilogue is the cell: the activation is applied while the tile is in registers, and
 //! the result goes to two places, the caller's row-major sequence and the blocked operand of the next step's product.
 
-use super::gemm::{Blocked, Epilogue, Operands, Place, SHORT, Tile, load, load_row, product, row_product, store, store_row, tile};
+use super::gemm::{
+    Blocked, Epilogue, Operands, Place, SHORT, Tile, load, load_row, product, row_product, store, store_row, tile,
+};
 use crate::cell::Nonlinearity;
 use crate::gemm::blocking::Blocking;
 use crate::gemm::panel::{PanelsRef, round_up};
@@ -309,7 +311,14 @@ fn run_backward<V: Vector, A: Activation<V>>(isa: V::Isa, args: ElmanBackward<'_
     match d_h_0 {
         Some(d_h_0) if steps > 0 => {
             let mut first = First { isa, d_h_0, hidden };
-            step_product::<V, _>(isa, hidden, Operands { a: carry.now, rows, b: w_hh }, blocking, &mut tile, &mut first);
+            step_product::<V, _>(
+                isa,
+                hidden,
+                Operands { a: carry.now, rows, b: w_hh },
+                blocking,
+                &mut tile,
+                &mut first,
+            );
         }
         Some(d_h_0) => match d_h_n {
             Some(d_h_n) => d_h_0.copy_from_slice(d_h_n),

@@ -20,8 +20,6 @@
 //! 5. The blocks of k are so short that a panel block stays in L1 while all groups of rows pass it. Between blocks the
 //!    accumulators go to memory and come back unrounded.
 
-use std::ops::Range;
-
 use crate::gemm::blocking::Blocking;
 use crate::gemm::panel::{KB, PanelsRef, group_sizes, round_up};
 use crate::simd::Vector;

@@ -57,7 +57,9 @@ fn main() -> ExitCode {
     let result = match Cli::try_parse() {
         Ok(Cli { verb: Verb::Sine(args) }) => sine::run(&args),
         Err(error) => match error.kind() {
-            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => write!(io::stdout(), "{error}").map_err(Failure::from),
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                write!(io::stdout(), "{error}").map_err(Failure::from)
+            }
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
                 Err(Failure::Usage("expected a command, got none; try 'elman --help'".into()))
             }
