@@ -1,27 +1,15 @@
 //! The Elman layer on every tier: against the reference, and the same bits however the work is cut.
 
-#[path = "common/elman_case.rs"]
-mod elman_case;
-
+use crate::elman_case::{Case, Outcome, assert_same_bits, distance};
+use crate::tiers::tiers;
 use elman::cell::ElmanScratch;
 use elman::tensor::{Seq, SeqRef};
 use elman::{Isa, Kernels, Plan};
-use elman_case::{Case, Outcome, assert_same_bits, distance};
 use proptest::prelude::*;
 
 /// Distance from the f64 reference, relative to a tensor's largest element. The worst seen over some 100,000 random
 /// layers is 2.4e-6 (a d_weight that nearly cancels).
 const TOLERANCE: f64 = 1e-5;
-
-/// Says which tiers this machine leaves untested.
-fn tiers() -> Vec<&'static Kernels> {
-    for isa in Isa::ALL {
-        if Kernels::of(isa).is_none() {
-            eprintln!("skipped: this machine has no {isa}");
-        }
-    }
-    Kernels::available().collect()
-}
 
 /// A schedule out of numbers drawn at random: any of them must give the same bits.
 fn cut(plan: &Plan, [rows, gradients, time_block, kc]: [usize; 4]) -> Plan {
@@ -56,7 +44,7 @@ fn shapes() -> impl Strategy<Value = [usize; 4]> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_tier_agrees_with_the_reference(shape in shapes(), options in 0..16_u8, seed: u64) {
