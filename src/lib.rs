@@ -1,4 +1,56 @@
-//! elman
+//! Elman is a recurrent-network engine for CPUs: it trains and runs Elman networks at the limit of the machine's
+//! arithmetic, gives the same bits however the work is cut, and speaks PyTorch's dialect.
+//!
+//! ```
+//! use elman::optim::{Adam, AdamConfig};
+//! use elman::tensor::Seq;
+//! use elman::train::{Optimizer, Regression};
+//! use elman::{Rng, Rnn, Threads};
+//!
+//! // Learn to delay a signal by one step: an RNN of 8 units over 1 feature, and a linear head of 1 value a step.
+//! let mut rng = Rng::new(1);
+//! let mut model = Regression::new(Rnn::builder(1, 8), 1, &mut rng)?;
+//! let mut adam = Optimizer::Adam(Adam::new(model.params(), AdamConfig { lr: 0.01, ..Default::default() })?);
+//!
+//! let signal: Vec<f32> = (0..101).map(|_| rng.uniform(-1.0, 1.0)).collect();
+//! let x = Seq::from_slice(100, 1, 1, &signal[1..])?; // (T, B, I)
+//! let target = Seq::from_slice(100, 1, 1, &signal[..100])?;
+//! let first = model.train(x.view(), None, target.view(), &mut adam, Threads::one())?;
+//! for _ in 0..300 {
+//!     model.train(x.view(), None, target.view(), &mut adam, Threads::one())?;
+//! }
+//! let last = model.train(x.view(), None, target.view(), &mut adam, Threads::one())?;
+//! assert!(last < first / 10.0);
+//! # Ok::<(), elman::Error>(())
+//! ```
+//!
+//! # Shapes
+//!
+//! T steps, B rows of the batch, I input features, H hidden units. Sequences are (T, B, ·), row-major, sequence first:
+//! a step is one contiguous matrix. States are (1, B, H). Weights are PyTorch's, `[out, in]`. A gradient is called `d_`
+//! and the name of what it is the gradient of.
+//!
+//! # The same bits
+//!
+//! For given weights and inputs, outputs, states and gradients are the same bits for any number of threads, for any
+//! batch a row travels in, for a whole sequence in one call or step by step, and on AVX2 as on AVX-512.
+//!
+//! # Tiers
+//!
+//! Found at run time; `ELMAN_ISA` forces one.
+//!
+//! | `ELMAN_ISA` | needs | lanes |
+//! |---|---|---|
+//! | `avx512` | AVX-512F | 16 |
+//! | `avx2` | AVX2 and FMA | 8 |
+//! | `portable` | nothing | 8, by way of `wide`; GEMMs by way of `matrixmultiply` |
+//!
+//! # Where to begin reading
+//!
+//! [`mod@reference`] says in plain loops what everything computes. [`cell`] has a cell's equations and how products and steps
+//! meet; `kernel/README.md` the contract of the loops under it, `kernel/gemm.rs` the one product they all are, and
+//! `simd/` the registers. [`Plan`] is what decides who works on what.
+
 pub mod cell;
 mod error;
 pub mod gemm;
@@ -18,6 +70,7 @@ pub mod task;
 pub mod tensor;
 mod threads;
 pub mod train;
+
 pub use error::{Error, Result};
 pub use kernel::{Isa, Kernels};
 pub use linear::{Linear, LinearScratch};
