@@ -1,0 +1,244 @@
+//! An Elman layer of any small shape, forward and backward, on every tier and by any schedule.
+
+#![no_main]
+
+#[path = "../../tests/common/elman_case.rs"]
+mod elman_case;
+
+use elman::cell::{ElmanBackwardPass, ElmanGradients, ElmanScratch, ElmanWeights, Nonlinearity};
+use elman::tensor::{SeqMut, SeqRef};
+use elman::{Isa, Kernels, Plan, reference};
+use elman_case::{Case, Outcome, distance};
+use libfuzzer_sys::arbitrary::{self, Arbitrary, Unstructured};
+use libfuzzer_sys::fuzz_target;
+
+/// As in tests/elman.rs. There it is relative to a tensor's largest element; here to no less than [`usual`], as whoever
+/// looks for it soon finds a tensor of one element, and that one nearly zero.
+const TOLERANCE: f64 = 1e-5;
+
+#[derive(Arbitrary, Debug)]
+struct Input {
+    shape: Shape,
+    /// By its bits, see [`Case::random`]: relu, no bias, no h_0, no d_h_n.
+    #[arbitrary(with = |u: &mut Unstructured| u.int_in_range(0..=15))]
+    options: u8,
+    seed: u64,
+    schedule: Schedule,
+    /// A layer of NaN that has used the scratch before.
+    before: Option<Shape>,
+    /// Floats before and behind every slice of the cut run.
+    #[arbitrary(with = |u: &mut Unstructured| u.int_in_range(1..=33))]
+    margin: usize,
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+struct Shape {
+    #[arbitrary(with = |u: &mut Unstructured| u.int_in_range(0..=8))]
+    steps: usize,
+    #[arbitrary(with = |u: &mut Unstructured| u.int_in_range(0..=20))]
+    batch: usize,
+    #[arbitrary(with = |u: &mut Unstructured| u.int_in_range(1..=80))]
+    input: usize,
+    #[arbitrary(with = |u: &mut Unstructured| u.int_in_range(1..=140))]
+    hidden: usize,
+}
+
+impl Shape {
+    fn case(self, options: u8, seed: u64) -> Case {
+        Case::random([self.steps, self.batch, self.input, self.hidden], options, seed)
+    }
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+struct Schedule {
+    #[arbitrary(with = |u: &mut Unstructured| u.int_in_range(1..=9))]
+    row_workers: usize,
+    #[arbitrary(with = |u: &mut Unstructured| u.int_in_range(1..=9))]
+    gradient_workers: usize,
+    #[arbitrary(with = |u: &mut Unstructured| u.int_in_range(1..=9))]
+    time_block: usize,
+    #[arbitrary(with = |u: &mut Unstructured| u.int_in_range(1..=200))]
+    kc: usize,
+}
+
+impl Schedule {
+    fn of(self, mut plan: Plan) -> Plan {
+        plan.row_workers = self.row_workers;
+        plan.gradient_workers = self.gradient_workers;
+        plan.time_block = self.time_block;
+        plan.blocking = plan.blocking.with_kc(self.kc);
+        plan
+    }
+}
+
+/// What no layer may touch, and what shows where one has read it.
+const SENTINEL: u32 = 0x7fa5_a5a5;
+
+/// A slice with `margin` sentinels before and behind it. Without a margin the slice is as long as its allocation, whose
+/// ends AddressSanitizer watches.
+struct Guarded {
+    data: Box<[f32]>,
+    margin: usize,
+}
+
+impl Guarded {
+    fn of(values: &[f32], margin: usize) -> Self {
+        let sentinels = || std::iter::repeat_n(f32::from_bits(SENTINEL), margin);
+        Self { data: sentinels().chain(values.iter().copied()).chain(sentinels()).collect(), margin }
+    }
+
+    fn full_of(value: f32, len: usize, margin: usize) -> Self {
+        Self::of(&vec![value; len], margin)
+    }
+
+    fn get(&self) -> &[f32] {
+        &self.data[self.margin..self.data.len() - self.margin]
+    }
+
+    fn get_mut(&mut self) -> &mut [f32] {
+        let end = self.data.len() - self.margin;
+        &mut self.data[self.margin..end]
+    }
+
+    /// The values, if the sentinels are still there.
+    fn open(self, what: &str, name: &str) -> Vec<f32> {
+        let end = self.data.len() - self.margin;
+        for (side, sentinels) in [("before", &self.data[..self.margin]), ("behind", &self.data[end..])] {
+            let survive = sentinels.iter().all(|s| s.to_bits() == SENTINEL);
+            assert!(survive, "{what}: wrote {side} {name}");
+        }
+        self.get().to_vec()
+    }
+}
+
+/// As [`Case::run`], but every slice that goes in or comes out is guarded.
+fn run_guarded(
+    case: &Case,
+    kernels: &'static Kernels,
+    plan: &Plan,
+    scratch: &mut ElmanScratch,
+    margin: usize,
+    what: &str,
+) -> Outcome {
+    let Case { steps, batch, input, hidden, .. } = *case;
+    let given = |values: &[f32]| Guarded::of(values, margin);
+    let result = |len| Guarded::full_of(f32::NAN, len, margin);
+    let sum = |len| Guarded::full_of(0.0, len, margin);
+    let (x, d_y) = (given(&case.x), given(&case.d_y));
+    let (h_0, d_h_n) = (case.h_0.as_deref().map(given), case.d_h_n.as_deref().map(given));
+    let (weight_ih, weight_hh) = (given(&case.weight_ih), given(&case.weight_hh));
+    let bias = case.bias.as_ref().map(|[ih, hh]| [given(ih), given(hh)]);
+    let weights = ElmanWeights {
+        weight_ih: weight_ih.get(),
+        weight_hh: weight_hh.get(),
+        bias: bias.as_ref().map(|[ih, hh]| [ih.get(), hh.get()]),
+    };
+    let mut cell = case.cell(kernels);
+    cell.load(weights).unwrap();
+    let state = |h| SeqRef::new(h, 1, batch, hidden).unwrap();
+    let (h_0, d_h_n) = (h_0.as_ref().map(Guarded::get).map(state), d_h_n.as_ref().map(Guarded::get).map(state));
+    let x = SeqRef::new(x.get(), steps, batch, input).unwrap();
+    let d_y = SeqRef::new(d_y.get(), steps, batch, hidden).unwrap();
+
+    let mut y = result(steps * batch * hidden);
+    cell.forward(plan, x, h_0, SeqMut::new(y.get_mut(), steps, batch, hidden).unwrap(), scratch).unwrap();
+
+    let mut d_x = result(steps * batch * input);
+    let mut d_h_0 = result(batch * hidden);
+    let (mut d_weight_ih, mut d_weight_hh) = (sum(hidden * input), sum(hidden * hidden));
+    let mut d_bias = bias.as_ref().map(|_| [sum(hidden), sum(hidden)]);
+    let pass = ElmanBackwardPass {
+        weights,
+        x,
+        h_0,
+        y: SeqRef::new(y.get(), steps, batch, hidden).unwrap(),
+        d_y,
+        d_h_n,
+        gradients: ElmanGradients {
+            d_weight_ih: d_weight_ih.get_mut(),
+            d_weight_hh: d_weight_hh.get_mut(),
+            d_bias: d_bias.as_mut().map(|[ih, hh]| [ih.get_mut(), hh.get_mut()]),
+        },
+        d_x: Some(SeqMut::new(d_x.get_mut(), steps, batch, input).unwrap()),
+        d_h_0: Some(d_h_0.get_mut()),
+    };
+    cell.backward(plan, pass, scratch).unwrap();
+    Outcome {
+        y: y.open(what, "y"),
+        d_x: d_x.open(what, "d_x"),
+        d_h_0: d_h_0.open(what, "d_h_0"),
+        d_weight_ih: d_weight_ih.open(what, "d_weight_ih"),
+        d_weight_hh: d_weight_hh.open(what, "d_weight_hh"),
+        d_bias: d_bias.map(|[ih, hh]| [ih.open(what, "d_bias_ih"), hh.open(what, "d_bias_hh")]),
+    }
+}
+
+/// The size that the elements of a tensor have where nothing cancels, as [`Case::random`] draws: inputs and gradients
+/// from above up to 1, weights up to 1.2/√fan-in, so that a state and its gradient are about 1.
+fn usual(case: &Case, name: &str) -> f64 {
+    match name {
+        "y" | "d_h_0" => 1.0,
+        // H terms of up to 1.2/√I.
+        "d_x" => (case.hidden as f64 / case.input as f64).sqrt(),
+        // One term for each row of each step, of either sign.
+        _ => ((case.steps * case.batch) as f64).sqrt(),
+    }
+}
+
+fn assert_close(
+    outcome: &Outcome,
+    case: &Case,
+    (y, gradients): &(Vec<f64>, reference::ElmanGradients<f64>),
+    what: &str,
+) {
+    // Where rounding decides on which side of relu's corner a sum falls, its gradient is there or not. Rounding cannot
+    // be held to that; that the sum is nearly zero, it is held to as an element of y.
+    let differs = |(&got, &exact): (&f32, &f64)| (got > 0.0) != (exact > 0.0);
+    let at_the_corner = case.nonlinearity == Nonlinearity::Relu && outcome.y.iter().zip(y).any(differs);
+    for ((name, got), expected) in outcome.tensors().into_iter().zip(outcome.expected(y, gradients)) {
+        if at_the_corner && name != "y" {
+            continue;
+        }
+        let (worst, at) = distance(got, expected);
+        let largest = expected.iter().fold(1e-30, |largest: f64, x| largest.max(x.abs()));
+        let worst = worst * largest / largest.max(usual(case, name));
+        assert!(
+            worst <= TOLERANCE,
+            "{what}: {name}[{at}] is {} instead of {}, {worst:e} of the largest",
+            got[at],
+            expected[at],
+        );
+    }
+}
+
+fuzz_target!(|input: Input| {
+    let case = input.shape.case(input.options, input.seed);
+    let expected = case.reference();
+    let mut fused: Option<Outcome> = None;
+    for kernels in Kernels::available() {
+        let isa = kernels.isa();
+        let mut scratch = ElmanScratch::default();
+        if let Some(shape) = input.before {
+            let mut poison = shape.case(input.options, input.seed);
+            poison.x.fill(f32::NAN);
+            poison.d_y.fill(f32::NAN);
+            poison.run(kernels, &input.schedule.of(poison.plan(kernels)), &mut scratch);
+        }
+        let plan = case.plan(kernels);
+        let whole = case.run(kernels, &plan, &mut scratch);
+        assert_close(&whole, &case, &expected, isa.name());
+
+        let what = format!("{isa} in exact slices");
+        let exact = run_guarded(&case, kernels, &plan, &mut scratch, 0, &what);
+        whole.assert_same_bits(&exact, &what);
+        let plan = input.schedule.of(plan);
+        let what = format!("{isa} between margins of {}, {plan}", input.margin);
+        let cut = run_guarded(&case, kernels, &plan, &mut scratch, input.margin, &what);
+        whole.assert_same_bits(&cut, &what);
+
+        if isa != Isa::Portable {
+            let fused = fused.get_or_insert_with(|| whole.clone());
+            fused.assert_same_bits(&whole, &format!("a wider tier and {isa}"));
+        }
+    }
+});
