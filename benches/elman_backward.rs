@@ -25,6 +25,7 @@ fn backward(criterion: &mut Criterion) {
                 let plan = cell.plan(steps, batch, threads).expect("a small sequence");
                 let mut scratch = ElmanScratch::default();
                 cell.forward(&plan, layer.x(), None, y.view_mut(), &mut scratch).expect("shapes that fit");
+                layer.check(kernels, &y);
                 let mut gradients =
                     [vec![0.0; hidden * hidden], vec![0.0; hidden * hidden], vec![0.0; hidden], vec![0.0; hidden]];
                 let mut run = || {

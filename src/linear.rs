@@ -8,7 +8,7 @@ use crate::params::{Layout, ParamId, Params};
 use crate::rng::Rng;
 use crate::tensor::{Buffer, Seq, SeqRef};
 
-/// A fully connected layer, `torch.nn.Linear`: parameters `weight` [out, in] and `bias` [out].
+/// A fully connected layer, `torch.nn.Linear`: parameters `weight` \[out, in\] and `bias` \[out\].
 #[derive(Clone, Debug)]
 pub struct Linear {
     in_features: usize,

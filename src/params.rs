@@ -44,7 +44,7 @@ impl Layout {
         }
         let start = self.len();
         let len = elements(&name, shape)?;
-        elements(&name, &[start.checked_add(len).unwrap_or(usize::MAX)])?;
+        elements(&name, &[start.saturating_add(len)])?;
         self.entries.push(Entry { name, shape: shape.into(), range: start..start + len });
         Ok(ParamId(self.entries.len() - 1))
     }

@@ -155,7 +155,7 @@ mod tests {
                 for worker in 0..workers {
                     let share = shares.of(worker);
                     assert_eq!(share.start, next);
-                    assert!(share.start % 8 == 0 || share.is_empty(), "{shares:?}");
+                    assert!(share.start.is_multiple_of(8) || share.is_empty(), "{shares:?}");
                     next = share.end;
                 }
                 assert_eq!(next, rows);

@@ -48,7 +48,7 @@ impl Function {
             (self.kernel)(kernels, &mut outputs);
             for (&x, &y) in inputs.iter().zip(&outputs) {
                 let distance = distance(y, (self.exact)(f64::from(x)));
-                if !(distance <= worst.0) {
+                if distance.is_nan() || distance > worst.0 {
                     worst = (distance, x);
                 }
             }

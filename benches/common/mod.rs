@@ -1,7 +1,7 @@
 //! A layer with random data, and its check against the reference.
 
 use elman::cell::{Elman, ElmanWeights, Nonlinearity};
-use elman::tensor::SeqRef;
+use elman::tensor::{Seq, SeqRef};
 use elman::{Kernels, Rng, Shape, Threads, reference};
 
 /// A square layer: as many inputs as hidden units.
@@ -37,6 +37,15 @@ impl Layer {
         let mut cell = Elman::new(input, hidden, Nonlinearity::Tanh, kernels).expect("valid sizes");
         cell.load(self.weights()).expect("weights of that shape");
         cell
+    }
+
+    /// Checks the first two steps of the first row of `y` against the reference.
+    pub(crate) fn check(&self, kernels: &Kernels, y: &Seq) {
+        let expected = self.reference().forward(&self.row(), None);
+        for (t, expected) in expected.chunks_exact(self.shape.hidden).enumerate() {
+            let same = y.step(t).iter().zip(expected).all(|(y, e)| (y - e).abs() < 1e-5);
+            assert!(same, "{} is wrong at step {t}", kernels.isa());
+        }
     }
 
     /// The first two steps of the first row of x: (2, 1, I).

@@ -39,9 +39,7 @@ impl Values {
             Values::Even(ref numbers) => {
                 numbers.iter().map(|&n| ((f64::from(n) / f64::from(u32::MAX) - 0.5) * 220.0) as f32).collect()
             }
-            Values::Run { first, len } => {
-                (0..u32::from(len)).map(|i| f32::from_bits(first.wrapping_add(i))).collect()
-            }
+            Values::Run { first, len } => (0..u32::from(len)).map(|i| f32::from_bits(first.wrapping_add(i))).collect(),
         }
     }
 }

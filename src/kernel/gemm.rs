@@ -450,20 +450,22 @@ fn accumulate<V: Vector, O: Order, const M: usize, const NV: usize, const CHAINS
         }
     }
     // Pairwise: (c0 + c1) + (c2 + c3).
-    let mut distance = 1;
-    while distance < CHAINS {
-        let mut chain = 0;
-        while chain < CHAINS {
-            for i in 0..M {
-                for v in 0..NV {
-                    chains[chain][i][v] = chains[chain][i][v].add(chains[chain + distance][i][v]);
-                }
-            }
-            chain += 2 * distance;
-        }
-        distance *= 2;
+    if let [c0, c1, c2, c3] = &mut chains[..] {
+        join(c0, c1);
+        join(c2, c3);
+        join(c0, c2);
     }
     *tile = chains[0];
+}
+
+/// Adds the second tile to the first.
+#[inline(always)]
+fn join<V: Vector, const M: usize, const NV: usize>(sum: &mut [[V; NV]; M], other: &[[V; NV]; M]) {
+    for (sum, other) in sum.iter_mut().zip(other) {
+        for (sum, &other) in sum.iter_mut().zip(other) {
+            *sum = sum.add(other);
+        }
+    }
 }
 
 /// One k of a block: an outer product, `M` FMAs for each register.

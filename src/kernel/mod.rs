@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 pub(crate) mod elementwise;
 pub(crate) mod elman;
 pub(crate) mod gemm;
+pub(crate) mod peak;
 mod table;
 
 #[cfg(target_arch = "x86_64")]
@@ -23,6 +24,7 @@ mod portable;
 use elementwise::{Adam, ColumnSums, Sgd};
 use elman::{ElmanBackward, ElmanForward};
 use gemm::{Gemm, Outer};
+use peak::Peak;
 
 /// A tier of instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -67,6 +69,7 @@ pub struct Kernels {
     pub(crate) column_sums: fn(ColumnSums<'_>),
     pub(crate) adam: fn(Adam<'_>),
     pub(crate) sgd: fn(Sgd<'_>),
+    peak: fn(Peak<'_>),
     tanh: fn(&mut [f32]),
     sigmoid: fn(&mut [f32]),
     exp: fn(&mut [f32]),
@@ -128,6 +131,15 @@ impl Kernels {
     #[must_use]
     pub fn isa(&self) -> Isa {
         self.isa
+    }
+
+    /// The roof: runs `rounds` rounds of independent multiply-adds in registers, and gives the number of floating-point
+    /// operations that were. Time it beside other work to know what share of the machine's arithmetic that work gets.
+    #[must_use]
+    pub fn peak(&self, rounds: usize) -> f64 {
+        let mut done = (0.0, 0.0);
+        (self.peak)(Peak { rounds, done: &mut done });
+        std::hint::black_box(done).0
     }
 
     /// The hyperbolic tangent of every element, in place; at most [`TANH_ULP`](crate::TANH_ULP) from the exact value.

@@ -16,6 +16,7 @@ macro_rules! kernel_table {
         use super::elementwise::{self, Adam, ColumnSums, Sgd};
         use super::elman::{self, ElmanBackward, ElmanForward};
         use super::gemm::{self, Gemm, Outer};
+        use super::peak::{self, Peak};
 
         /// This tier's entry points, if the CPU has the instructions.
         pub(super) fn table() -> Option<&'static Kernels> {
@@ -28,6 +29,7 @@ macro_rules! kernel_table {
                 column_sums: entry::column_sums,
                 adam: entry::adam,
                 sgd: entry::sgd,
+                peak: entry::peak,
                 tanh: entry::tanh,
                 sigmoid: entry::sigmoid,
                 exp: entry::exp,
@@ -44,6 +46,7 @@ macro_rules! kernel_table {
             column_sums(args: ColumnSums<'_>) = elementwise::column_sums,
             adam(args: Adam<'_>) = elementwise::adam,
             sgd(args: Sgd<'_>) = elementwise::sgd,
+            peak(args: Peak<'_>) = peak::peak,
             tanh(x: &mut [f32]) = elementwise::tanh,
             sigmoid(x: &mut [f32]) = elementwise::sigmoid,
             exp(x: &mut [f32]) = elementwise::exp,

@@ -17,9 +17,9 @@ use crate::threads::Threads;
 /// | input x | (T, B, I) |
 /// | h_0, h_n | (1, B, H) |
 /// | output y | (T, B, H) |
-/// | `weight_ih_l0` | [H, I] |
-/// | `weight_hh_l0` | [H, H] |
-/// | `bias_ih_l0`, `bias_hh_l0` | [H] |
+/// | `weight_ih_l0` | \[H, I\] |
+/// | `weight_hh_l0` | \[H, H\] |
+/// | `bias_ih_l0`, `bias_hh_l0` | \[H\] |
 ///
 /// The parameters live in the model's [`Params`]; the layer keeps a packed copy of them, which
 /// [`load`](Self::load) makes.

@@ -20,7 +20,11 @@ pub enum Optimizer {
 }
 
 impl Optimizer {
-    fn step(&mut self, params: &mut Params, gradients: &Params) -> Result<()> {
+    /// One step down the gradients.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) where the parameters or gradients are of another model.
+    pub fn step(&mut self, params: &mut Params, gradients: &Params) -> Result<()> {
         match self {
             Optimizer::Adam(adam) => adam.step(params, gradients),
             Optimizer::Sgd(sgd) => sgd.step(params, gradients),

@@ -174,8 +174,7 @@ pub(crate) fn distance(got: &[f32], expected: &[f64]) -> (f64, usize) {
     let mut worst = (0.0, 0);
     for (i, (&got, &expected)) in got.iter().zip(expected).enumerate() {
         let distance = (f64::from(got) - expected).abs() / largest;
-        // Not `>`: a NaN is as far away as can be.
-        if !(distance <= worst.0) {
+        if distance.is_nan() || distance > worst.0 {
             worst = (distance, i);
         }
     }

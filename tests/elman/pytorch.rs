@@ -8,6 +8,7 @@ use elman::loss::{cross_entropy, mse};
 use elman::optim::{Adam, AdamConfig, Sgd, SgdConfig, clip_grad_norm, clip_grad_value};
 use elman::task::sine::{Config, Sine};
 use elman::tensor::{Seq, SeqRef};
+use elman::train::Optimizer;
 use elman::{Kernels, Layout, Linear, LinearScratch, Params, Threads};
 
 /// Of the largest element of a tensor.
@@ -137,19 +138,17 @@ fn optimisers_step_by_step() {
         let path = fixture.f32(&format!("{name}.parameters"));
         let mut params = flat(&path[..n]);
         let (lr, weight_decay) = (number("lr") as f32, number("weight_decay") as f32);
-        let mut step: Box<dyn FnMut(&mut Params, &Params)> = if settings["kind"] == "adam" {
+        let mut optimizer = if settings["kind"] == "adam" {
             let betas = &settings["betas"];
             let betas = (betas[0].as_f64().unwrap(), betas[1].as_f64().unwrap());
             let config = AdamConfig { lr, betas, eps: number("eps") as f32, weight_decay };
-            let mut adam = Adam::new(&params, config).unwrap();
-            Box::new(move |params, gradients| adam.step(params, gradients).unwrap())
+            Optimizer::Adam(Adam::new(&params, config).unwrap())
         } else {
             let config = SgdConfig { lr, momentum: number("momentum") as f32, weight_decay };
-            let mut sgd = Sgd::new(&params, config).unwrap();
-            Box::new(move |params, gradients| sgd.step(params, gradients).unwrap())
+            Optimizer::Sgd(Sgd::new(&params, config).unwrap())
         };
         for (t, (gradients, expected)) in gradients.chunks_exact(n).zip(path[n..].chunks_exact(n)).enumerate() {
-            step(&mut params, &flat(gradients));
+            optimizer.step(&mut params, &flat(gradients)).unwrap();
             assert_close(params.data(), expected, 1e-6, &format!("{name} step {t}"));
         }
     }

@@ -1,0 +1,268 @@
+//! Any bytes at all as a model file.
+
+#![no_main]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::OnceLock;
+
+use elman::io::{load, save};
+use elman::{Error, Layout, Params};
+use libfuzzer_sys::arbitrary::{self, Arbitrary, Unstructured};
+use libfuzzer_sys::fuzz_target;
+use safetensors::SafeTensors;
+use safetensors::tensor::Dtype;
+
+/// A model: names and shapes.
+type Table = &'static [(&'static str, &'static [usize])];
+
+const TABLES: [Table; 4] = [
+    // Two tensors, against their order in a file.
+    &[("b", &[2, 1]), ("a", &[1])],
+    &[
+        ("rnn.weight_ih_l0", &[3, 1]),
+        ("rnn.weight_hh_l0", &[3, 3]),
+        ("rnn.bias_ih_l0", &[3]),
+        ("rnn.bias_hh_l0", &[3]),
+        ("linear.weight", &[1, 3]),
+        ("linear.bias", &[1]),
+    ],
+    // Names that look like JSON, and shapes without dimensions or without elements.
+    &[("a\":{\"b\":", &[1]), ("é \"\\\n\u{1}", &[]), ("\\\":", &[0, 5]), ("}}", &[2]), ("12345678901234567890", &[1])],
+    &[],
+];
+
+/// What a model holds before it is loaded: a pattern that no mutation comes by.
+fn params_of(table: Table) -> Params {
+    let mut layout = Layout::new();
+    for (name, shape) in table {
+        layout.add(*name, shape).unwrap();
+    }
+    let mut params = Params::zeros(layout);
+    for (i, value) in params.data_mut().iter_mut().enumerate() {
+        *value = f32::from_bits(0x7fc5_a500 + i as u32);
+    }
+    params
+}
+
+fn bits(params: &Params) -> Vec<u32> {
+    params.data().iter().map(|value| value.to_bits()).collect()
+}
+
+/// The bytes of a model file, in its three parts.
+#[derive(Clone)]
+struct File {
+    /// What the first eight bytes say, if not the header's length.
+    length: Option<u64>,
+    header: Vec<u8>,
+    data: Vec<u8>,
+}
+
+impl File {
+    fn bytes(&self) -> Vec<u8> {
+        let length = self.length.unwrap_or(self.header.len() as u64);
+        [&length.to_le_bytes()[..], &self.header, &self.data].concat()
+    }
+
+    /// Every table's file, as `save` writes it: without metadata and with.
+    fn valid() -> &'static [[File; 2]; 4] {
+        static VALID: OnceLock<[[File; 2]; 4]> = OnceLock::new();
+        VALID.get_or_init(|| {
+            TABLES.map(|table| {
+                [&[][..], &[("a", "b\"".into()), ("\\\"}", "{\"a\":".into())]].map(|metadata| {
+                    save(path(), &params_of(table), metadata).unwrap();
+                    let bytes = fs::read(path()).unwrap();
+                    let (length, rest) = bytes.split_first_chunk().unwrap();
+                    let (header, data) = rest.split_at(u64::from_le_bytes(*length) as usize);
+                    File { length: None, header: header.into(), data: data.into() }
+                })
+            })
+        })
+    }
+}
+
+/// How the bytes of an input become a file.
+#[derive(Arbitrary, Debug)]
+enum Mode {
+    /// They are the file.
+    Raw,
+    /// They are a header, whose length goes before it, and so many bytes of data behind it.
+    Header { data: u8 },
+    /// They say what is done to a file that was valid.
+    Mutated { metadata: bool },
+}
+
+/// One change of a file. `at` is a place in the header, counted round and round. `Splice` puts in a piece of JSON,
+/// `Repeat` copies some bytes of the header, `Number` replaces the digits at `at` or the first behind it, and `Escape`
+/// spells a character as JSON's `\uXXXX`.
+#[derive(Arbitrary, Debug)]
+enum Mutation {
+    Flip { at: u16, bit: u8 },
+    Set { at: u16, to: u8 },
+    Insert { at: u16, byte: u8 },
+    Splice { at: u16, piece: u8 },
+    Remove { at: u16, len: u8 },
+    Repeat { from: u16, len: u8, at: u16 },
+    Number { at: u16, to: u64 },
+    Escape { at: u16 },
+    Length { to: u64 },
+    FlipData { at: u16, bit: u8 },
+    ResizeData { by: i8 },
+}
+
+const PIECES: [&[u8]; 16] = [
+    b"\"",
+    b"\\",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b":",
+    b",",
+    b"null",
+    b"\"__metadata__\":{},",
+    b"\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},",
+    b"\"a\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]},",
+    b"\"z\":[\"F32\",[0],[0,0]],",
+    b"\"shape\":[1],",
+    b"-1e9",
+    b"\"F16\"",
+];
+
+impl Mutation {
+    fn apply(&self, file: &mut File) {
+        let File { length, header, data } = file;
+        let place = |at: u16, len: usize| usize::from(at) % len.max(1);
+        let n = header.len();
+        match *self {
+            Mutation::Flip { at, bit } if n > 0 => header[place(at, n)] ^= 1 << (bit % 8),
+            Mutation::Set { at, to } if n > 0 => header[place(at, n)] = to,
+            Mutation::Insert { at, byte } => header.insert(place(at, n + 1), byte),
+            Mutation::Splice { at, piece } => {
+                let (at, piece) = (place(at, n + 1), PIECES[usize::from(piece) % PIECES.len()]);
+                header.splice(at..at, piece.iter().copied());
+            }
+            Mutation::Remove { at, len } => {
+                let at = place(at, n);
+                header.drain(at..(at + usize::from(len)).min(n));
+            }
+            // Not without end: a few of these in a row would double it each time.
+            Mutation::Repeat { from, len, at } if n < 4096 => {
+                let (from, at) = (place(from, n), place(at, n + 1));
+                let piece = header[from..(from + usize::from(len)).min(n)].to_vec();
+                header.splice(at..at, piece);
+            }
+            Mutation::Number { at, to } => {
+                let Some(begin) = (place(at, n)..n).find(|&i| header[i].is_ascii_digit()) else { return };
+                let end = (begin..n).find(|&i| !header[i].is_ascii_digit()).unwrap_or(n);
+                header.splice(begin..end, to.to_string().into_bytes());
+            }
+            Mutation::Escape { at } if n > 0 && header[place(at, n)].is_ascii() => {
+                let at = place(at, n);
+                let spelled = format!("\\u{:04x}", header[at]);
+                header.splice(at..=at, spelled.into_bytes());
+            }
+            Mutation::Length { to } => *length = Some(to),
+            Mutation::FlipData { at, bit } if !data.is_empty() => {
+                let at = place(at, data.len());
+                data[at] ^= 1 << (bit % 8);
+            }
+            Mutation::ResizeData { by } => data.resize(data.len().saturating_add_signed(by.into()), 0x40),
+            _ => {}
+        }
+    }
+}
+
+/// A model and the bytes that are to be loaded into it.
+struct Input {
+    table: Table,
+    bytes: Vec<u8>,
+}
+
+impl Input {
+    fn of(data: &[u8]) -> arbitrary::Result<Self> {
+        let mut u = Unstructured::new(data);
+        let which = u.int_in_range(0..=TABLES.len() - 1)?;
+        let bytes = match u.arbitrary()? {
+            Mode::Raw => u.take_rest().to_vec(),
+            Mode::Header { data } => {
+                let data = (0..data).collect();
+                File { length: None, header: u.take_rest().to_vec(), data }.bytes()
+            }
+            Mode::Mutated { metadata } => {
+                let mut file = File::valid()[which][usize::from(metadata)].clone();
+                while !u.is_empty() {
+                    u.arbitrary::<Mutation>()?.apply(&mut file);
+                }
+                file.bytes()
+            }
+        };
+        Ok(Self { table: TABLES[which], bytes })
+    }
+}
+
+/// This process's file, written over and over. Quickest where TMPDIR is in memory.
+fn path() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| std::env::temp_dir().join(format!("elman-fuzz-{}.safetensors", process::id())))
+}
+
+/// Whether the crate, asked without the library, finds exactly the tensors of the table; the bytes of each.
+fn tensors_of<'a>(bytes: &'a [u8], table: Table) -> Option<Vec<&'a [u8]>> {
+    let file = SafeTensors::deserialize(bytes).ok()?;
+    let tensors: Option<Vec<_>> = table
+        .iter()
+        .map(|(name, shape)| {
+            let tensor = file.tensor(name).ok()?;
+            (tensor.dtype() == Dtype::F32 && tensor.shape() == *shape).then(|| tensor.data())
+        })
+        .collect();
+    tensors.filter(|tensors| tensors.len() == file.len())
+}
+
+fn loaded(input: &Input, params: &Params) {
+    let tensors = tensors_of(&input.bytes, input.table).expect("what was loaded is the table's");
+    for ((name, _, values), expected) in params.iter().zip(tensors) {
+        let got: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        assert_eq!(got, expected, "{name}");
+    }
+    save(path(), params, &[("key", "value".into())]).unwrap();
+    let written = fs::read(path()).unwrap();
+    let mut again = params_of(input.table);
+    load(path(), &mut again).unwrap();
+    assert_eq!(bits(&again), bits(params), "loaded, saved and loaded");
+    save(path(), &again, &[("key", "value".into())]).unwrap();
+    assert_eq!(fs::read(path()).unwrap(), written, "the same parameters, other bytes");
+}
+
+fn refused(input: &Input, params: &Params, error: &Error) {
+    assert_eq!(bits(params), bits(&params_of(input.table)), "touched by a load that failed: {error}");
+    let text = error.to_string();
+    assert!(text.starts_with(&format!("{}: ", path().display())), "{text:?}");
+    assert!(!text.chars().any(char::is_control), "{text:?}");
+    match error {
+        // The two things the crate does not look at; of the first it must not be asked, it would overflow.
+        Error::Format { reason, .. } if reason.contains("digits") || reason.ends_with("twice in the header") => {}
+        Error::Format { .. } => {
+            let valid = SafeTensors::deserialize(&input.bytes).is_ok();
+            assert!(!valid, "refused as no safetensors file, which the crate says it is: {text}");
+        }
+        Error::Weights { problems, .. } => {
+            assert!(!problems.is_empty(), "{text}");
+            assert!(tensors_of(&input.bytes, input.table).is_none(), "refused though every tensor fits: {text}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fuzz_target!(|data: &[u8]| {
+    let Ok(input) = Input::of(data) else { return };
+    fs::write(path(), &input.bytes).unwrap();
+    let mut params = params_of(input.table);
+    match load(path(), &mut params) {
+        Ok(()) => loaded(&input, &params),
+        Err(error) => refused(&input, &params, &error),
+    }
+    fs::remove_file(path()).unwrap();
+});
