@@ -240,7 +240,9 @@ fn refused(input: &Input, params: &Params, error: &Error) {
     assert_eq!(bits(params), bits(&params_of(input.table)), "touched by a load that failed: {error}");
     let text = error.to_string();
     assert!(text.starts_with(&format!("{}: ", path().display())), "{text:?}");
-    assert!(!text.chars().any(char::is_control), "{text:?}");
+    // One line, whatever the file says; the model's own names are told as they are.
+    let control = input.table.iter().any(|(name, _)| name.contains(char::is_control));
+    assert!(control || !text.contains(char::is_control), "{text:?}");
     match error {
         // The two things the crate does not look at; of the first it must not be asked, it would overflow.
         Error::Format { reason, .. } if reason.contains("digits") || reason.ends_with("twice in the header") => {}

@@ -270,9 +270,14 @@ impl Elman {
         });
 
         let d_z = d_z.view();
-        zeros.resize(batch * hidden);
-        zeros.fill(0.0);
-        let before = h_0.map_or(&zeros[..], |h_0| h_0.step(0));
+        let before = match h_0 {
+            Some(h_0) => h_0.step(0),
+            None => {
+                zeros.resize(batch * hidden);
+                zeros.fill(0.0);
+                zeros
+            }
+        };
         self.weight_gradients(plan, d_z, [x, y], before, gradients, workers);
 
         if let Some(d_x) = d_x {

@@ -169,10 +169,10 @@ impl<V: Vector, A: Activation<V>> Epilogue<V> for Step<'_, A, V::Isa> {
     #[inline(always)]
     fn finish(&mut self, at: Place, row: &[V]) {
         let y = &mut self.y[at.row() * self.hidden..][at.col..self.hidden];
-        for ((v, &acc), y) in row.iter().enumerate().zip(y.chunks_mut(V::LANES)) {
+        for (v, &acc) in row.iter().enumerate() {
             let h = A::apply(acc);
             h.store(&mut self.next[at.blocked::<V>(self.hidden, v)..]);
-            store(h, y);
+            store(h, &mut y[v * V::LANES..]);
         }
     }
 }
@@ -229,8 +229,9 @@ impl<V: Vector, A: Activation<V>> Epilogue<V> for BackStep<'_, A, V::Isa> {
         let rest = first + at.col..first + self.hidden;
         load_row(self.isa, &self.d_y[rest.clone()], row);
         if let Some(d_h) = self.d_h {
-            for (value, d_h) in row.iter_mut().zip(d_h[rest].chunks(V::LANES)) {
-                *value = value.add(load(self.isa, d_h));
+            let d_h = &d_h[rest];
+            for (v, value) in row.iter_mut().enumerate() {
+                *value = value.add(load(self.isa, &d_h[v * V::LANES..]));
             }
         }
     }
@@ -249,10 +250,10 @@ impl<V: Vector, A: Activation<V>> Epilogue<V> for BackStep<'_, A, V::Isa> {
     fn finish(&mut self, at: Place, row: &[V]) {
         let y = &self.y[at.row() * self.hidden..][at.col..self.hidden];
         let d_z = &mut padded_row_mut(self.d_z, at, self.hidden)[at.col..];
-        for (((v, &acc), y), d_z) in row.iter().enumerate().zip(y.chunks(V::LANES)).zip(d_z.chunks_mut(V::LANES)) {
-            let value = A::gradient(acc, load(self.isa, y));
+        for (v, &acc) in row.iter().enumerate() {
+            let value = A::gradient(acc, load(self.isa, &y[v * V::LANES..]));
             value.store(&mut self.next[at.blocked::<V>(self.hidden, v)..]);
-            store(value, d_z);
+            value.store(&mut d_z[v * V::LANES..]);
         }
     }
 }

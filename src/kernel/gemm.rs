@@ -210,16 +210,16 @@ pub(crate) fn store<V: Vector>(value: V, rest: &mut [f32]) {
 /// Registers from the rest of a row; the last may be short.
 #[inline(always)]
 pub(crate) fn load_row<V: Vector>(isa: V::Isa, rest: &[f32], row: &mut [V]) {
-    for (value, rest) in row.iter_mut().zip(rest.chunks(V::LANES)) {
-        *value = load(isa, rest);
+    for (v, value) in row.iter_mut().enumerate() {
+        *value = load(isa, &rest[v * V::LANES..]);
     }
 }
 
 /// Registers into the rest of a row; the last may be short.
 #[inline(always)]
 pub(crate) fn store_row<V: Vector>(row: &[V], rest: &mut [f32]) {
-    for (&value, rest) in row.iter().zip(rest.chunks_mut(V::LANES)) {
-        store(value, rest);
+    for (v, &value) in row.iter().enumerate() {
+        store(value, &mut rest[v * V::LANES..]);
     }
 }
 
