@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::error::{Result, elements};
 use crate::gemm::Blocking;
-use crate::gemm::panel::round_up;
 use crate::kernel::Isa;
+use crate::kernel::layout::round_up;
 use crate::threads::{Shares, Threads};
 
 /// What is to be run.

@@ -15,11 +15,12 @@
 
 use crate::cell::Nonlinearity;
 use crate::error::{Error, Result, at_least_one, check_shape, elements};
-use crate::gemm::panel::{pack_rows, round_up};
+use crate::gemm::panel::pack_rows;
 use crate::gemm::{GemmScratch, Panels, Rows, Target, accumulate_outer, column_sums, multiply};
 use crate::kernel::Kernels;
 use crate::kernel::elman::{Carry, ElmanBackward, ElmanForward};
 use crate::kernel::gemm::Start;
+use crate::kernel::layout::round_up;
 use crate::plan::{Plan, Shape};
 use crate::tensor::{Buffer, Seq, SeqMut, SeqRef};
 use crate::threads::{Threads, share};
@@ -234,7 +235,7 @@ impl Elman {
                 w_hh: self.w_hh.view(),
                 h: &mut h,
                 y,
-                blocking: plan.blocking,
+                kc: plan.blocking.kc,
             });
         }
     }
@@ -265,7 +266,7 @@ impl Elman {
                 carry: &mut Worker::carry(&mut worker.carry, rows.len(), hidden),
                 d_z,
                 d_h_0: d_h_0.map(|(d_h_0, _)| d_h_0),
-                blocking: plan.blocking,
+                kc: plan.blocking.kc,
             });
         });
 

@@ -9,16 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
-
-/// The activation of an Elman cell.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Nonlinearity {
-    /// The hyperbolic tangent.
-    #[default]
-    Tanh,
-    /// max(0, x).
-    Relu,
-}
+pub use crate::kernel::elman::Nonlinearity;
 
 impl fmt::Display for Nonlinearity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,9 +3,9 @@
 //! It brings kernels for CPUs that have no table here (NEON, plain SSE and AVX), and finds them at run time.
 #![allow(unsafe_code)]
 
-use super::panel::{KB, PanelsRef, round_up};
 use super::{GemmScratch, Rows, Target};
 use crate::kernel::gemm::Start;
+use crate::kernel::layout::{KB, PanelsRef, round_up};
 use crate::tensor::{Buffer, SeqRef};
 
 /// A matrix at the start of a slice: element (i, j) is at `i * strides.0 + j * strides.1`.

@@ -6,7 +6,7 @@
 //! LOOP 5  blocks of MC rows        here: A is packed block by block, to stay in L2
 //! LOOP 4  blocks of KC k           kernel/gemm.rs, as are all below
 //! LOOP 3  groups of rows by size
-//! LOOP 2  tiles of columns         a block of panels stays in L1 …
+//! LOOP 2  tiles of columns         a block of panels stays in cache …
 //! LOOP 1  groups of rows           … while the groups pass it
 //! ```
 //!
@@ -23,9 +23,10 @@ pub use panel::Panels;
 
 use crate::kernel::elementwise::ColumnSums;
 use crate::kernel::gemm::{Gemm, Outer, Start};
+use crate::kernel::layout::round_up;
 use crate::kernel::{Isa, Kernels};
 use crate::tensor::{Buffer, SeqRef};
-use panel::{pack_rows, pack_transposed_row, round_up};
+use panel::{pack_rows, pack_transposed_row};
 
 /// Floats of packed A in a block of LOOP 5: half of a 1 MiB L2, the other half being left to B and C.
 const A_BLOCK: usize = 512 * 1024 / size_of::<f32>();
@@ -71,7 +72,7 @@ pub(crate) fn multiply(
                 &a.step(t)[row * width..][..k]
             }),
         }
-        (kernels.gemm)(Gemm { a: &scratch.a, rows, b, start, c, stride, blocking });
+        (kernels.gemm)(Gemm { a: &scratch.a, rows, b, start, c, stride, kc: blocking.kc });
     }
 }
 
@@ -161,7 +162,7 @@ pub(crate) fn accumulate_outer(
         for Target { right, c } in &mut *targets {
             scratch.b.reshape(depth, right.taken);
             right.visit(first, depth, |k, row| scratch.b.set_row(k, row));
-            (kernels.outer)(Outer { a: &scratch.a, rows, b: scratch.b.view(), c, blocking });
+            (kernels.outer)(Outer { a: &scratch.a, rows, b: scratch.b.view(), c, kc: blocking.kc });
         }
     }
 }

@@ -11,11 +11,19 @@
 use super::gemm::{
     Blocked, Epilogue, Operands, Place, SHORT, Tile, load, load_row, product, row_product, store, store_row, tile,
 };
-use crate::cell::Nonlinearity;
-use crate::gemm::blocking::Blocking;
-use crate::gemm::panel::{PanelsRef, round_up};
+use super::layout::{PanelsRef, round_up};
 use crate::simd::{Vector, math};
 use crate::tensor::{SeqMut, SeqRef};
+
+/// The activation of an Elman cell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Nonlinearity {
+    /// The hyperbolic tangent.
+    #[default]
+    Tanh,
+    /// max(0, x).
+    Relu,
+}
 
 /// The operand a recurrence hands from step to step, in blocked groups: this step reads `now` and writes `next`.
 pub(crate) struct Carry<'a> {
@@ -42,7 +50,7 @@ pub(crate) struct ElmanForward<'a, 'c> {
     pub(crate) h: &'a mut Carry<'c>,
     /// (steps, rows, H): every state.
     pub(crate) y: SeqMut<'a>,
-    pub(crate) blocking: Blocking,
+    pub(crate) kc: usize,
 }
 
 /// Runs a recurrence backward. With `rows` rows, `H` hidden units:
@@ -62,7 +70,7 @@ pub(crate) struct ElmanBackward<'a, 'c> {
     pub(crate) d_z: SeqMut<'a>,
     /// (rows, H): the gradient of the first state, where it is wanted.
     pub(crate) d_h_0: Option<&'a mut [f32]>,
-    pub(crate) blocking: Blocking,
+    pub(crate) kc: usize,
 }
 
 /// The activation, chosen outside the loops.
@@ -127,16 +135,16 @@ fn step_product<V: Vector, E: Epilogue<V>>(
     isa: V::Isa,
     hidden: usize,
     operands: Operands<'_>,
-    blocking: Blocking,
+    kc: usize,
     tile: &mut Tile<V>,
     epilogue: &mut E,
 ) {
     if hidden <= SHORT && operands.rows == 1 {
         row_product(isa, operands.a, operands.b, epilogue);
     } else if hidden <= SHORT {
-        product::<V, Blocked, E, 4>(isa, operands, blocking, tile, epilogue);
+        product::<V, Blocked, E, 4>(isa, operands, kc, tile, epilogue);
     } else {
-        product::<V, Blocked, E, 1>(isa, operands, blocking, tile, epilogue);
+        product::<V, Blocked, E, 1>(isa, operands, kc, tile, epilogue);
     }
 }
 
@@ -191,7 +199,7 @@ fn padded_row_mut(matrix: &mut [f32], at: Place, width: usize) -> &mut [f32] {
 
 #[inline(always)]
 fn run_forward<V: Vector, A: Activation<V>>(isa: V::Isa, args: ElmanForward<'_, '_>) {
-    let ElmanForward { z, w_hh, h, mut y, blocking, .. } = args;
+    let ElmanForward { z, w_hh, h, mut y, kc, .. } = args;
     let [steps, rows, hidden] = y.shape();
     let line = rows * round_up(hidden);
     let mut tile = tile::<V>(isa);
@@ -204,7 +212,7 @@ fn run_forward<V: Vector, A: Activation<V>>(isa: V::Isa, args: ElmanForward<'_, 
             hidden,
             activation: std::marker::PhantomData::<A>,
         };
-        step_product::<V, _>(isa, hidden, Operands { a: h.now, rows, b: w_hh }, blocking, &mut tile, &mut step);
+        step_product::<V, _>(isa, hidden, Operands { a: h.now, rows, b: w_hh }, kc, &mut tile, &mut step);
         h.turn();
     }
 }
@@ -289,7 +297,7 @@ impl<V: Vector> Epilogue<V> for First<'_, V::Isa> {
 
 #[inline(always)]
 fn run_backward<V: Vector, A: Activation<V>>(isa: V::Isa, args: ElmanBackward<'_, '_>) {
-    let ElmanBackward { y, d_y, d_h_n, w_hh, carry, mut d_z, d_h_0, blocking, .. } = args;
+    let ElmanBackward { y, d_y, d_h_n, w_hh, carry, mut d_z, d_h_0, kc, .. } = args;
     let [steps, rows, hidden] = y.shape();
     let mut tile = tile::<V>(isa);
     for t in (0..steps).rev() {
@@ -306,20 +314,13 @@ fn run_backward<V: Vector, A: Activation<V>>(isa: V::Isa, args: ElmanBackward<'_
         };
         // Nothing comes back from beyond the last step: a product over no k.
         let b = if last { w_hh.without_rows() } else { w_hh };
-        step_product::<V, _>(isa, hidden, Operands { a: carry.now, rows, b }, blocking, &mut tile, &mut step);
+        step_product::<V, _>(isa, hidden, Operands { a: carry.now, rows, b }, kc, &mut tile, &mut step);
         carry.turn();
     }
     match d_h_0 {
         Some(d_h_0) if steps > 0 => {
             let mut first = First { isa, d_h_0, hidden };
-            step_product::<V, _>(
-                isa,
-                hidden,
-                Operands { a: carry.now, rows, b: w_hh },
-                blocking,
-                &mut tile,
-                &mut first,
-            );
+            step_product::<V, _>(isa, hidden, Operands { a: carry.now, rows, b: w_hh }, kc, &mut tile, &mut first);
         }
         Some(d_h_0) => match d_h_n {
             Some(d_h_n) => d_h_0.copy_from_slice(d_h_n),

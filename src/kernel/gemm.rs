@@ -17,11 +17,10 @@
 //! 4. A lies in groups of `M` rows, by blocks of sixteen k ([`Blocked`]): a row's sixteen values are one cache line,
 //!    so an epilogue can write its result as the next product's A with plain vector stores, and no two rows of a tile
 //!    fall into the same cache set however wide the matrix is.
-//! 5. The blocks of k are so short that a panel block stays in L1 while all groups of rows pass it. Between blocks the
-//!    accumulators go to memory and come back unrounded.
+//! 5. A block of k of the panels in use (3 registers of 64 bytes by 512 k: 96 KiB) stays in L2 while all groups of rows
+//!    pass it. Between blocks the accumulators go to memory and come back unrounded.
 
-use crate::gemm::blocking::Blocking;
-use crate::gemm::panel::{KB, PanelsRef, group_sizes, round_up};
+use super::layout::{KB, PanelsRef, group_rows, group_sizes, round_up};
 use crate::simd::Vector;
 
 /// C = start + A·B. See README.md for the layouts.
@@ -38,8 +37,8 @@ pub(crate) struct Gemm<'a> {
     pub(crate) c: &'a mut [f32],
     /// Elements from one row of C to the next.
     pub(crate) stride: usize,
-    /// The tile and block sizes.
-    pub(crate) blocking: Blocking,
+    /// k in a block of LOOP 4: a multiple of 16.
+    pub(crate) kc: usize,
 }
 
 /// What the elements of a product start from.
@@ -63,8 +62,8 @@ pub(crate) struct Outer<'a> {
     pub(crate) b: PanelsRef<'a>,
     /// (rows, cols), row-major.
     pub(crate) c: &'a mut [f32],
-    /// The tile and block sizes.
-    pub(crate) blocking: Blocking,
+    /// k in a block of LOOP 4: a multiple of 16.
+    pub(crate) kc: usize,
 }
 
 /// One element's place: which row of which group, and the first column of the register it is in.
@@ -148,7 +147,7 @@ pub(crate) struct Operands<'a> {
 pub(super) fn gemm<V: Vector>(isa: V::Isa, args: Gemm<'_>) {
     let operands = Operands { a: args.a, rows: args.rows, b: args.b };
     let mut store = Store { isa, start: args.start, c: args.c, stride: args.stride, cols: args.b.cols() };
-    product::<V, Blocked, _, 1>(isa, operands, args.blocking, &mut tile(isa), &mut store);
+    product::<V, Blocked, _, 1>(isa, operands, args.kc, &mut tile(isa), &mut store);
 }
 
 /// The entry `outer`.
@@ -157,7 +156,7 @@ pub(super) fn outer<V: Vector>(isa: V::Isa, args: Outer<'_>) {
     let operands = Operands { a: args.a, rows: args.rows, b: args.b };
     let cols = args.b.cols();
     let mut store = Store { isa, start: Start::Accumulate, c: args.c, stride: cols, cols };
-    product::<V, KMajor, _, 1>(isa, operands, args.blocking, &mut tile(isa), &mut store);
+    product::<V, KMajor, _, 1>(isa, operands, args.kc, &mut tile(isa), &mut store);
 }
 
 /// The epilogue that only stores.
@@ -251,21 +250,21 @@ pub(crate) fn tile<V: Vector>(isa: V::Isa) -> Tile<V> {
 pub(crate) fn product<V: Vector, O: Order, E: Epilogue<V>, const CHAINS: usize>(
     isa: V::Isa,
     operands: Operands<'_>,
-    blocking: Blocking,
+    kc: usize,
     tile: &mut Tile<V>,
     epilogue: &mut E,
 ) {
     let Operands { a, rows, b } = operands;
     let (k, cols) = (b.k(), b.cols());
     // Four chains are not put aside in mid-course.
-    let kc = if CHAINS == 1 { blocking.kc } else { k.max(1) };
+    let kc = if CHAINS == 1 { kc } else { k.max(1) };
     let mut first = 0;
     // LOOP 4: blocks of k, in order: each element's chain goes on where it stopped.
     loop {
         let block = KBlock { first, len: kc.min(k - first), last: first + kc >= k };
         let mut row = 0;
         // LOOP 3: the rows in groups, largest first; what remains is left to the smaller sizes.
-        for size in group_sizes(blocking.mr) {
+        for size in group_sizes(group_rows(V::LANES)) {
             let (begin, m) = (row, tile_rows::<V, CHAINS>(size));
             let mut column = 0;
             // LOOP 2: tiles of columns. The last register may reach beyond the last column, but not begin there.

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 pub(crate) mod elementwise;
 pub(crate) mod elman;
 pub(crate) mod gemm;
+pub(crate) mod layout;
 pub(crate) mod peak;
 mod table;
 
@@ -41,6 +42,14 @@ pub enum Isa {
 impl Isa {
     /// Every tier, best first.
     pub const ALL: [Isa; 3] = [Isa::Avx512, Isa::Avx2, Isa::Portable];
+
+    /// Lanes of a register.
+    pub(crate) fn lanes(self) -> usize {
+        match self {
+            Isa::Avx512 => 16,
+            Isa::Avx2 | Isa::Portable => 8,
+        }
+    }
 
     /// The name `ELMAN_ISA` knows it by.
     #[must_use]

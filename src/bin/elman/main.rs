@@ -3,7 +3,6 @@
 mod plot;
 mod sine;
 
-use std::fmt;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
@@ -63,6 +62,9 @@ fn main() -> ExitCode {
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
                 Err(Failure::Usage("expected a command, got none; try 'elman --help'".into()))
             }
+            ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand => {
+                Err(Failure::Usage(format!("{}; try '--help'", one_line(&error.to_string()))))
+            }
             _ => Err(Failure::Usage(one_line(&error.to_string()))),
         },
     };
@@ -73,9 +75,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn fail(text: impl fmt::Display, code: u8) -> ExitCode {
+fn fail(text: &str, code: u8) -> ExitCode {
+    let mut line = String::from("error: ");
+    for c in text.chars() {
+        // The name of a file may hold line breaks and escape codes.
+        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+    }
     // Where nobody reads the errors either, the exit code has to do.
-    let _ = writeln!(io::stderr(), "error: {text}");
+    let _ = writeln!(io::stderr(), "{line}");
     ExitCode::from(code)
 }
 
@@ -84,5 +91,5 @@ fn one_line(message: &str) -> String {
     let message = message.strip_prefix("error: ").unwrap_or(message);
     let message = message.split("\n\nUsage:").next().unwrap_or(message);
     let message = message.split("\n\nFor more information").next().unwrap_or(message);
-    message.split_whitespace().collect::<Vec<_>>().join(" ")
+    message.split_whitespace().collect::<Vec<_>>().join(" ").replace(" tip: ", "; ")
 }

@@ -1,7 +1,10 @@
 //! `elman sine`: the tutorial's example, from the first weight to the picture.
 
+use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use elman::task::sine::{Config, FreeRun, STEPS, Sine};
@@ -22,22 +25,22 @@ const CURVE: usize = 1001;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Iterations of training
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = iterations, allow_hyphen_values = true)]
     iterations: u64,
     /// Hidden units, 1 to 4096
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=4096))]
-    hidden: u64,
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = hidden, allow_hyphen_values = true)]
+    hidden: usize,
     /// Adam's learning rate
-    #[arg(long, value_name = "X", default_value_t = 0.001, value_parser = learning_rate, allow_negative_numbers = true)]
+    #[arg(long, value_name = "X", default_value_t = 0.001, value_parser = learning_rate, allow_hyphen_values = true)]
     lr: f32,
     /// The seed of everything that is drawn
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = seed, allow_hyphen_values = true)]
     seed: u64,
     /// Threads that may be used; the default network is far too small for a second one
-    #[arg(long, value_name = "N", default_value = "1", value_parser = threads)]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = threads, allow_hyphen_values = true)]
     threads: Threads,
     /// Where the picture goes: a .png or .svg file
-    #[arg(long, value_name = "FILE", default_value = "sine.png", value_parser = plot_file)]
+    #[arg(long, value_name = "FILE", default_value = "sine.png")]
     plot: PathBuf,
     /// Save the trained network as a safetensors file, under PyTorch's names
     #[arg(long, value_name = "FILE")]
@@ -47,18 +50,31 @@ pub(crate) struct Args {
     json: bool,
 }
 
-fn learning_rate(text: &str) -> Result<f32, String> {
-    let lr: f32 = text.parse().map_err(|_| "expected a number".to_string())?;
-    if lr.is_finite() && lr > 0.0 { Ok(lr) } else { Err("expected a finite number above 0".into()) }
+fn iterations(text: &str) -> Result<u64, String> {
+    whole(text, 1..=u64::MAX)
+}
+
+fn hidden(text: &str) -> Result<usize, String> {
+    whole(text, 1..=4096)
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    whole(text, 0..=u64::MAX)
 }
 
 fn threads(text: &str) -> Result<Threads, String> {
-    let n: usize = text.parse().map_err(|_| "expected a whole number of at least 1".to_string())?;
-    Threads::new(n).map_err(|error| error.to_string())
+    Threads::new(whole(text, 1..=usize::MAX)?).map_err(|error| error.to_string())
 }
 
-fn plot_file(text: &str) -> Result<PathBuf, String> {
-    Format::of(Path::new(text)).map(|_| text.into())
+/// A whole number; clap's own words for what is none do not say what was expected.
+fn whole<N: FromStr + PartialOrd + Display>(text: &str, range: RangeInclusive<N>) -> Result<N, String> {
+    let number = text.parse().ok().filter(|n| range.contains(n));
+    number.ok_or_else(|| format!("expected a whole number from {} to {}", range.start(), range.end()))
+}
+
+fn learning_rate(text: &str) -> Result<f32, String> {
+    let lr = text.parse().ok().filter(|lr: &f32| lr.is_finite() && *lr > 0.0);
+    lr.ok_or_else(|| "expected a finite number above 0".into())
 }
 
 /// What `--json` prints.
@@ -78,13 +94,17 @@ struct Report<'a> {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     // Rather now than when the work is done.
-    let format = Format::of(&args.plot).map_err(Failure::Usage)?;
+    let format = Format::of(&args.plot).map_err(|reason| Failure::Usage(format!("--plot: {reason}")))?;
+    if args.model.as_ref() == Some(&args.plot) {
+        let got = args.plot.display();
+        return Err(Failure::Usage(format!("--model: expected another file than the picture's, got {got} for both")));
+    }
     files::check_writable(&args.plot)?;
     if let Some(model) = &args.model {
         files::check_writable(model)?;
     }
     let mut sine = Sine::new(Config {
-        hidden: usize::try_from(args.hidden).expect("at most 4096"),
+        hidden: args.hidden,
         lr: args.lr,
         seed: args.seed,
         threads: args.threads,
@@ -144,9 +164,9 @@ fn train(sine: &mut Sine, args: &Args) -> Result<Training, Failure> {
 
         bar.set_position(done);
         let rate = (done as f64 / training.time.as_secs_f64()) as u64;
-        bar.set_message(format!("loss {:.6}, {} iterations/s", training.last, HumanCount(rate)));
+        bar.set_message(format!("loss {}, {} iterations/s", loss(training.last), HumanCount(rate)));
         if !args.json && done % LINE == 0 {
-            bar.suspend(|| writeln!(io::stdout(), "Iteration: {done} loss {:.6}", training.last))?;
+            bar.suspend(|| writeln!(io::stdout(), "Iteration: {done} loss {}", loss(training.last)))?;
         }
     }
     bar.finish_and_clear();
@@ -154,27 +174,40 @@ fn train(sine: &mut Sine, args: &Args) -> Result<Training, Failure> {
 }
 
 fn bar(iterations: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:40} {human_pos}/{human_len}  {msg}").expect("a valid template");
+    let style = ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len}  {msg}").expect("a valid template");
     ProgressBar::new(iterations).with_style(style.progress_chars("=> "))
+}
+
+/// A loss to six decimal places, or as many more as its first three digits need.
+fn loss(loss: impl Into<f64>) -> String {
+    let loss = loss.into();
+    let places = (2.0 - loss.log10().floor()).clamp(6.0, 45.0) as usize;
+    format!("{loss:.places$}")
+}
+
+/// `1 thread`, `2 threads`.
+fn count(n: u64, noun: &str) -> String {
+    format!("{} {noun}{}", HumanCount(n), if n == 1 { "" } else { "s" })
 }
 
 fn summary(report: &Report<'_>, free_run: &FreeRun) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    let threads = if report.threads == 1 { "1 thread".into() } else { format!("up to {} threads", report.threads) };
+    let up_to = if report.threads == 1 { "" } else { "up to " };
     writeln!(out)?;
     writeln!(
         out,
-        "trained     {} iterations in {:.4} s: {} iterations/s ({}, {threads})",
-        HumanCount(report.iterations),
+        "trained     {} in {:.4} s: {} iterations/s ({}, {up_to}{})",
+        count(report.iterations, "iteration"),
         report.seconds,
         HumanCount(report.iterations_per_second as u64),
         report.isa,
+        count(report.threads as u64, "thread"),
     )?;
     writeln!(
         out,
-        "loss        {:.6} at the last iteration, {:.6} on average over the last {}",
-        report.final_loss,
-        report.mean_loss_last_100,
+        "loss        {} at the last iteration, {} on average over the last {}",
+        loss(report.final_loss),
+        loss(report.mean_loss_last_100),
         TAIL.min(report.iterations),
     )?;
     writeln!(
@@ -197,11 +230,10 @@ fn draw(report: &Report<'_>, args: &Args, free_run: &FreeRun, format: Format) ->
             (t, t.sin())
         })
         .collect();
-    let units = if args.hidden == 1 { "unit" } else { "units" };
     let subtitle = format!(
-        "Elman RNN, {} hidden {units}, {} iterations in {:.3} s; from the first point on it runs freely, RMSE {:.3}",
-        args.hidden,
-        HumanCount(report.iterations),
+        "Elman RNN, {}, {} in {:.3} s; from the first point on it runs freely, RMSE {:.3}",
+        count(args.hidden as u64, "hidden unit"),
+        count(report.iterations, "iteration"),
         report.seconds,
         report.prediction_rmse,
     );
