@@ -80,3 +80,8 @@ pub use plan::{Plan, Shape};
 pub use rng::Rng;
 pub use simd::math::{EXP_ULP, SIGMOID_ULP, TANH_ULP};
 pub use threads::Threads;
+
+/// The README's example compiles.
+#[cfg(all(doctest, feature = "safetensors"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

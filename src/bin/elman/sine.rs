@@ -103,12 +103,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if let Some(model) = &args.model {
         files::check_writable(model)?;
     }
-    let mut sine = Sine::new(Config {
-        hidden: args.hidden,
-        lr: args.lr,
-        seed: args.seed,
-        threads: args.threads,
-    })?;
+    let mut sine = Sine::new(Config { hidden: args.hidden, lr: args.lr, seed: args.seed, threads: args.threads })?;
     let training = train(&mut sine, args)?;
     let free_run = sine.free_run()?;
 
@@ -181,7 +176,7 @@ fn bar(iterations: u64) -> ProgressBar {
 /// A loss to six decimal places, or as many more as its first three digits need.
 fn loss(loss: impl Into<f64>) -> String {
     let loss = loss.into();
-    let places = (2.0 - loss.log10().floor()).clamp(6.0, 45.0) as usize;
+    let places = (2.0 - loss.log10().floor()).clamp(6.0, 20.0) as usize;
     format!("{loss:.places$}")
 }
 
