@@ -78,20 +78,37 @@ fn a_warm_training_step_allocates_nothing() {
                 step();
                 allocations(|| (0..5).for_each(|_| step()))
             } else {
-                let mut run = || {
+                let run = || {
                     (0..3).for_each(|_| step());
                     allocations(|| (0..5).for_each(|_| step()))
                 };
-                let pool = rayon_pool();
-                let mut count = 0;
-                pool.install(|| count = run());
-                count
+                warm_pool().install(run)
             };
             assert_eq!(count, 0, "{threads:?} {shape:?}");
         }
     }
 }
 
-fn rayon_pool() -> rayon::ThreadPool {
-    rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap()
+/// Two threads that have each taken work from the other: rayon's queues register a thread when it first does.
+fn warm_pool() -> rayon::ThreadPool {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    let meet = || {
+        let met = AtomicUsize::new(0);
+        let wait = || {
+            met.fetch_add(1, Ordering::SeqCst);
+            while met.load(Ordering::SeqCst) < 2 {
+                std::thread::yield_now();
+            }
+        };
+        rayon::join(wait, wait);
+    };
+    // From each thread in turn, a call whose second half only the other one can take.
+    for turn in 0..20 {
+        pool.broadcast(|thread| {
+            if thread.index() == turn % 2 {
+                meet();
+            }
+        });
+    }
+    pool
 }
