@@ -51,8 +51,8 @@ fn measure(kernels: &'static Kernels, threads: usize, layer: &Layer, rounds: usi
     let mut times = [const { Vec::new() }; 4];
     // The first turn warms caches, scratch and clock, and is left out.
     for turn in 0..=rounds {
-        let peak_time = time(|| spread(threads, |_| assert!(kernels.peak(200_000) > 0.0)));
-        let peak = threads as f64 * kernels.peak(1) * 200_000.0 / peak_time;
+        let peak_time = time(|| spread(threads, |_| assert!(kernels.peak(2_000_000) > 0.0)));
+        let peak = threads as f64 * kernels.peak(1) * 2_000_000.0 / peak_time;
         let forward =
             time(|| cell.forward(&plan, layer.x(), None, y.view_mut(), &mut scratch).expect("shapes that fit"));
         let backward = time(|| {

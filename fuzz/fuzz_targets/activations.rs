@@ -2,23 +2,21 @@
 
 #![no_main]
 
-use elman::{EXP_ULP, Isa, Kernels, SIGMOID_ULP, TANH_ULP};
+use elman::{EXP_ULP, Isa, Kernels, Rng, SIGMOID_ULP, TANH_ULP};
+use elman_fuzz::{Guarded, Within};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 
 /// Where a slice lies and how it is cut, and what is in it.
 #[derive(Arbitrary, Debug)]
 struct Input {
-    values: Values,
     /// Sentinels before and behind the slice: decides about its alignment too.
-    #[arbitrary(with = |u: &mut arbitrary::Unstructured| u.int_in_range(1..=33))]
-    margin: usize,
+    margin: Within<1, 33>,
     /// The length of the pieces that the slice is cut into.
-    #[arbitrary(with = |u: &mut arbitrary::Unstructured| u.int_in_range(1..=40))]
-    piece: usize,
+    piece: Within<1, 40>,
     /// Elements by which the slice is turned, so that each comes to stand in another lane.
-    #[arbitrary(with = |u: &mut arbitrary::Unstructured| u.int_in_range(1..=31))]
-    turn: usize,
+    turn: Within<1, 31>,
+    values: Values,
 }
 
 /// Three ways to come by floats.
@@ -27,7 +25,7 @@ enum Values {
     /// Any bit patterns.
     Bits(Vec<u32>),
     /// Where the functions are neither constant nor linear, evenly: -110 to 110.
-    Even(Vec<u32>),
+    Even { seed: u32, len: u8 },
     /// Neighbours: a float and those after it.
     Run { first: u32, len: u8 },
 }
@@ -36,8 +34,9 @@ impl Values {
     fn floats(&self) -> Vec<f32> {
         match *self {
             Values::Bits(ref bits) => bits.iter().copied().map(f32::from_bits).collect(),
-            Values::Even(ref numbers) => {
-                numbers.iter().map(|&n| ((f64::from(n) / f64::from(u32::MAX) - 0.5) * 220.0) as f32).collect()
+            Values::Even { seed, len } => {
+                let mut rng = Rng::new(seed.into());
+                (0..len).map(|_| rng.uniform(-110.0, 110.0)).collect()
             }
             Values::Run { first, len } => (0..u32::from(len)).map(|i| f32::from_bits(first.wrapping_add(i))).collect(),
         }
@@ -79,21 +78,11 @@ fn distance(got: f32, exact: f64) -> f64 {
     (f64::from(got) - exact).abs() / f64::powi(2.0, exponent.max(-126) - 23)
 }
 
-/// What no kernel may touch: a NaN that none of them gives.
-const SENTINEL: u32 = 0x7fa5_a5a5;
-
 /// The function of `x` in the middle of sentinels.
 fn between_sentinels(function: &Function, kernels: &Kernels, x: &[f32], margin: usize) -> Vec<f32> {
-    let mut guarded = vec![f32::from_bits(SENTINEL); x.len() + 2 * margin];
-    guarded[margin..][..x.len()].copy_from_slice(x);
-    (function.kernel)(kernels, &mut guarded[margin..][..x.len()]);
-    let (before, rest) = guarded.split_at(margin);
-    let (y, behind) = rest.split_at(x.len());
-    for (side, sentinels) in [("before", before), ("behind", behind)] {
-        let survive = sentinels.iter().all(|s| s.to_bits() == SENTINEL);
-        assert!(survive, "{} {}: wrote {side} a slice of {}", kernels.isa(), function.name, x.len());
-    }
-    y.to_vec()
+    let mut x = Guarded::copy_of(x, margin);
+    (function.kernel)(kernels, x.get_mut());
+    x.open(&format!("{} {}", kernels.isa(), function.name))
 }
 
 /// The same bits, or both NaN: which NaN, the language leaves open.
@@ -110,6 +99,7 @@ fn assert_same(a: &[f32], b: &[f32], x: &[f32], what: &str) {
 
 fuzz_target!(|input: Input| {
     let x = input.values.floats();
+    let (margin, piece, turn) = (input.margin.get(), input.piece.get(), input.turn.get() % x.len().max(1));
     for function in &FUNCTIONS {
         let mut fused: Option<Vec<f32>> = None;
         for kernels in Kernels::available() {
@@ -128,13 +118,12 @@ fuzz_target!(|input: Input| {
                 assert!(ulp <= bound, "{what}({x:e}) is {y:e}: {ulp} ulp, more than {bound}");
             }
 
-            let guarded = between_sentinels(function, kernels, &x, input.margin);
+            let guarded = between_sentinels(function, kernels, &x, margin);
             assert_same(&guarded, &y, &x, &format!("{what} behind a margin"));
             let pieces: Vec<f32> =
-                x.chunks(input.piece).flat_map(|x| between_sentinels(function, kernels, x, input.margin)).collect();
-            assert_same(&pieces, &y, &x, &format!("{what} in pieces of {}", input.piece));
+                x.chunks(piece).flat_map(|x| between_sentinels(function, kernels, x, margin)).collect();
+            assert_same(&pieces, &y, &x, &format!("{what} in pieces of {piece}"));
             let mut turned = x.clone();
-            let turn = input.turn % x.len().max(1);
             turned.rotate_left(turn);
             (function.kernel)(kernels, &mut turned);
             turned.rotate_right(turn);

@@ -9,7 +9,8 @@ use elman::cell::{ElmanBackwardPass, ElmanGradients, ElmanScratch, ElmanWeights,
 use elman::tensor::{SeqMut, SeqRef};
 use elman::{Isa, Kernels, Plan, reference};
 use elman_case::{Case, Outcome, distance};
-use libfuzzer_sys::arbitrary::{self, Arbitrary, Unstructured};
+use elman_fuzz::{Guarded, Within};
+use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 
 /// As in tests/elman.rs. There it is relative to a tensor's largest element; here to no less than [`usual`], as whoever
@@ -20,94 +21,45 @@ const TOLERANCE: f64 = 1e-5;
 struct Input {
     shape: Shape,
     /// By its bits, see [`Case::random`]: relu, no bias, no h_0, no d_h_n.
-    #[arbitrary(with = |u: &mut Unstructured| u.int_in_range(0..=15))]
-    options: u8,
-    seed: u64,
+    options: Within<0, 15>,
+    seed: u16,
     schedule: Schedule,
+    /// Floats before and behind every slice of the cut run.
+    margin: Within<1, 33>,
     /// A layer of NaN that has used the scratch before.
     before: Option<Shape>,
-    /// Floats before and behind every slice of the cut run.
-    #[arbitrary(with = |u: &mut Unstructured| u.int_in_range(1..=33))]
-    margin: usize,
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
 struct Shape {
-    #[arbitrary(with = |u: &mut Unstructured| u.int_in_range(0..=8))]
-    steps: usize,
-    #[arbitrary(with = |u: &mut Unstructured| u.int_in_range(0..=20))]
-    batch: usize,
-    #[arbitrary(with = |u: &mut Unstructured| u.int_in_range(1..=80))]
-    input: usize,
-    #[arbitrary(with = |u: &mut Unstructured| u.int_in_range(1..=140))]
-    hidden: usize,
+    steps: Within<0, 8>,
+    batch: Within<0, 20>,
+    input: Within<1, 80>,
+    hidden: Within<1, 140>,
 }
 
 impl Shape {
-    fn case(self, options: u8, seed: u64) -> Case {
-        Case::random([self.steps, self.batch, self.input, self.hidden], options, seed)
+    fn case(self, options: u8, seed: u16) -> Case {
+        let Self { steps, batch, input, hidden } = self;
+        Case::random([steps.get(), batch.get(), input.get(), hidden.get()], options, seed.into())
     }
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
 struct Schedule {
-    #[arbitrary(with = |u: &mut Unstructured| u.int_in_range(1..=9))]
-    row_workers: usize,
-    #[arbitrary(with = |u: &mut Unstructured| u.int_in_range(1..=9))]
-    gradient_workers: usize,
-    #[arbitrary(with = |u: &mut Unstructured| u.int_in_range(1..=9))]
-    time_block: usize,
-    #[arbitrary(with = |u: &mut Unstructured| u.int_in_range(1..=200))]
-    kc: usize,
+    row_workers: Within<1, 9>,
+    gradient_workers: Within<1, 9>,
+    time_block: Within<1, 9>,
+    kc: Within<1, 200>,
 }
 
 impl Schedule {
     fn of(self, mut plan: Plan) -> Plan {
-        plan.row_workers = self.row_workers;
-        plan.gradient_workers = self.gradient_workers;
-        plan.time_block = self.time_block;
-        plan.blocking = plan.blocking.with_kc(self.kc);
+        plan.row_workers = self.row_workers.get();
+        plan.gradient_workers = self.gradient_workers.get();
+        plan.time_block = self.time_block.get();
+        plan.blocking = plan.blocking.with_kc(self.kc.get());
         plan
-    }
-}
-
-/// What no layer may touch, and what shows where one has read it.
-const SENTINEL: u32 = 0x7fa5_a5a5;
-
-/// A slice with `margin` sentinels before and behind it. Without a margin the slice is as long as its allocation, whose
-/// ends AddressSanitizer watches.
-struct Guarded {
-    data: Box<[f32]>,
-    margin: usize,
-}
-
-impl Guarded {
-    fn of(values: &[f32], margin: usize) -> Self {
-        let sentinels = || std::iter::repeat_n(f32::from_bits(SENTINEL), margin);
-        Self { data: sentinels().chain(values.iter().copied()).chain(sentinels()).collect(), margin }
-    }
-
-    fn full_of(value: f32, len: usize, margin: usize) -> Self {
-        Self::of(&vec![value; len], margin)
-    }
-
-    fn get(&self) -> &[f32] {
-        &self.data[self.margin..self.data.len() - self.margin]
-    }
-
-    fn get_mut(&mut self) -> &mut [f32] {
-        let end = self.data.len() - self.margin;
-        &mut self.data[self.margin..end]
-    }
-
-    /// The values, if the sentinels are still there.
-    fn open(self, what: &str, name: &str) -> Vec<f32> {
-        let end = self.data.len() - self.margin;
-        for (side, sentinels) in [("before", &self.data[..self.margin]), ("behind", &self.data[end..])] {
-            let survive = sentinels.iter().all(|s| s.to_bits() == SENTINEL);
-            assert!(survive, "{what}: wrote {side} {name}");
-        }
-        self.get().to_vec()
     }
 }
 
@@ -121,7 +73,7 @@ fn run_guarded(
     what: &str,
 ) -> Outcome {
     let Case { steps, batch, input, hidden, .. } = *case;
-    let given = |values: &[f32]| Guarded::of(values, margin);
+    let given = |values: &[f32]| Guarded::copy_of(values, margin);
     let result = |len| Guarded::full_of(f32::NAN, len, margin);
     let sum = |len| Guarded::full_of(0.0, len, margin);
     let (x, d_y) = (given(&case.x), given(&case.d_y));
@@ -164,12 +116,12 @@ fn run_guarded(
     };
     cell.backward(plan, pass, scratch).unwrap();
     Outcome {
-        y: y.open(what, "y"),
-        d_x: d_x.open(what, "d_x"),
-        d_h_0: d_h_0.open(what, "d_h_0"),
-        d_weight_ih: d_weight_ih.open(what, "d_weight_ih"),
-        d_weight_hh: d_weight_hh.open(what, "d_weight_hh"),
-        d_bias: d_bias.map(|[ih, hh]| [ih.open(what, "d_bias_ih"), hh.open(what, "d_bias_hh")]),
+        y: y.open(&format!("{what}: y")),
+        d_x: d_x.open(&format!("{what}: d_x")),
+        d_h_0: d_h_0.open(&format!("{what}: d_h_0")),
+        d_weight_ih: d_weight_ih.open(&format!("{what}: d_weight_ih")),
+        d_weight_hh: d_weight_hh.open(&format!("{what}: d_weight_hh")),
+        d_bias: d_bias.map(|[ih, hh]| [ih.open(&format!("{what}: d_bias_ih")), hh.open(&format!("{what}: d_bias_hh"))]),
     }
 }
 
@@ -212,14 +164,15 @@ fn assert_close(
 }
 
 fuzz_target!(|input: Input| {
-    let case = input.shape.case(input.options, input.seed);
+    let (options, margin) = (input.options.get() as u8, input.margin.get());
+    let case = input.shape.case(options, input.seed);
     let expected = case.reference();
     let mut fused: Option<Outcome> = None;
     for kernels in Kernels::available() {
         let isa = kernels.isa();
         let mut scratch = ElmanScratch::default();
         if let Some(shape) = input.before {
-            let mut poison = shape.case(input.options, input.seed);
+            let mut poison = shape.case(options, input.seed);
             poison.x.fill(f32::NAN);
             poison.d_y.fill(f32::NAN);
             poison.run(kernels, &input.schedule.of(poison.plan(kernels)), &mut scratch);
@@ -232,8 +185,8 @@ fuzz_target!(|input: Input| {
         let exact = run_guarded(&case, kernels, &plan, &mut scratch, 0, &what);
         whole.assert_same_bits(&exact, &what);
         let plan = input.schedule.of(plan);
-        let what = format!("{isa} between margins of {}, {plan}", input.margin);
-        let cut = run_guarded(&case, kernels, &plan, &mut scratch, input.margin, &what);
+        let what = format!("{isa} between margins of {margin}, {plan}");
+        let cut = run_guarded(&case, kernels, &plan, &mut scratch, margin, &what);
         whole.assert_same_bits(&cut, &what);
 
         if isa != Isa::Portable {

@@ -92,6 +92,56 @@ enum Mode {
     Header { data: u8 },
     /// They say what is done to a file that was valid.
     Mutated { metadata: bool },
+    /// They are the entries of a header that is JSON of the right form.
+    Entries { data: i8 },
+}
+
+/// A tensor in a header: what of it is not the table's.
+#[derive(Arbitrary, Debug)]
+struct Entry {
+    /// Of the table, or one more.
+    name: u8,
+    dtype: Option<u8>,
+    shape: Option<Vec<Size>>,
+    /// Honest ones go on where the tensor before ended.
+    offsets: Option<[Size; 2]>,
+}
+
+/// A size or an offset, often one where sums and products come to overflow.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Size {
+    Small(u8),
+    Power { of_two: u8, plus: i8 },
+    Any(u64),
+}
+
+impl Size {
+    fn get(self) -> u64 {
+        match self {
+            Size::Small(size) => size.into(),
+            Size::Power { of_two, plus } => (1_u64 << (of_two % 64)).wrapping_add_signed(plus.into()),
+            Size::Any(size) => size,
+        }
+    }
+}
+
+const DTYPES: [(&str, u64); 8] =
+    [("F32", 4), ("U32", 4), ("I32", 4), ("F16", 2), ("F64", 8), ("U8", 1), ("BOOL", 1), ("F8_E8M0", 1)];
+
+impl Entry {
+    /// The entry as JSON, and where it ends.
+    fn json(&self, table: Table, begin: u64) -> (String, u64) {
+        let (name, shape) = table.get(usize::from(self.name) % (table.len() + 1)).unwrap_or(&("more", &[2]));
+        let (dtype, bytes) = DTYPES[usize::from(self.dtype.unwrap_or(0)) % DTYPES.len()];
+        let shape = match &self.shape {
+            None => shape.iter().map(|&size| size as u64).collect(),
+            Some(sizes) => sizes.iter().take(4).map(|size| size.get()).collect::<Vec<_>>(),
+        };
+        let honest = begin.wrapping_add(shape.iter().fold(bytes, |n, &size| n.wrapping_mul(size)));
+        let [begin, end] = self.offsets.map_or([begin, honest], |offsets| offsets.map(Size::get));
+        let name = serde_json::to_string(name).unwrap();
+        (format!(r#"{name}:{{"dtype":"{dtype}","shape":{shape:?},"data_offsets":[{begin},{end}]}}"#), end)
+    }
 }
 
 /// One change of a file. `at` is a place in the header, counted round and round. `Splice` puts in a piece of JSON,
@@ -197,6 +247,18 @@ impl Input {
                     u.arbitrary::<Mutation>()?.apply(&mut file);
                 }
                 file.bytes()
+            }
+            Mode::Entries { data } => {
+                let (mut entries, mut end) = (Vec::new(), 0);
+                while !u.is_empty() {
+                    let entry;
+                    (entry, end) = u.arbitrary::<Entry>()?.json(TABLES[which], end);
+                    entries.push(entry);
+                }
+                let header = format!("{{{}}}", entries.join(",")).into_bytes();
+                // As much as the header says, or some less or more.
+                let data = vec![0x40; usize::try_from(end.min(4096)).unwrap().saturating_add_signed(data.into())];
+                File { length: None, header, data }.bytes()
             }
         };
         Ok(Self { table: TABLES[which], bytes })

@@ -67,9 +67,10 @@ impl Panels {
             self.data[p * stride + k * KB..][..KB].copy_from_slice(columns);
         }
         if !rest.is_empty() {
-            let line = &mut self.data[full.len() * stride + k * KB..][..KB];
-            copy_few(line, rest);
-            line[rest.len()..].fill(0.0);
+            // Made whole first: to fill a part of unknown length is a call to `memset`.
+            let mut line = [0.0; KB];
+            copy_few(&mut line, rest);
+            self.data[full.len() * stride + k * KB..][..KB].copy_from_slice(&line);
         }
     }
 
@@ -128,6 +129,9 @@ pub(crate) fn pack_transposed_row(a: &mut [f32], depth: usize, mr: usize, k: usi
         _ => unreachable!("tiles of {mr} rows"),
     }
     let full = row.len() / mr * mr;
+    if full == row.len() {
+        return;
+    }
     for (first, size) in groups(row.len() - full, mr) {
         let first = full + first;
         copy_few(&mut a[first * depth + k * size..], &row[first..first + size]);
@@ -141,12 +145,20 @@ fn pack_full_groups<const MR: usize>(a: &mut [f32], depth: usize, k: usize, row:
     }
 }
 
-/// Copies fewer than [`KB`] floats: a call to `memcpy` takes longer than they do.
+/// Copies fewer than [`KB`] floats, by powers of two: a loop becomes a call to `memcpy`, which takes longer.
 #[inline(always)]
 fn copy_few(to: &mut [f32], from: &[f32]) {
-    for (to, &from) in to.iter_mut().zip(from) {
-        *to = from;
+    let mut at = 0;
+    macro_rules! copy {
+        ($($N:literal)*) => {
+            $(if from.len() & $N != 0 {
+                to[at..at + $N].copy_from_slice(&from[at..at + $N]);
+                at += $N;
+            })*
+        };
     }
+    copy!(8 4 2 1);
+    debug_assert_eq!(at, from.len());
 }
 
 #[cfg(test)]

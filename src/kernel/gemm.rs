@@ -428,7 +428,7 @@ fn accumulate<V: Vector, O: Order, const M: usize, const NV: usize, const CHAINS
     }
     // Only loops of known length index it, so that it lives in registers.
     let mut chains = [[[V::splat(isa, 0.0); NV]; M]; CHAINS];
-    chains[0] = *tile;
+    copy(&mut chains[0], tile);
     for (n, a) in group.chunks_exact(KB * at.size).enumerate() {
         let a = &a[at.i * KB..][..M * KB];
         let mut b: [&[f32; KB * KB]; NV] = [&[0.0; KB * KB]; NV];
@@ -454,7 +454,17 @@ fn accumulate<V: Vector, O: Order, const M: usize, const NV: usize, const CHAINS
         join(c2, c3);
         join(c0, c2);
     }
-    *tile = chains[0];
+    copy(tile, &chains[0]);
+}
+
+/// Copies register by register: as a whole it becomes a call to `memcpy`.
+#[inline(always)]
+fn copy<V: Vector, const M: usize, const NV: usize>(to: &mut [[V; NV]; M], from: &[[V; NV]; M]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        for (to, &from) in to.iter_mut().zip(from) {
+            *to = from;
+        }
+    }
 }
 
 /// Adds the second tile to the first.

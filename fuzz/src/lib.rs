@@ -1,0 +1,77 @@
+//! What the targets have in common.
+
+use libfuzzer_sys::arbitrary::{Arbitrary, Result, Unstructured};
+
+/// A number from `LOW` to `HIGH`, made of a single byte: every byte of an input counts, and so does every mutation.
+#[derive(Clone, Copy, Debug)]
+pub struct Within<const LOW: u8, const HIGH: u8>(usize);
+
+impl<const LOW: u8, const HIGH: u8> Within<LOW, HIGH> {
+    /// The number.
+    #[must_use]
+    pub fn get(self) -> usize {
+        self.0
+    }
+}
+
+impl<'a, const LOW: u8, const HIGH: u8> Arbitrary<'a> for Within<LOW, HIGH> {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        Ok(Self(u.int_in_range(LOW..=HIGH)?.into()))
+    }
+
+    fn size_hint(_: usize) -> (usize, Option<usize>) {
+        (1, Some(1))
+    }
+}
+
+/// What nobody may touch, and what shows where somebody has read it: a NaN that no kernel gives.
+const SENTINEL: u32 = 0x7fa5_a5a5;
+
+/// A slice with `margin` sentinels before and behind it. Without a margin it is as long as its allocation, whose ends
+/// AddressSanitizer watches.
+#[derive(Debug)]
+pub struct Guarded {
+    data: Box<[f32]>,
+    margin: usize,
+}
+
+impl Guarded {
+    /// The values, copied.
+    #[must_use]
+    pub fn copy_of(values: &[f32], margin: usize) -> Self {
+        let sentinels = || std::iter::repeat_n(f32::from_bits(SENTINEL), margin);
+        Self { data: sentinels().chain(values.iter().copied()).chain(sentinels()).collect(), margin }
+    }
+
+    /// `len` times the value.
+    #[must_use]
+    pub fn full_of(value: f32, len: usize, margin: usize) -> Self {
+        Self::copy_of(&vec![value; len], margin)
+    }
+
+    /// The slice without its margins.
+    #[must_use]
+    pub fn get(&self) -> &[f32] {
+        &self.data[self.margin..self.data.len() - self.margin]
+    }
+
+    /// The same, to be written.
+    pub fn get_mut(&mut self) -> &mut [f32] {
+        let end = self.data.len() - self.margin;
+        &mut self.data[self.margin..end]
+    }
+
+    /// The values.
+    ///
+    /// # Panics
+    /// Where a sentinel is gone; `what` was at work.
+    #[must_use]
+    pub fn open(self, what: &str) -> Vec<f32> {
+        let end = self.data.len() - self.margin;
+        for (side, sentinels) in [("before", &self.data[..self.margin]), ("behind", &self.data[end..])] {
+            let survive = sentinels.iter().all(|sentinel| sentinel.to_bits() == SENTINEL);
+            assert!(survive, "{what}: wrote {side} a slice of {}", self.get().len());
+        }
+        self.get().to_vec()
+    }
+}
