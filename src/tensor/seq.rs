@@ -130,6 +130,17 @@ impl<'a> SeqRef<'a> {
         (self.rows == self.batch).then_some(self.data)
     }
 
+    /// The same rows as a single step, where the whole batch is in view; else the sequence itself.
+    pub(crate) fn as_one_step(self) -> Self {
+        match self.flat() {
+            Some(_) => {
+                let rows = self.steps * self.batch;
+                Self { steps: 1, batch: rows, rows, ..self }
+            }
+            None => self,
+        }
+    }
+
     /// The rows `first..first + rows` of those in view.
     ///
     /// # Panics

@@ -33,7 +33,8 @@ impl Optimizer {
 }
 
 /// An [`Rnn`] called `rnn` under a [`Linear`] called `linear`, their parameters, and the memory to run them and to
-/// train them in. After the first call with a shape, further ones allocate nothing.
+/// train them in. After the first call with a shape, further ones allocate nothing (but for what `matrixmultiply` does on the
+/// portable tier).
 #[derive(Clone, Debug)]
 pub struct Regression {
     rnn: Rnn,
