@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 
 use elman::io::{load, save};
 use elman::{Error, Layout, Params};
+use elman_fuzz::Within;
 use libfuzzer_sys::arbitrary::{self, Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use safetensors::SafeTensors;
@@ -99,8 +100,9 @@ enum Mode {
 /// A tensor in a header: what of it is not the table's.
 #[derive(Arbitrary, Debug)]
 struct Entry {
-    /// Of the table, or one more.
+    /// Of the table; or others, `times` of them.
     name: u8,
+    times: Within<1, 9>,
     dtype: Option<u8>,
     shape: Option<Vec<Size>>,
     /// Honest ones go on where the tensor before ended.
@@ -111,7 +113,7 @@ struct Entry {
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Size {
     Small(u8),
-    Power { of_two: u8, plus: i8 },
+    Power { of_two: Within<0, 63>, plus: Within<0, 2> },
     Any(u64),
 }
 
@@ -119,7 +121,7 @@ impl Size {
     fn get(self) -> u64 {
         match self {
             Size::Small(size) => size.into(),
-            Size::Power { of_two, plus } => (1_u64 << (of_two % 64)).wrapping_add_signed(plus.into()),
+            Size::Power { of_two, plus } => (1_u64 << of_two.get()) - 1 + plus.get() as u64,
             Size::Any(size) => size,
         }
     }
@@ -129,18 +131,24 @@ const DTYPES: [(&str, u64); 8] =
     [("F32", 4), ("U32", 4), ("I32", 4), ("F16", 2), ("F64", 8), ("U8", 1), ("BOOL", 1), ("F8_E8M0", 1)];
 
 impl Entry {
-    /// The entry as JSON, and where it ends.
-    fn json(&self, table: Table, begin: u64) -> (String, u64) {
-        let (name, shape) = table.get(usize::from(self.name) % (table.len() + 1)).unwrap_or(&("more", &[2]));
+    /// Appends the entry to those there are, and says where it ends.
+    fn append(&self, entries: &mut Vec<String>, table: Table, mut begin: u64) -> u64 {
+        let known = table.get(usize::from(self.name) % (table.len() + 1));
         let (dtype, bytes) = DTYPES[usize::from(self.dtype.unwrap_or(0)) % DTYPES.len()];
         let shape = match &self.shape {
-            None => shape.iter().map(|&size| size as u64).collect(),
+            None => known.map_or(&[2][..], |(_, shape)| shape).iter().map(|&size| size as u64).collect(),
             Some(sizes) => sizes.iter().take(4).map(|size| size.get()).collect::<Vec<_>>(),
         };
-        let honest = begin.wrapping_add(shape.iter().fold(bytes, |n, &size| n.wrapping_mul(size)));
-        let [begin, end] = self.offsets.map_or([begin, honest], |offsets| offsets.map(Size::get));
-        let name = serde_json::to_string(name).unwrap();
-        (format!(r#"{name}:{{"dtype":"{dtype}","shape":{shape:?},"data_offsets":[{begin},{end}]}}"#), end)
+        let len = shape.iter().fold(bytes, |n, &size| n.wrapping_mul(size));
+        for _ in 0..known.map_or(self.times.get(), |_| 1) {
+            let name = known.map_or_else(|| entries.len().to_string(), |(name, _)| (*name).into());
+            let name = serde_json::to_string(&name).unwrap();
+            let end;
+            [begin, end] = self.offsets.map_or([begin, begin.wrapping_add(len)], |offsets| offsets.map(Size::get));
+            entries.push(format!(r#"{name}:{{"dtype":"{dtype}","shape":{shape:?},"data_offsets":[{begin},{end}]}}"#));
+            begin = end;
+        }
+        begin
     }
 }
 
@@ -251,9 +259,7 @@ impl Input {
             Mode::Entries { data } => {
                 let (mut entries, mut end) = (Vec::new(), 0);
                 while !u.is_empty() {
-                    let entry;
-                    (entry, end) = u.arbitrary::<Entry>()?.json(TABLES[which], end);
-                    entries.push(entry);
+                    end = u.arbitrary::<Entry>()?.append(&mut entries, TABLES[which], end);
                 }
                 let header = format!("{{{}}}", entries.join(",")).into_bytes();
                 // As much as the header says, or some less or more.

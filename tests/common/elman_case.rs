@@ -169,8 +169,14 @@ impl Outcome {
 
 /// The largest distance of `got` from `expected`, relative to the largest element, and where it is.
 pub(crate) fn distance(got: &[f32], expected: &[f64]) -> (f64, usize) {
+    distance_of_scale(got, expected, 1e-30)
+}
+
+/// The same for sums whose terms are of the size `scale`: where the largest element is smaller, it is what is left of
+/// terms that cancel, and the terms' roundings are to be measured by the terms.
+pub(crate) fn distance_of_scale(got: &[f32], expected: &[f64], scale: f64) -> (f64, usize) {
     assert_eq!(got.len(), expected.len());
-    let largest = expected.iter().fold(1e-30, |largest: f64, x| largest.max(x.abs()));
+    let largest = expected.iter().fold(scale, |largest: f64, x| largest.max(x.abs()));
     let mut worst = (0.0, 0);
     for (i, (&got, &expected)) in got.iter().zip(expected).enumerate() {
         let distance = (f64::from(got) - expected).abs() / largest;
