@@ -113,7 +113,7 @@ struct Entry {
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Size {
     Small(u8),
-    Power { of_two: Within<0, 63>, plus: Within<0, 2> },
+    Power { of_two: Within<56, 63>, plus: Within<0, 2> },
     Any(u64),
 }
 
