@@ -1,6 +1,6 @@
 //! The head: y = x·Wᵀ + b.
 
-use crate::error::{Result, at_least_one, check_shape};
+use crate::error::{Result, at_least_one, check_shape, elements};
 use crate::gemm::{Blocking, GemmScratch, Panels, Rows, Target, accumulate_outer, column_sums, multiply};
 use crate::kernel::Kernels;
 use crate::kernel::gemm::Start;
@@ -41,6 +41,8 @@ impl Linear {
     pub fn new(layout: &mut Layout, name: &str, in_features: usize, out_features: usize) -> Result<Self> {
         at_least_one("in_features", in_features)?;
         at_least_one("out_features", out_features)?;
+        // Packed, both sizes are padded to whole vectors.
+        elements(name, &[in_features.saturating_add(15), out_features.saturating_add(15)])?;
         let kernels = Kernels::active()?;
         let weight = layout.add(format!("{name}.weight"), &[out_features, in_features])?;
         let bias = layout.add(format!("{name}.bias"), &[out_features])?;
@@ -57,6 +59,9 @@ impl Linear {
     }
 
     /// Draws the parameters as PyTorch does: U(-1/√in, 1/√in), the weight first.
+    ///
+    /// # Panics
+    /// If `params` are another model's.
     pub fn init(&self, params: &mut Params, rng: &mut Rng) {
         let bound = 1.0 / (self.in_features as f32).sqrt();
         for id in [self.weight, self.bias] {
@@ -65,9 +70,20 @@ impl Linear {
     }
 
     /// Packs the parameters. To be done again whenever they change.
-    pub fn load(&mut self, params: &Params) {
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) or [`Error::UnknownParameter`](crate::Error::UnknownParameter) where `params`
+    /// are another model's.
+    pub fn load(&mut self, params: &Params) -> Result<()> {
+        self.check(params)?;
         self.panels.pack_transposed(params.get(self.weight));
         self.packed_bias[..self.out_features].copy_from_slice(params.get(self.bias));
+        Ok(())
+    }
+
+    fn check(&self, params: &Params) -> Result<()> {
+        params.check(self.weight, "weight", &[self.out_features, self.in_features])?;
+        params.check(self.bias, "bias", &[self.out_features])
     }
 
     /// y = x·Wᵀ + b: `x` (T, B, in), `y` takes the shape (T, B, out).
@@ -88,7 +104,7 @@ impl Linear {
     /// receives the gradient of the input.
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) naming `input` or `d_output`.
+    /// [`Error::Shape`](crate::Error::Shape) naming `input`, `d_output` or a parameter of another model.
     pub fn backward(
         &self,
         params: &Params,
@@ -102,6 +118,8 @@ impl Linear {
         let (input, output) = (self.in_features, self.out_features);
         check_shape("input", &[steps, batch, input], &x.shape())?;
         check_shape("d_output", &[steps, batch, output], &d_y.shape())?;
+        self.check(params)?;
+        self.check(gradients)?;
 
         let [d_weight, d_bias] = gradients.get_many_mut([self.weight, self.bias]);
         let mut targets = [Target { right: Rows::of(x), c: d_weight }];

@@ -115,6 +115,17 @@ impl Params {
         &mut self.data[self.table[id.0].range.clone()]
     }
 
+    /// That the tensor is there and has that shape; `name` is what a layer calls it.
+    pub(crate) fn check(&self, id: ParamId, name: &str, shape: &[usize]) -> Result<()> {
+        match self.table.get(id.0) {
+            Some(entry) => check_shape(&entry.name, shape, &entry.shape),
+            None => Err(Error::UnknownParameter {
+                name: name.into(),
+                known: self.iter().map(|(name, ..)| name.into()).collect(),
+            }),
+        }
+    }
+
     /// The elements of several tensors at once, to be written.
     ///
     /// # Panics

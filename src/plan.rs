@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::error::{Result, elements};
+use crate::error::{Error, Result, elements};
 use crate::gemm::Blocking;
 use crate::kernel::Isa;
 use crate::kernel::layout::round_up;
@@ -25,7 +25,7 @@ impl Shape {
     /// Floating-point operations of a forward pass, 2·B·T·H·(I + H). Training counts three times that.
     #[must_use]
     pub fn flop(self) -> f64 {
-        2.0 * self.batch as f64 * self.steps as f64 * self.hidden as f64 * (self.input + self.hidden) as f64
+        2.0 * self.batch as f64 * self.steps as f64 * self.hidden as f64 * (self.input as f64 + self.hidden as f64)
     }
 }
 
@@ -58,20 +58,38 @@ impl Plan {
     /// [`Error::Overflow`](crate::Error::Overflow) where a sequence of that shape cannot be addressed.
     pub fn new(shape: Shape, threads: Threads, isa: Isa) -> Result<Self> {
         let Shape { input, hidden, batch, steps } = shape;
-        elements("input", &[steps, batch, input])?;
+        // One step at least: the state before the first has that size too.
+        let rows = steps.max(1);
+        elements("input", &[rows, batch, input])?;
         // Rows in memory are padded to whole vectors: that must fit too.
-        elements("output", &[steps, batch, hidden.saturating_add(15)])?;
+        elements("output", &[rows, batch, hidden.saturating_add(15)])?;
         elements("weight_hh", &[hidden.saturating_add(15), hidden.saturating_add(15)])?;
         elements("weight_ih", &[hidden.saturating_add(15), input.saturating_add(15)])?;
         let blocking = Blocking::of(isa);
         let affordable = ((shape.flop() / SMALLEST_SHARE) as usize).max(1).min(threads.get());
-        let line = batch.div_ceil(affordable) * round_up(hidden);
+        let row_workers = affordable.min(batch.div_ceil(blocking.mr)).max(1);
+        let line = batch.div_ceil(row_workers) * round_up(hidden);
         Ok(Self {
-            row_workers: affordable.min(batch.div_ceil(blocking.mr)).max(1),
+            row_workers,
             gradient_workers: affordable.min(hidden.div_ceil(blocking.mr)).max(1),
             time_block: (Z_BLOCK / line.max(1)).clamp(1, steps.max(1)),
             blocking,
         })
+    }
+
+    /// That a plan changed by hand has somebody to do the work.
+    pub(crate) fn check(&self) -> Result<()> {
+        for (name, value) in [
+            ("row_workers", self.row_workers),
+            ("gradient_workers", self.gradient_workers),
+            ("time_block", self.time_block),
+        ] {
+            // Far beyond any machine: a scratch for each worker must still fit memory.
+            if !(1..=1 << 16).contains(&value) && (name != "time_block" || value == 0) {
+                return Err(Error::setting(name, "1 to 65536", value));
+            }
+        }
+        Ok(())
     }
 
     /// The rows of the batch, cut between the workers.

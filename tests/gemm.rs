@@ -87,3 +87,33 @@ fn the_fallback_refuses_operands_that_reach_beyond_their_slices() {
         assert!(result.is_err(), "{sizes:?} with rows {stride} apart");
     }
 }
+
+#[test]
+fn strides_that_overflow_are_refused() {
+    // 3 · stride is 2^64 + 2: wrapped around, it would look as if it fitted.
+    let one = [1.0; 4];
+    let operand = Strided { data: &one, strides: (1, 1) };
+    let result = std::panic::catch_unwind(|| {
+        sgemm((4, 1, 1), operand, operand, 0.0, &mut [0.0; 3], 6_148_914_691_236_517_206);
+    });
+    assert!(result.is_err());
+    assert!(std::panic::catch_unwind(|| Panels::new(16, (1 << 60) + 1)).is_err());
+}
+
+#[test]
+fn another_tiers_blocking_changes_nothing() {
+    let mut rng = Rng::new(2);
+    let mut draw = |len| -> Vec<f32> { (0..len).map(|_| rng.uniform(-1.0, 1.0)).collect() };
+    let (a, b) = (draw(23 * 40), draw(40 * 33));
+    let mut panels = Panels::new(40, 33);
+    panels.pack(&b);
+    for kernels in tiers() {
+        let [own, other] =
+            [kernels.isa(), if kernels.isa() == Isa::Avx512 { Isa::Avx2 } else { Isa::Avx512 }].map(|isa| {
+                let mut c = vec![0.0; 23 * 33];
+                product(kernels, Blocking::of(isa), &a, &panels, &mut c, &mut GemmScratch::default());
+                c
+            });
+        assert_eq!(own, other, "{}", kernels.isa());
+    }
+}

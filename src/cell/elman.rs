@@ -20,7 +20,7 @@ use crate::gemm::{GemmScratch, Panels, Rows, Target, accumulate_outer, column_su
 use crate::kernel::Kernels;
 use crate::kernel::elman::{Carry, ElmanBackward, ElmanForward};
 use crate::kernel::gemm::Start;
-use crate::kernel::layout::round_up;
+use crate::kernel::layout::{group_rows, round_up};
 use crate::plan::{Plan, Shape};
 use crate::tensor::{Buffer, Seq, SeqMut, SeqRef};
 use crate::threads::{Threads, share};
@@ -187,7 +187,7 @@ impl Elman {
     /// first step, zeros where it is not given; the last state is the last step of `y`.
     ///
     /// # Errors
-    /// [`Error::Shape`] naming `input`, `h_0` or `output`.
+    /// [`Error::Shape`] naming `input`, `h_0` or `output`; [`Error::Setting`] for a plan without workers or steps.
     pub fn forward(
         &self,
         plan: &Plan,
@@ -196,6 +196,7 @@ impl Elman {
         y: SeqMut<'_>,
         scratch: &mut ElmanScratch,
     ) -> Result<()> {
+        plan.check()?;
         let [steps, batch, _] = x.shape();
         check_shape("input", &[steps, batch, self.input], &x.shape())?;
         check_shape("output", &[steps, batch, self.hidden], &y.shape())?;
@@ -217,7 +218,9 @@ impl Elman {
         let mut h = Worker::carry(carry, rows, hidden);
         match h_0 {
             Some(h_0) => {
-                pack_rows(h.now, rows, hidden, plan.blocking.mr, |row| &h_0[row * hidden..][..hidden]);
+                pack_rows(h.now, rows, hidden, group_rows(self.kernels.isa().lanes()), |row| {
+                    &h_0[row * hidden..][..hidden]
+                });
             }
             None => h.now.fill(0.0),
         }
@@ -244,8 +247,10 @@ impl Elman {
     /// state where they are wanted.
     ///
     /// # Errors
-    /// [`Error::Shape`] or [`Error::Length`] naming the tensor that does not fit.
+    /// [`Error::Shape`] or [`Error::Length`] naming the tensor that does not fit; [`Error::Setting`] for a plan without
+    /// workers or steps.
     pub fn backward(&self, plan: &Plan, pass: ElmanBackwardPass<'_>, scratch: &mut ElmanScratch) -> Result<()> {
+        plan.check()?;
         self.check_pass(&pass)?;
         let ElmanBackwardPass { weights, x, h_0, y, d_y, d_h_n, gradients, d_x, d_h_0 } = pass;
         let [steps, batch, hidden] = y.shape();

@@ -11,7 +11,7 @@ const KC: usize = 512;
 /// Tile and block sizes of a product. They decide how fast it is, never what it gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Blocking {
-    /// Rows of A in a full group, hence of a full tile: 8 with sixteen lanes, 6 with eight.
+    /// Rows of a full tile: the grain by which rows are shared out.
     pub(crate) mr: usize,
     /// k in a block; a multiple of 16.
     pub(crate) kc: usize,
@@ -27,6 +27,6 @@ impl Blocking {
     /// The same tiles with blocks of `kc` (rounded up to a multiple of 16): for tests and benches.
     #[must_use]
     pub fn with_kc(self, kc: usize) -> Self {
-        Self { kc: round_up(kc.max(1)), ..self }
+        Self { kc: round_up(kc.clamp(1, 1 << 20)), ..self }
     }
 }

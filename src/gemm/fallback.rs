@@ -30,14 +30,20 @@ pub fn sgemm(
     c: &mut [f32],
     stride: usize,
 ) {
+    // One more than the index of the last element; `None` where that does not even fit a `usize`.
     let reach = |rows: usize, cols: usize, (down, right): (usize, usize)| {
-        if rows == 0 || cols == 0 { 0 } else { (rows - 1) * down + (cols - 1) * right + 1 }
+        if rows == 0 || cols == 0 {
+            return Some(0);
+        }
+        (rows - 1).checked_mul(down)?.checked_add((cols - 1).checked_mul(right)?)?.checked_add(1)
     };
-    assert!(reach(m, k, a.strides) <= a.data.len(), "A is ({m}, {k})");
-    assert!(reach(k, n, b.strides) <= b.data.len(), "B is ({k}, {n})");
-    assert!(reach(m, n, (stride, 1)) <= c.len() && n <= stride, "C is ({m}, {n})");
-    // SAFETY: by the assertions each element that (m, k, n) and the strides address lies inside its slice (sizes of
-    // slices fit isize, so the casts keep the values), no two elements of C coincide as `stride >= n`, and the borrow
+    let inside = |reach: Option<usize>, len: usize| reach.is_some_and(|reach| reach <= len);
+    assert!(inside(reach(m, k, a.strides), a.data.len()), "A is ({m}, {k})");
+    assert!(inside(reach(k, n, b.strides), b.data.len()), "B is ({k}, {n})");
+    assert!(inside(reach(m, n, (stride, 1)), c.len()) && n <= stride, "C is ({m}, {n})");
+    // SAFETY: by the assertions each element that (m, k, n) and the strides address lies inside its slice: where a
+    // dimension has more than one element its stride is below the slice's length and the cast keeps its value, else the
+    // stride is multiplied by zero. No two elements of C coincide as `stride >= n`, and the borrow
     // of C is unique.
     unsafe {
         matrixmultiply::sgemm(

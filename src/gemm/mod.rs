@@ -23,7 +23,7 @@ pub use panel::Panels;
 
 use crate::kernel::elementwise::ColumnSums;
 use crate::kernel::gemm::{Gemm, Outer, Start};
-use crate::kernel::layout::round_up;
+use crate::kernel::layout::{group_rows, round_up};
 use crate::kernel::{Isa, Kernels};
 use crate::tensor::{Buffer, SeqRef};
 use panel::{pack_rows, pack_transposed_row};
@@ -50,14 +50,14 @@ pub(crate) fn multiply(
     (c, stride): (&mut [f32], usize),
     scratch: &mut GemmScratch,
 ) {
-    let (b, k) = (b.view(), b.k());
+    let (b, k, mr) = (b.view(), b.k(), group_rows(kernels.isa().lanes()));
     let [steps, batch, width] = a.shape();
     let rows = steps * batch;
     if kernels.isa() == Isa::Portable {
         fallback::multiply(a, b, start, (c, stride), &mut scratch.plain);
         return;
     }
-    let mc = (A_BLOCK / round_up(k).max(1)).max(1).next_multiple_of(blocking.mr);
+    let mc = (A_BLOCK / round_up(k).max(1)).max(1).next_multiple_of(mr);
     // LOOP 5
     for (block, c) in c[..rows * stride].chunks_mut((mc * stride).max(1)).enumerate() {
         let first = block * mc;
@@ -65,9 +65,9 @@ pub(crate) fn multiply(
         scratch.a.resize(rows * round_up(k));
         match a.flat() {
             Some(flat) => {
-                pack_rows(&mut scratch.a, rows, k, blocking.mr, |row| &flat[(first + row) * width..][..k]);
+                pack_rows(&mut scratch.a, rows, k, mr, |row| &flat[(first + row) * width..][..k]);
             }
-            None => pack_rows(&mut scratch.a, rows, k, blocking.mr, |row| {
+            None => pack_rows(&mut scratch.a, rows, k, mr, |row| {
                 let (t, row) = ((first + row) / batch, (first + row) % batch);
                 &a.step(t)[row * width..][..k]
             }),
@@ -149,7 +149,7 @@ pub(crate) fn accumulate_outer(
 ) {
     let [steps, batch, _] = left.seq.shape();
     let rows = left.taken;
-    let portable = kernels.isa() == Isa::Portable;
+    let (portable, mr) = (kernels.isa() == Isa::Portable, group_rows(kernels.isa().lanes()));
     let kc = if portable { fallback::DEPTH } else { blocking.kc };
     for first in (0..steps * batch).step_by(kc) {
         let depth = kc.min(steps * batch - first);
@@ -158,7 +158,7 @@ pub(crate) fn accumulate_outer(
             continue;
         }
         scratch.a.resize(rows * round_up(depth));
-        left.visit(first, depth, |k, row| pack_transposed_row(&mut scratch.a, depth, blocking.mr, k, row));
+        left.visit(first, depth, |k, row| pack_transposed_row(&mut scratch.a, depth, mr, k, row));
         for Target { right, c } in &mut *targets {
             scratch.b.reshape(depth, right.taken);
             right.visit(first, depth, |k, row| scratch.b.set_row(k, row));
@@ -169,9 +169,16 @@ pub(crate) fn accumulate_outer(
 
 /// Adds the columns of `seq` from `first` on to `sums`, over all rows in the order of [`Rows`].
 pub(crate) fn column_sums(kernels: &Kernels, seq: SeqRef<'_>, first: usize, sums: &mut [f32]) {
-    let [_, batch, width] = seq.shape();
-    let rows = seq.flat().expect("gradients of a whole batch");
-    (kernels.column_sums)(ColumnSums { rows, step: batch * width, stride: width, first, sums });
+    let [steps, batch, width] = seq.shape();
+    match seq.flat() {
+        Some(rows) => (kernels.column_sums)(ColumnSums { rows, step: batch * width, stride: width, first, sums }),
+        None => {
+            for t in (0..steps).rev() {
+                let rows = seq.step(t);
+                (kernels.column_sums)(ColumnSums { rows, step: rows.len(), stride: width, first, sums });
+            }
+        }
+    }
 }
 
 /// The entries of one tier by themselves, for benches and tests: C = A·B with A (rows, k) and C (rows, cols) row-major

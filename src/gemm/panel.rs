@@ -22,7 +22,9 @@ impl Panels {
 
     /// Makes room for a (k, cols) matrix, allocating only to grow. What it holds is anybody's guess until packed.
     pub(crate) fn reshape(&mut self, k: usize, cols: usize) {
-        self.data.resize(round_up(k) * round_up(cols));
+        let len = k.checked_next_multiple_of(KB).zip(cols.checked_next_multiple_of(KB));
+        let len = len.and_then(|(k, cols)| k.checked_mul(cols)).expect("a matrix that can be addressed");
+        self.data.resize(len);
         (self.k, self.cols) = (k, cols);
     }
 

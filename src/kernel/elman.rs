@@ -66,7 +66,7 @@ pub(crate) struct ElmanBackward<'a, 'c> {
     pub(crate) w_hh: PanelsRef<'a>,
     /// Room for d_z of one step and of the next.
     pub(crate) carry: &'a mut Carry<'c>,
-    /// (steps, rows, H rounded up to 16): the gradient at each activation's input. The padding stays as it is.
+    /// (steps, rows, H rounded up to 16): the gradient at each activation's input. The padding receives anything.
     pub(crate) d_z: SeqMut<'a>,
     /// (rows, H): the gradient of the first state, where it is wanted.
     pub(crate) d_h_0: Option<&'a mut [f32]>,
@@ -106,7 +106,8 @@ impl<V: Vector> Activation<V> for Relu {
     #[inline(always)]
     fn gradient(d: V, y: V) -> V {
         let zero = y.like(0.0);
-        V::select(zero.lt(y), d, zero)
+        // Zero, or the NaN that y is.
+        V::select(zero.lt(y), d, y.mul(zero))
     }
 }
 

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! That is the whole of it; the rest is order. An element is one chain of fused multiply-adds over ascending k on
-//! every tier, in every tile and for every blocking, so all of them give the same bits. (A recurrence over few k, see
+//! every tier, in every tile and for every blocking, so all tiers with fused multiply-adds give the same bits. (A recurrence over few k, see
 //! [`SHORT`], has four chains an element instead; again everywhere.)
 //!
 //! 1. Lanes are columns. Nothing is summed across lanes, so the width of a register cannot show.

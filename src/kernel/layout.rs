@@ -1,6 +1,6 @@
 //! Packed operands: where each element of A and B lies.
 //!
-//! The same on every tier, so weights packed once serve them all.
+//! B is the same on every tier, so weights packed once serve them all; A's groups are as high as the tier's tiles.
 //!
 //! ```text
 //! B (k, cols), panels of 16 columns, each k one cache line; k padded to whole blocks of 16:

@@ -44,6 +44,7 @@ use crate::threads::Threads;
 #[derive(Clone, Debug)]
 pub struct Rnn {
     cell: Elman,
+    input_size: usize,
     hidden_size: usize,
     weight_ih: ParamId,
     weight_hh: ParamId,
@@ -97,7 +98,7 @@ impl RnnBuilder {
         } else {
             None
         };
-        Ok(Rnn { cell, hidden_size, weight_ih, weight_hh, bias })
+        Ok(Rnn { cell, input_size, hidden_size, weight_ih, weight_hh, bias })
     }
 }
 
@@ -144,12 +145,18 @@ impl Rnn {
     }
 
     /// Draws the parameters as PyTorch does: U(-1/√H, 1/√H), in their order.
+    ///
+    /// # Panics
+    /// If `params` are another model's.
     pub fn init(&self, params: &mut Params, rng: &mut Rng) {
         let bound = 1.0 / (self.hidden_size as f32).sqrt();
         self.init_with(params, || rng.uniform(-bound, bound));
     }
 
     /// Sets every parameter to what `draw` gives, in their order.
+    ///
+    /// # Panics
+    /// If `params` are another model's.
     pub fn init_with(&self, params: &mut Params, mut draw: impl FnMut() -> f32) {
         for id in [self.weight_ih, self.weight_hh].into_iter().chain(self.bias.into_iter().flatten()) {
             params.get_mut(id).iter_mut().for_each(|x| *x = draw());
@@ -159,8 +166,10 @@ impl Rnn {
     /// Packs the parameters. To be done again whenever they change.
     ///
     /// # Errors
-    /// [`Error::Length`](crate::Error::Length) where `params` are another model's.
+    /// [`Error::Shape`](crate::Error::Shape) or [`Error::UnknownParameter`](crate::Error::UnknownParameter) where `params`
+    /// are another model's.
     pub fn load(&mut self, params: &Params) -> Result<()> {
+        self.check(params)?;
         self.cell.load(self.weights(params))
     }
 
@@ -196,6 +205,8 @@ impl Rnn {
         workspace: &mut Workspace,
         threads: Threads,
     ) -> Result<()> {
+        self.check(params)?;
+        self.check(gradients)?;
         let RnnBackward { x, h_0, y, d_y, d_h_n, d_x, d_h_0 } = pass;
         let [steps, batch, _] = x.shape();
         let plan = self.cell.plan(steps, batch, threads)?;
@@ -213,6 +224,16 @@ impl Rnn {
         };
         let pass = ElmanBackwardPass { weights, x, h_0, y, d_y, d_h_n, gradients, d_x, d_h_0 };
         self.cell.backward(&plan, pass, &mut workspace.0)
+    }
+
+    fn check(&self, params: &Params) -> Result<()> {
+        let (input, hidden) = (self.input_size, self.hidden_size);
+        params.check(self.weight_ih, "weight_ih_l0", &[hidden, input])?;
+        params.check(self.weight_hh, "weight_hh_l0", &[hidden, hidden])?;
+        for (id, name) in self.bias.into_iter().flatten().zip(["bias_ih_l0", "bias_hh_l0"]) {
+            params.check(id, name, &[hidden])?;
+        }
+        Ok(())
     }
 
     fn weights<'a>(&self, params: &'a Params) -> ElmanWeights<'a> {

@@ -121,6 +121,7 @@ impl<'a> SeqRef<'a> {
     #[inline]
     #[must_use]
     pub fn step(&self, t: usize) -> &'a [f32] {
+        assert!(t < self.steps, "step {t} of {}", self.steps);
         &self.data[(t * self.batch + self.first) * self.width..][..self.rows * self.width]
     }
 
@@ -147,7 +148,7 @@ impl<'a> SeqRef<'a> {
     /// If there are fewer.
     #[must_use]
     pub fn rows(&self, first: usize, rows: usize) -> Self {
-        assert!(first + rows <= self.rows, "rows {first}..{} of {}", first + rows, self.rows);
+        assert!(first <= self.rows && rows <= self.rows - first, "{rows} rows from {first} on, of {}", self.rows);
         Self { first: self.first + first, rows, ..*self }
     }
 
@@ -157,7 +158,7 @@ impl<'a> SeqRef<'a> {
     /// If there are fewer.
     #[must_use]
     pub fn steps(&self, first: usize, steps: usize) -> Self {
-        assert!(first + steps <= self.steps, "steps {first}..{} of {}", first + steps, self.steps);
+        assert!(first <= self.steps && steps <= self.steps - first, "{steps} steps from {first} on, of {}", self.steps);
         let line = self.batch * self.width;
         Self { data: &self.data[first * line..][..steps * line], steps, ..*self }
     }
@@ -180,7 +181,7 @@ pub struct SeqMut<'a> {
 
 // SAFETY: a `SeqMut` is a unique borrow of the elements in its view, as `&mut [f32]` is of its own.
 unsafe impl Send for SeqMut<'_> {}
-// SAFETY: as above; `&SeqMut` gives no access to the elements at all.
+// SAFETY: as above; `&SeqMut` gives shared, read-only access, and writers need `&mut SeqMut`.
 unsafe impl Sync for SeqMut<'_> {}
 
 impl<'a> SeqMut<'a> {

@@ -33,8 +33,8 @@ impl Optimizer {
 }
 
 /// An [`Rnn`] called `rnn` under a [`Linear`] called `linear`, their parameters, and the memory to run them and to
-/// train them in. After the first call with a shape, further ones allocate nothing (but for what `matrixmultiply` does on the
-/// portable tier).
+/// train them in. After the first call with a shape, further ones allocate nothing, on one thread or
+/// inside a rayon pool (from outside one, rayon's queue does now and then; `matrixmultiply` does on the portable tier).
 #[derive(Clone, Debug)]
 pub struct Regression {
     rnn: Rnn,
@@ -120,7 +120,7 @@ impl Regression {
     pub fn predict(&mut self, x: SeqRef<'_>, h_0: Option<SeqRef<'_>>, threads: Threads) -> Result<&Seq> {
         if !self.loaded {
             self.rnn.load(&self.params)?;
-            self.linear.load(&self.params);
+            self.linear.load(&self.params)?;
             self.loaded = true;
         }
         self.rnn.forward(x, h_0, &mut self.y, &mut self.workspace, threads)?;

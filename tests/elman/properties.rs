@@ -231,3 +231,41 @@ fn wrong_shapes_are_errors_that_name_the_tensor() {
         assert_eq!(error.to_string(), format!("{name}: expected at least 1, got 0"));
     }
 }
+
+#[test]
+fn a_plan_without_workers_is_an_error() {
+    let kernels = Kernels::best();
+    let case = Case::random([2, 3, 4, 5], 0, 1);
+    let (cell, x) = (case.cell(kernels), Seq::zeros(2, 3, 4).unwrap());
+    for numbers in [[0, 1, 1, 16], [1, 0, 1, 16], [1, 1, 0, 16], [usize::MAX, 1, 1, 16]] {
+        let plan = cut(&case.plan(kernels), numbers);
+        let mut y = Seq::zeros(2, 3, 5).unwrap();
+        let result = cell.forward(&plan, x.view(), None, y.view_mut(), &mut ElmanScratch::default());
+        assert!(
+            result.unwrap_err().to_string().ends_with(&format!("got {}", numbers.iter().find(|&&n| n != 1).unwrap()))
+        );
+    }
+}
+
+#[test]
+fn parameters_of_another_model_are_errors() {
+    use elman::{Layout, Linear, LinearScratch, Params, Rnn};
+    let mut layout = Layout::new();
+    let mut rnn = Rnn::builder(2, 3).build(&mut layout, "rnn").unwrap();
+    let mut linear = Linear::new(&mut layout, "linear", 3, 1).unwrap();
+    let mut small = Layout::new();
+    small.add("rnn.weight_ih_l0", &[3, 4]).unwrap();
+    let small = Params::zeros(small);
+    assert_eq!(rnn.load(&small).unwrap_err().to_string(), "rnn.weight_ih_l0: expected [3, 2], got [3, 4]");
+    let error = linear.load(&small).unwrap_err().to_string();
+    assert_eq!(error, "no parameter is called 'weight'; there are: rnn.weight_ih_l0");
+
+    // Some rows of a batch are as good as a batch.
+    let params = Params::zeros(layout);
+    linear.load(&params).unwrap();
+    let (x, d_y) = (Seq::zeros(2, 5, 3).unwrap(), Seq::from_slice(2, 5, 1, &[1.0; 10]).unwrap());
+    let mut gradients = params.zeros_like();
+    let (x, d_y) = (x.view().rows(1, 3), d_y.view().rows(1, 3));
+    linear.backward(&params, x, d_y, &mut gradients, None, &mut LinearScratch::default()).unwrap();
+    assert_eq!(gradients.named("linear.bias").unwrap().1, [6.0]);
+}

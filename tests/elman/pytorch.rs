@@ -71,7 +71,7 @@ fn linear_layers() {
         let mut params = Params::zeros(layout);
         params.set("linear.weight", &[output, input], &tensor("weight")).unwrap();
         params.set("linear.bias", &[output], &tensor("bias")).unwrap();
-        linear.load(&params);
+        linear.load(&params).unwrap();
         // As one step of many rows, and as many steps of one row.
         for (steps, batch) in [(1, rows), (rows, 1)] {
             let (x, d_y) = (tensor("x"), tensor("d_y"));
