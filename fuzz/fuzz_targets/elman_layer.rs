@@ -2,6 +2,7 @@
 
 #![no_main]
 
+#[allow(dead_code, reason = "the tests need more of it")]
 #[path = "../../tests/common/elman_case.rs"]
 mod elman_case;
 
@@ -13,9 +14,10 @@ use elman_fuzz::{Guarded, Within};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 
-/// As in tests/elman.rs. There it is relative to a tensor's largest element; here to no less than [`usual`], as whoever
-/// looks for it soon finds a tensor of one element, and that one nearly zero.
-const TOLERANCE: f64 = 1e-5;
+/// As in tests/elman/properties.rs, relative to a tensor's largest element, or to what is [`usual`] where that is more:
+/// whoever looks for it soon finds a tensor of one element, and that one nearly zero. The worst of 60,000 random layers
+/// is 1.4e-6 (a d_weight_hh of one element); without `usual`, one layer in 6,000 is beyond 1e-5.
+const TOLERANCE: f64 = 5e-6;
 
 #[derive(Arbitrary, Debug)]
 struct Input {
