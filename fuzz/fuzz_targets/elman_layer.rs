@@ -134,8 +134,8 @@ fn usual(case: &Case, name: &str) -> f64 {
         "y" | "d_h_0" => 1.0,
         // H terms of up to 1.2/√I.
         "d_x" => (case.hidden as f64 / case.input as f64).sqrt(),
-        // One term for each row of each step, of either sign.
-        _ => ((case.steps * case.batch) as f64).sqrt(),
+        // A term for each row of each step, of either sign.
+        _ => ((case.steps * case.batch).max(1) as f64).sqrt(),
     }
 }
 
