@@ -74,7 +74,9 @@ pub mod train;
 pub use error::{Error, Result};
 pub use kernel::{Isa, Kernels};
 pub use linear::{Linear, LinearScratch};
-pub use network::{Rnn, RnnBackward, RnnBuilder, Workspace};
+pub use network::{
+    Backward, Config, Gru, GruBuilder, Input, Lstm, LstmBuilder, Pass, Recurrent, Rnn, RnnBuilder, State,
+};
 pub use params::{Layout, ParamId, Params};
 pub use plan::{Plan, Shape};
 pub use rng::Rng;

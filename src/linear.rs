@@ -4,6 +4,7 @@ use crate::error::{Result, at_least_one, check_shape, elements};
 use crate::gemm::{Blocking, GemmScratch, Panels, Rows, Target, accumulate_outer, column_sums, multiply};
 use crate::kernel::Kernels;
 use crate::kernel::gemm::Start;
+use crate::kernel::layout::Depth;
 use crate::params::{Layout, ParamId, Params};
 use crate::rng::Rng;
 use crate::tensor::{Buffer, Seq, SeqRef};
@@ -58,6 +59,12 @@ impl Linear {
         })
     }
 
+    /// Features of the output.
+    #[must_use]
+    pub fn out_features(&self) -> usize {
+        self.out_features
+    }
+
     /// Draws the parameters as PyTorch does: U(-1/√in, 1/√in), the weight first.
     ///
     /// # Panics
@@ -82,8 +89,8 @@ impl Linear {
     }
 
     fn check(&self, params: &Params) -> Result<()> {
-        params.check(self.weight, "weight", &[self.out_features, self.in_features])?;
-        params.check(self.bias, "bias", &[self.out_features])
+        params.check(self.weight, || "weight".into(), &[self.out_features, self.in_features])?;
+        params.check(self.bias, || "bias".into(), &[self.out_features])
     }
 
     /// y = x·Wᵀ + b: `x` (T, B, in), `y` takes the shape (T, B, out).
@@ -122,13 +129,13 @@ impl Linear {
         self.check(gradients)?;
 
         let [d_weight, d_bias] = gradients.get_many_mut([self.weight, self.bias]);
-        let mut targets = [Target { right: Rows::of(x), c: d_weight }];
-        accumulate_outer(self.kernels, self.blocking, Rows::of(d_y), &mut targets, &mut scratch.gemm);
+        let mut targets = [Target { right: Rows::Of(x), c: d_weight }];
+        accumulate_outer(self.kernels, self.blocking, d_y, &mut targets, &mut scratch.gemm);
         column_sums(self.kernels, d_y, 0, d_bias);
 
         if let Some(d_x) = d_x {
             d_x.reshape(steps, batch, input)?;
-            scratch.weight.reshape(output, input);
+            scratch.weight.reshape(Depth::of(output), input);
             scratch.weight.pack(params.get(self.weight));
             let c = (d_x.data_mut(), input);
             multiply(self.kernels, self.blocking, d_y, &scratch.weight, Start::Zero, c, &mut scratch.gemm);

@@ -21,10 +21,13 @@ pub fn mse(prediction: SeqRef<'_>, target: SeqRef<'_>, d_prediction: &mut Seq) -
     let scale = 2.0 / n as f32;
     let mut sum = 0.0;
     for (t, d) in d_prediction.data_mut().chunks_exact_mut(batch * width).enumerate() {
-        for ((d, p), y) in d.iter_mut().zip(prediction.step(t)).zip(target.step(t)) {
-            let difference = p - y;
-            sum += f64::from(difference) * f64::from(difference);
-            *d = difference * scale;
+        let (prediction, target) = (prediction.step(t), target.step(t));
+        for (i, d) in d.chunks_exact_mut(width).enumerate() {
+            for ((d, p), y) in d.iter_mut().zip(prediction.row(i)).zip(target.row(i)) {
+                let difference = p - y;
+                sum += f64::from(difference) * f64::from(difference);
+                *d = difference * scale;
+            }
         }
     }
     Ok((sum / n as f64) as f32)
@@ -55,23 +58,20 @@ pub fn cross_entropy(kernels: &Kernels, logits: SeqRef<'_>, targets: &[i64], d_l
     d_logits.reshape(steps, batch, classes)?;
     let scale = 1.0 / counted as f32;
     let mut sum = 0.0;
-    for t in 0..steps {
-        let rows = logits.step(t).chunks_exact(classes);
-        let d_rows = d_logits.data_mut()[t * batch * classes..].chunks_exact_mut(classes);
-        for ((row, d), &target) in rows.zip(d_rows).zip(&targets[t * batch..]) {
-            let Ok(target) = usize::try_from(target) else {
-                d.fill(0.0);
-                continue;
-            };
-            let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            d.iter_mut().zip(row).for_each(|(d, x)| *d = x - largest);
-            kernels.exp(d);
-            let total: f64 = d.iter().map(|&e| f64::from(e)).sum();
-            sum += total.ln() + f64::from(largest) - f64::from(row[target]);
-            let share = (1.0 / total) as f32;
-            d.iter_mut().for_each(|d| *d = *d * share * scale);
-            d[target] -= scale;
-        }
+    let d_rows = d_logits.data_mut().chunks_exact_mut(classes);
+    for ((row, d), &target) in logits.each_row().zip(d_rows).zip(targets) {
+        let Ok(target) = usize::try_from(target) else {
+            d.fill(0.0);
+            continue;
+        };
+        let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        d.iter_mut().zip(row).for_each(|(d, x)| *d = x - largest);
+        kernels.exp(d);
+        let total: f64 = d.iter().map(|&e| f64::from(e)).sum();
+        sum += total.ln() + f64::from(largest) - f64::from(row[target]);
+        let share = (1.0 / total) as f32;
+        d.iter_mut().for_each(|d| *d = *d * share * scale);
+        d[target] -= scale;
     }
     Ok((sum / counted as f64) as f32)
 }

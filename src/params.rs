@@ -116,11 +116,11 @@ impl Params {
     }
 
     /// That the tensor is there and has that shape; `name` is what a layer calls it.
-    pub(crate) fn check(&self, id: ParamId, name: &str, shape: &[usize]) -> Result<()> {
+    pub(crate) fn check(&self, id: ParamId, name: impl FnOnce() -> String, shape: &[usize]) -> Result<()> {
         match self.table.get(id.0) {
             Some(entry) => check_shape(&entry.name, shape, &entry.shape),
             None => Err(Error::UnknownParameter {
-                name: name.into(),
+                name: name(),
                 known: self.iter().map(|(name, ..)| name.into()).collect(),
             }),
         }

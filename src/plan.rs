@@ -5,16 +5,21 @@ use std::fmt;
 use crate::error::{Error, Result, elements};
 use crate::gemm::Blocking;
 use crate::kernel::Isa;
-use crate::kernel::layout::round_up;
+use crate::kernel::layout::{KB, round_up};
+use crate::tensor::Lines;
 use crate::threads::{Shares, Threads};
 
-/// What is to be run.
+/// What is to be run: one layer in one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
+    /// Gates of the cell (G): 1 of an Elman layer, 3 of a GRU, 4 of an LSTM.
+    pub gates: usize,
     /// Features of the input (I).
     pub input: usize,
     /// Hidden units (H).
     pub hidden: usize,
+    /// Outputs (P) of a projection; none where it is 0.
+    pub projection: usize,
     /// Rows of the batch (B).
     pub batch: usize,
     /// Time steps (T).
@@ -22,10 +27,19 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Floating-point operations of a forward pass, 2·B·T·H·(I + H). Training counts three times that.
+    /// The width of a state h: P, or H without a projection.
+    #[must_use]
+    pub fn output(self) -> usize {
+        if self.projection == 0 { self.hidden } else { self.projection }
+    }
+
+    /// Floating-point operations of a forward pass, 2·B·T·(G·H·(I + P) + H·P), or 2·G·B·T·H·(I + H) without a projection.
+    /// Training counts three times that.
     #[must_use]
     pub fn flop(self) -> f64 {
-        2.0 * self.batch as f64 * self.steps as f64 * self.hidden as f64 * (self.input as f64 + self.hidden as f64)
+        let [gates, input, hidden, projection, output, batch, steps] =
+            [self.gates, self.input, self.hidden, self.projection, self.output(), self.batch, self.steps].map(|n| n as f64);
+        2.0 * batch * steps * hidden * (gates * (input + output) + projection)
     }
 }
 
@@ -57,21 +71,22 @@ impl Plan {
     /// # Errors
     /// [`Error::Overflow`](crate::Error::Overflow) where a sequence of that shape cannot be addressed.
     pub fn new(shape: Shape, threads: Threads, isa: Isa) -> Result<Self> {
-        let Shape { input, hidden, batch, steps } = shape;
+        let Shape { gates, input, hidden, batch, steps, .. } = shape;
         // One step at least: the state before the first has that size too.
         let rows = steps.max(1);
-        elements("input", &[rows, batch, input])?;
-        // Rows in memory are padded to whole vectors: that must fit too.
-        elements("output", &[rows, batch, hidden.saturating_add(15)])?;
-        elements("weight_hh", &[hidden.saturating_add(15), hidden.saturating_add(15)])?;
-        elements("weight_ih", &[hidden.saturating_add(15), input.saturating_add(15)])?;
+        let padded = |n: usize| n.checked_next_multiple_of(KB).unwrap_or(usize::MAX);
+        elements("input", &[rows, batch, padded(input)])?;
+        // Rows in memory are padded to whole vectors, and a GRU keeps a fourth value: that must fit too.
+        elements("output", &[rows, batch, 4, padded(hidden)])?;
+        elements("weight_hh", &[gates, padded(hidden), padded(hidden)])?;
+        elements("weight_ih", &[gates, padded(hidden), padded(input)])?;
         let blocking = Blocking::of(isa);
         let affordable = ((shape.flop() / SMALLEST_SHARE) as usize).max(1).min(threads.get());
         let row_workers = affordable.min(batch.div_ceil(blocking.mr)).max(1);
-        let line = batch.div_ceil(row_workers) * round_up(hidden);
+        let line = batch.div_ceil(row_workers) * gates * round_up(hidden);
         Ok(Self {
             row_workers,
-            gradient_workers: affordable.min(hidden.div_ceil(blocking.mr)).max(1),
+            gradient_workers: affordable.min((gates * hidden).div_ceil(blocking.mr)).max(1),
             time_block: (Z_BLOCK / line.max(1)).clamp(1, steps.max(1)),
             blocking,
         })
@@ -93,18 +108,17 @@ impl Plan {
     }
 
     /// The rows of the batch, cut between the workers.
-    pub(crate) fn rows(&self, batch: usize) -> Shares {
-        Shares {
-            rows: batch,
-            workers: self.row_workers,
-            unit: self.blocking.mr.min(batch.div_ceil(self.row_workers)).max(1),
-        }
+    pub(crate) fn rows<'a>(&self, lines: Lines<'a>) -> Shares<'a> {
+        let rows = lines.rows();
+        let unit = self.blocking.mr.min(rows.div_ceil(self.row_workers)).max(1);
+        let even = lines.is_dense();
+        Shares { rows, workers: self.row_workers, unit, lines: (!even).then_some(lines) }
     }
 
-    /// The rows of the weight gradients, cut between the workers.
-    pub(crate) fn gradients(&self, hidden: usize) -> Shares {
-        let unit = self.blocking.mr.min(hidden.div_ceil(self.gradient_workers)).max(1);
-        Shares { rows: hidden, workers: self.gradient_workers, unit }
+    /// Rows that are independent of each other: of the weight gradients, or of all steps. Cut between the workers.
+    pub(crate) fn gradients(&self, rows: usize) -> Shares<'static> {
+        let unit = self.blocking.mr.min(rows.div_ceil(self.gradient_workers)).max(1);
+        Shares { rows, workers: self.gradient_workers, unit, lines: None }
     }
 }
 
@@ -125,7 +139,7 @@ mod tests {
     use super::*;
 
     fn plan(input: usize, hidden: usize, batch: usize, steps: usize, threads: usize) -> Plan {
-        let shape = Shape { input, hidden, batch, steps };
+        let shape = Shape { gates: 1, input, hidden, projection: 0, batch, steps };
         Plan::new(shape, Threads::new(threads).unwrap(), Isa::Avx512).unwrap()
     }
 
@@ -161,10 +175,11 @@ mod tests {
 
     #[test]
     fn sizes_that_overflow_are_errors() {
-        let huge = Shape { input: 1 << 40, hidden: 4, batch: 1 << 20, steps: 1 << 20 };
+        let small = Shape { gates: 1, input: 1, hidden: 1, projection: 0, batch: 1, steps: 1 };
+        let huge = Shape { input: 1 << 40, hidden: 4, batch: 1 << 20, steps: 1 << 20, ..small };
         let error = Plan::new(huge, Threads::one(), Isa::Avx2).unwrap_err();
         assert!(error.to_string().starts_with("input: shape [1048576, 1048576, 1099511627776]"), "{error}");
-        let huge = Shape { input: 1, hidden: usize::MAX, batch: 1, steps: 1 };
+        let huge = Shape { hidden: usize::MAX, ..small };
         assert!(Plan::new(huge, Threads::one(), Isa::Avx2).is_err());
     }
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 
 use crate::error::{Error, Result};
-use crate::tensor::SeqMut;
+use crate::tensor::{Lines, SeqMut};
 
 /// How many threads a call may use. It may use fewer; the result has the same bits.
 ///
@@ -41,14 +41,16 @@ impl Threads {
 }
 
 /// Rows cut into one share a worker, in whole groups of `unit`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Shares {
+#[derive(Clone, Copy)]
+pub(crate) struct Shares<'a> {
     pub(crate) rows: usize,
     pub(crate) workers: usize,
     pub(crate) unit: usize,
+    /// Where rows differ in length: each share gets about as many steps as the others. They lie longest first.
+    pub(crate) lines: Option<Lines<'a>>,
 }
 
-impl Shares {
+impl Shares<'_> {
     /// The rows of worker `worker`.
     pub(crate) fn of(self, worker: usize) -> Range<usize> {
         self.begin(worker)..self.begin(worker + 1)
@@ -56,7 +58,23 @@ impl Shares {
 
     /// Where the share of `worker` begins.
     fn begin(self, worker: usize) -> usize {
-        (self.rows.div_ceil(self.unit) * worker / self.workers * self.unit).min(self.rows)
+        let Self { rows, workers, unit, lines } = self;
+        let units = rows.div_ceil(unit);
+        let before = match lines {
+            None => units * worker / workers,
+            Some(lines) => {
+                let steps = |units: usize| lines.take_rows(0, (units * unit).min(rows)).total();
+                let wanted = lines.total() * worker;
+                // The nearest of the two units that it lies between.
+                let (mut low, mut high) = (0, units);
+                while low < high {
+                    let middle = (low + high) / 2;
+                    if (steps(middle) + steps(middle + 1)) * workers < 2 * wanted { low = middle + 1 } else { high = middle }
+                }
+                low
+            }
+        };
+        if worker == workers { rows } else { (before * unit).min(rows) }
     }
 }
 
@@ -114,7 +132,7 @@ impl<A: Divide, B: Divide> Divide for (A, B) {
 /// Runs `run(rows, output, scratch)` once for each share, each worker with a scratch of its own. One share runs on the
 /// calling thread without asking rayon for anything.
 pub(crate) fn share<W: Divide, S: Send>(
-    shares: Shares,
+    shares: Shares<'_>,
     output: W,
     scratch: &mut [S],
     run: &(impl Fn(Range<usize>, W, &mut S) + Sync),
@@ -123,7 +141,7 @@ pub(crate) fn share<W: Divide, S: Send>(
 }
 
 fn fork<W: Divide, S: Send>(
-    shares: Shares,
+    shares: Shares<'_>,
     workers: Range<usize>,
     output: W,
     scratch: &mut [S],
@@ -150,12 +168,12 @@ mod tests {
     fn shares_cover_all_rows_in_whole_groups() {
         for rows in 0..70 {
             for workers in 1..9 {
-                let shares = Shares { rows, workers, unit: 8 };
+                let shares = Shares { rows, workers, unit: 8, lines: None };
                 let mut next = 0;
                 for worker in 0..workers {
                     let share = shares.of(worker);
                     assert_eq!(share.start, next);
-                    assert!(share.start.is_multiple_of(8) || share.is_empty(), "{shares:?}");
+                    assert!(share.start.is_multiple_of(8) || share.is_empty(), "{rows} rows, {workers} workers");
                     next = share.end;
                 }
                 assert_eq!(next, rows);
@@ -164,10 +182,34 @@ mod tests {
     }
 
     #[test]
+    fn ragged_rows_are_shared_by_their_steps() {
+        // 40 rows of 80, 78, … steps.
+        let lengths: Vec<usize> = (0..40).map(|row| 80 - 2 * row).collect();
+        let mut offsets = vec![0];
+        for t in 0..80 {
+            offsets.push(offsets[t] + lengths.iter().filter(|&&length| length > t).count());
+        }
+        let lines = Lines::ragged(&offsets, 40);
+        for workers in 1..5 {
+            let shares = Shares { rows: 40, workers, unit: 4, lines: Some(lines) };
+            let mut next = 0;
+            for worker in 0..workers {
+                let share = shares.of(worker);
+                assert_eq!(share.start, next);
+                let steps: usize = lengths[share.clone()].iter().sum();
+                let even = lines.total() / workers;
+                assert!(steps.abs_diff(even) <= 4 * 80, "{steps} steps of {even}: {share:?}");
+                next = share.end;
+            }
+            assert_eq!(next, 40);
+        }
+    }
+
+    #[test]
     fn every_worker_writes_its_rows_and_no_others() {
         let mut rows = vec![0.0; 21 * 3];
         let mut scratch = [0_usize; 5];
-        let shares = Shares { rows: 21, workers: 5, unit: 2 };
+        let shares = Shares { rows: 21, workers: 5, unit: 2, lines: None };
         share(shares, (&mut rows[..], 3), &mut scratch, &|range, (rows, width), calls| {
             assert_eq!(rows.len(), range.len() * width);
             rows.iter_mut().enumerate().for_each(|(i, x)| *x += (range.start * width + i) as f32);

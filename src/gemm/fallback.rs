@@ -6,7 +6,7 @@
 
 use super::{GemmScratch, Rows, Target};
 use crate::kernel::gemm::Start;
-use crate::kernel::layout::{KB, PanelsRef, round_up};
+use crate::kernel::layout::{Depth, KB, PanelsRef, round_up};
 use crate::tensor::{Buffer, SeqRef};
 
 /// A matrix at the start of a slice: element (i, j) is at `i * strides.0 + j * strides.1`.
@@ -73,31 +73,40 @@ pub(super) fn multiply(
     (c, stride): (&mut [f32], usize),
     plain: &mut Buffer,
 ) {
-    let (k, cols) = (b.k(), b.cols());
-    // Where the whole batch is in view, all steps are one matrix.
-    let a = a.as_one_step();
-    let [steps, rows, width] = a.shape();
-    if rows == 0 || cols == 0 {
-        return;
-    }
-    plain.resize(k * round_up(cols));
-    for (p, panel) in b.data().chunks_exact((round_up(k) * KB).max(1)).enumerate() {
-        for (row, line) in plain.chunks_exact_mut(round_up(cols)).zip(panel.chunks_exact(KB)) {
+    let (Depth { runs, len }, cols) = (b.depth(), b.cols());
+    let (padded, width) = (b.depth().padded(), round_up(cols));
+    plain.resize(padded * width);
+    for (p, panel) in b.data().chunks_exact((padded * KB).max(1)).enumerate() {
+        for (row, line) in plain.chunks_exact_mut(width).zip(panel.chunks_exact(KB)) {
             row[p * KB..][..KB].copy_from_slice(line);
         }
     }
-    for (t, c) in (0..steps).zip(c.chunks_mut(rows * stride)) {
-        let beta = match start {
+    // Where the whole batch is in view, all steps are one matrix.
+    let a = a.as_one_step();
+    let mut rest = c;
+    for t in 0..a.shape()[0] {
+        let step = a.step(t);
+        let rows = step.shape()[0];
+        let c;
+        (c, rest) = rest.split_at_mut(rows * stride);
+        if rows == 0 || cols == 0 {
+            continue;
+        }
+        let mut beta = match start {
             Start::Zero => 0.0,
             Start::Accumulate => 1.0,
             Start::Columns(values) => {
-                c.chunks_mut(stride).take(rows).for_each(|row| row[..cols].copy_from_slice(&values[..cols]));
+                c.chunks_mut(stride).for_each(|row| row[..cols].copy_from_slice(&values[..cols]));
                 1.0
             }
         };
-        let a = Strided { data: a.step(t), strides: (width, 1) };
-        let b = Strided { data: plain, strides: (round_up(cols), 1) };
-        sgemm((rows, k, cols), a, b, beta, c, stride);
+        let (elements, pitch) = step.strided();
+        for run in 0..runs {
+            let a = Strided { data: &elements[run * round_up(len)..], strides: (pitch, 1) };
+            let b = Strided { data: &plain[run * round_up(len) * width..], strides: (width, 1) };
+            sgemm((rows, len, cols), a, b, beta, c, stride);
+            beta = 1.0;
+        }
     }
 }
 
@@ -108,12 +117,12 @@ pub(super) const DEPTH: usize = 512;
 /// One block of [`accumulate_outer`](super::accumulate_outer) without a tuned kernel: `depth` rows from `first` on.
 pub(super) fn outer(
     (first, depth): (usize, usize),
-    left: Rows<'_>,
+    left: SeqRef<'_>,
     targets: &mut [Target<'_>],
     scratch: &mut GemmScratch,
 ) {
     let GemmScratch { a, plain, .. } = scratch;
-    let rows = gather(left, first, depth, a);
+    let rows = gather(Rows::Of(left), first, depth, a);
     for Target { right, c } in targets {
         let cols = gather(*right, first, depth, plain);
         let a = Strided { data: a, strides: (1, rows) };
@@ -124,7 +133,8 @@ pub(super) fn outer(
 
 /// Copies `depth` rows from `first` on into a matrix of their own; gives its width.
 fn gather(rows: Rows<'_>, first: usize, depth: usize, matrix: &mut Buffer) -> usize {
-    matrix.resize(depth * rows.taken);
-    rows.visit(first, depth, |k, row| matrix[k * rows.taken..][..rows.taken].copy_from_slice(row));
-    rows.taken
+    let width = rows.width();
+    matrix.resize(depth * width);
+    rows.visit(first, depth, |k, row| matrix[k * width..][..width].copy_from_slice(row));
+    width
 }

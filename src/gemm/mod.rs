@@ -16,16 +16,14 @@ pub(crate) mod blocking;
 pub mod fallback;
 pub(crate) mod panel;
 
-use std::ops::Range;
-
 pub use blocking::Blocking;
 pub use panel::Panels;
 
 use crate::kernel::elementwise::ColumnSums;
 use crate::kernel::gemm::{Gemm, Outer, Start};
-use crate::kernel::layout::{group_rows, round_up};
+use crate::kernel::layout::{Depth, group_rows, round_up};
 use crate::kernel::{Isa, Kernels};
-use crate::tensor::{Buffer, SeqRef};
+use crate::tensor::{Buffer, History, SeqRef};
 use panel::{pack_rows, pack_transposed_row};
 
 /// Floats of packed A in a block of LOOP 5: half of a 1 MiB L2, the other half being left to B and C.
@@ -39,8 +37,8 @@ pub struct GemmScratch {
     plain: Buffer,
 }
 
-/// C = start + A·B. `a` is (steps, rows, at least k), `c` (steps * rows, stride) row-major; of each row the first
-/// `b.cols()` elements are written.
+/// C = start + A·B. `a` is (steps, rows, k with the padding of `b`'s runs), `c` (all rows of all steps, stride) row-major;
+/// of each row the first `b.cols()` elements are written.
 pub(crate) fn multiply(
     kernels: &Kernels,
     blocking: Blocking,
@@ -50,80 +48,77 @@ pub(crate) fn multiply(
     (c, stride): (&mut [f32], usize),
     scratch: &mut GemmScratch,
 ) {
-    let (b, k, mr) = (b.view(), b.k(), group_rows(kernels.isa().lanes()));
-    let [steps, batch, width] = a.shape();
-    let rows = steps * batch;
+    let (b, mr) = (b.view(), group_rows(kernels.isa().lanes()));
     if kernels.isa() == Isa::Portable {
         fallback::multiply(a, b, start, (c, stride), &mut scratch.plain);
         return;
     }
-    let mc = (A_BLOCK / round_up(k).max(1)).max(1).next_multiple_of(mr);
+    let (rows, padded) = (a.lines().total(), b.depth().padded());
+    let mc = (A_BLOCK / padded.max(1)).max(1).next_multiple_of(mr);
+    let mut each_row = a.each_row();
     // LOOP 5
     for (block, c) in c[..rows * stride].chunks_mut((mc * stride).max(1)).enumerate() {
         let first = block * mc;
         let rows = mc.min(rows - first);
-        scratch.a.resize(rows * round_up(k));
+        scratch.a.resize(rows * padded);
         match a.flat() {
             Some(flat) => {
-                pack_rows(&mut scratch.a, rows, k, mr, |row| &flat[(first + row) * width..][..k]);
+                let width = a.shape()[2];
+                pack_rows(&mut scratch.a, rows, padded, mr, |row| &flat[(first + row) * width..][..width]);
             }
-            None => pack_rows(&mut scratch.a, rows, k, mr, |row| {
-                let (t, row) = ((first + row) / batch, (first + row) % batch);
-                &a.step(t)[row * width..][..k]
-            }),
+            None => pack_rows(&mut scratch.a, rows, padded, mr, |_| each_row.next().expect("as many as there are")),
         }
         (kernels.gemm)(Gemm { a: &scratch.a, rows, b, start, c, stride, kc: blocking.kc });
     }
 }
 
-/// Rows to be summed over: those of a sequence, step by step.
+/// Rows to be summed over, step by step.
 #[derive(Clone, Copy)]
-pub(crate) struct Rows<'a> {
-    /// (T, B, width), or one step less where `before` stands for step 0.
-    seq: SeqRef<'a>,
-    /// (B, width): what comes before the first step of `seq`, where the rows are the states before each step.
-    before: Option<&'a [f32]>,
-    /// Of each row, these are taken.
-    first: usize,
-    taken: usize,
+pub(crate) enum Rows<'a> {
+    /// Those of a sequence.
+    Of(SeqRef<'a>),
+    /// The states before each step; zeros where there is none.
+    Before(History<'a>, &'a [f32]),
 }
 
 impl<'a> Rows<'a> {
-    /// The rows of `seq`.
-    pub(crate) fn of(seq: SeqRef<'a>) -> Self {
-        Self { seq, before: None, first: 0, taken: seq.shape()[2] }
-    }
-
-    /// The rows one step earlier: `before` (B, width), then those of `seq` but its last step's.
-    pub(crate) fn delayed(before: &'a [f32], seq: SeqRef<'a>) -> Self {
-        Self { before: Some(before), ..Self::of(seq) }
-    }
-
-    /// Of each row, the `range`.
-    pub(crate) fn columns(self, range: Range<usize>) -> Self {
-        Self { first: range.start, taken: range.len(), ..self }
-    }
-
-    fn step(self, t: usize) -> &'a [f32] {
-        match self.before {
-            None => self.seq.step(t),
-            Some(before) if t == 0 => before,
-            Some(_) => self.seq.step(t - 1),
+    fn seq(self) -> SeqRef<'a> {
+        match self {
+            Rows::Of(seq) => seq,
+            Rows::Before(history, _) => history.states,
         }
+    }
+
+    /// Elements of a row.
+    fn width(self) -> usize {
+        self.seq().shape()[2]
     }
 
     /// Calls `f(k, row)` for `depth` rows from the `first` on, k counting from 0, in the order of the sum: from the last
     /// step to the first and, inside a step, from the first row to the last. That is the order in which a backward pass
-    /// gets hold of them.
+    /// gets hold of them. The whole batch is in view.
     #[inline]
     fn visit(self, first: usize, depth: usize, mut f: impl FnMut(usize, &'a [f32])) {
-        let [steps, batch, width] = self.seq.shape();
-        let (mut k, mut t, mut row) = (0, steps - 1 - first / batch, first % batch);
+        let lines = self.seq().lines();
+        let (mut t, mut row) = lines.from_the_end(first);
+        let mut k = 0;
         while k < depth {
-            let step = self.step(t);
-            while row < batch && k < depth {
-                f(k, &step[row * width + self.first..][..self.taken]);
-                (k, row) = (k + 1, row + 1);
+            let rows = row..lines.at(t).len().min(row + depth - k);
+            match self {
+                Rows::Of(seq) => {
+                    let step = seq.step(t);
+                    for row in rows {
+                        f(k, step.row(row));
+                        k += 1;
+                    }
+                }
+                Rows::Before(history, zeros) => {
+                    let step = history.before(t);
+                    for row in rows {
+                        f(k, step.row(row).unwrap_or(zeros));
+                        k += 1;
+                    }
+                }
             }
             (t, row) = (t.wrapping_sub(1), 0);
         }
@@ -134,7 +129,7 @@ impl<'a> Rows<'a> {
 pub(crate) struct Target<'a> {
     /// The right operand.
     pub(crate) right: Rows<'a>,
-    /// (columns taken of the left operand, columns taken of the right), row-major.
+    /// (width of the left operand, width of the right), row-major.
     pub(crate) c: &'a mut [f32],
 }
 
@@ -143,24 +138,23 @@ pub(crate) struct Target<'a> {
 pub(crate) fn accumulate_outer(
     kernels: &Kernels,
     blocking: Blocking,
-    left: Rows<'_>,
+    left: SeqRef<'_>,
     targets: &mut [Target<'_>],
     scratch: &mut GemmScratch,
 ) {
-    let [steps, batch, _] = left.seq.shape();
-    let rows = left.taken;
+    let (total, rows) = (left.lines().total(), left.shape()[2]);
     let (portable, mr) = (kernels.isa() == Isa::Portable, group_rows(kernels.isa().lanes()));
     let kc = if portable { fallback::DEPTH } else { blocking.kc };
-    for first in (0..steps * batch).step_by(kc) {
-        let depth = kc.min(steps * batch - first);
+    for first in (0..total).step_by(kc) {
+        let depth = kc.min(total - first);
         if portable {
             fallback::outer((first, depth), left, targets, scratch);
             continue;
         }
         scratch.a.resize(rows * round_up(depth));
-        left.visit(first, depth, |k, row| pack_transposed_row(&mut scratch.a, depth, mr, k, row));
+        Rows::Of(left).visit(first, depth, |k, row| pack_transposed_row(&mut scratch.a, depth, mr, k, row));
         for Target { right, c } in &mut *targets {
-            scratch.b.reshape(depth, right.taken);
+            scratch.b.reshape(Depth::of(depth), right.width());
             right.visit(first, depth, |k, row| scratch.b.set_row(k, row));
             (kernels.outer)(Outer { a: &scratch.a, rows, b: scratch.b.view(), c, kc: blocking.kc });
         }
@@ -170,12 +164,16 @@ pub(crate) fn accumulate_outer(
 /// Adds the columns of `seq` from `first` on to `sums`, over all rows in the order of [`Rows`].
 pub(crate) fn column_sums(kernels: &Kernels, seq: SeqRef<'_>, first: usize, sums: &mut [f32]) {
     let [steps, batch, width] = seq.shape();
-    match seq.flat() {
+    match seq.flat().filter(|rows| rows.len() == steps * batch * width) {
         Some(rows) => (kernels.column_sums)(ColumnSums { rows, step: batch * width, stride: width, first, sums }),
         None => {
             for t in (0..steps).rev() {
                 let rows = seq.step(t);
-                (kernels.column_sums)(ColumnSums { rows, step: rows.len(), stride: width, first, sums });
+                if rows.shape()[0] > 0 {
+                    let (elements, stride) = rows.strided();
+                    let rows = &elements[..(rows.shape()[0] - 1) * stride + width];
+                    (kernels.column_sums)(ColumnSums { rows, step: rows.len(), stride, first, sums });
+                }
             }
         }
     }

@@ -1,13 +1,13 @@
 //! Packing: matrices as they come, row-major, into the layouts of [`kernel::layout`](crate::kernel::layout).
 
-use crate::kernel::layout::{KB, PanelsRef, groups, round_up};
+use crate::kernel::layout::{Depth, KB, PanelsRef, groups, round_up};
 use crate::tensor::Buffer;
 
 /// A matrix B (k, cols) in panels, owned: packed once, multiplied often, on any tier.
 #[derive(Clone, Debug, Default)]
 pub struct Panels {
     data: Buffer,
-    k: usize,
+    depth: Depth,
     cols: usize,
 }
 
@@ -16,16 +16,16 @@ impl Panels {
     #[must_use]
     pub fn new(k: usize, cols: usize) -> Self {
         let mut panels = Self::default();
-        panels.reshape(k, cols);
+        panels.reshape(Depth::of(k), cols);
         panels
     }
 
     /// Makes room for a (k, cols) matrix, allocating only to grow. What it holds is anybody's guess until packed.
-    pub(crate) fn reshape(&mut self, k: usize, cols: usize) {
-        let len = k.checked_next_multiple_of(KB).zip(cols.checked_next_multiple_of(KB));
-        let len = len.and_then(|(k, cols)| k.checked_mul(cols)).expect("a matrix that can be addressed");
-        self.data.resize(len);
-        (self.k, self.cols) = (k, cols);
+    pub(crate) fn reshape(&mut self, depth: Depth, cols: usize) {
+        let len = depth.len.checked_next_multiple_of(KB).zip(cols.checked_next_multiple_of(KB));
+        let len = len.and_then(|(k, cols)| k.checked_mul(depth.runs)?.checked_mul(cols));
+        self.data.resize(len.expect("a matrix that can be addressed"));
+        (self.depth, self.cols) = (depth, cols);
     }
 
     /// Packs the transpose of `weight`: (cols, k) row-major, PyTorch's [out, in].
@@ -33,12 +33,27 @@ impl Panels {
     /// # Panics
     /// If `weight.len() != k * cols`.
     pub fn pack_transposed(&mut self, weight: &[f32]) {
-        assert_eq!(weight.len(), self.k * self.cols, "a ({}, {}) matrix", self.cols, self.k);
-        let (k, cols) = (self.k, self.cols);
+        self.pack_gates(weight, 1);
+    }
+
+    /// Makes room for the transpose of `weight`, (gates * hidden, k) row-major, and packs it: the gates' panels
+    /// alternate, each gate padded to whole panels. A single gate is not padded.
+    pub(crate) fn pack_gates_of(&mut self, weight: &[f32], (gates, hidden): (usize, usize), k: usize) {
+        self.reshape(Depth::of(k), if gates == 1 { hidden } else { gates * round_up(hidden) });
+        assert_eq!(weight.len(), gates * hidden * k, "a ({}, {k}) matrix", gates * hidden);
+        self.pack_gates(weight, gates);
+    }
+
+    fn pack_gates(&mut self, weight: &[f32], gates: usize) {
+        let k = self.depth.k();
+        let hidden = if k == 0 { 0 } else { weight.len() / k / gates };
+        let expected = if gates == 1 { self.cols * k } else { gates * hidden * k };
+        assert_eq!(weight.len(), expected, "a ({}, {k}) matrix", self.cols);
         for (p, panel) in self.data.chunks_exact_mut((round_up(k) * KB).max(1)).enumerate() {
-            let width = KB.min(cols - p * KB);
+            let (gate, first) = (p % gates, p / gates * KB);
+            let width = KB.min(hidden - first);
             for lane in 0..width {
-                let row = &weight[(p * KB + lane) * k..][..k];
+                let row = &weight[(gate * hidden + first + lane) * k..][..k];
                 for (line, &x) in panel.chunks_exact_mut(KB).zip(row) {
                     line[lane] = x;
                 }
@@ -54,7 +69,8 @@ impl Panels {
     /// # Panics
     /// If `matrix.len() != k * cols`.
     pub fn pack(&mut self, matrix: &[f32]) {
-        assert_eq!(matrix.len(), self.k * self.cols, "a ({}, {}) matrix", self.k, self.cols);
+        let k = self.depth.k();
+        assert_eq!(matrix.len(), k * self.cols, "a ({k}, {}) matrix", self.cols);
         for (k, row) in matrix.chunks_exact(self.cols.max(1)).enumerate() {
             self.set_row(k, row);
         }
@@ -63,7 +79,8 @@ impl Panels {
     /// Sets row `k` of B.
     #[inline]
     pub(crate) fn set_row(&mut self, k: usize, row: &[f32]) {
-        let stride = round_up(self.k) * KB;
+        let stride = self.depth.padded() * KB;
+        let k = if self.depth.runs == 1 { k } else { self.depth.place(k) };
         let (full, rest) = row.as_chunks::<KB>();
         for (p, columns) in full.iter().enumerate() {
             self.data[p * stride + k * KB..][..KB].copy_from_slice(columns);
@@ -79,7 +96,7 @@ impl Panels {
     /// The rows of B.
     #[must_use]
     pub fn k(&self) -> usize {
-        self.k
+        self.depth.k()
     }
 
     /// The columns of B.
@@ -90,7 +107,7 @@ impl Panels {
 
     /// The matrix, borrowed.
     pub(crate) fn view(&self) -> PanelsRef<'_> {
-        PanelsRef::new(&self.data, self.k, self.cols)
+        PanelsRef::new(&self.data, self.depth, self.cols)
     }
 }
 
@@ -106,16 +123,20 @@ fn pack_row(group: &mut [f32], size: usize, i: usize, row: &[f32]) {
     }
 }
 
-/// Packs rows of width `k` as A: `rows` yields them in order, `a` holds `rows * round_up(k)` floats.
+/// Packs rows as A: `row` gives them in order, `a` holds `rows * padded` floats. A row may end before the padding.
 #[inline]
-pub(crate) fn pack_rows<'r>(a: &mut [f32], rows: usize, k: usize, mr: usize, mut row: impl FnMut(usize) -> &'r [f32]) {
+pub(crate) fn pack_rows<'r>(
+    a: &mut [f32],
+    rows: usize,
+    padded: usize,
+    mr: usize,
+    mut row: impl FnMut(usize) -> &'r [f32],
+) {
     for (first, size) in groups(rows, mr) {
-        let group = &mut a[first * round_up(k)..][..size * round_up(k)];
+        let group = &mut a[first * padded..][..size * padded];
         for i in 0..size {
             // The rest of a padded block may hold anything: it is never multiplied.
-            if k > 0 {
-                pack_row(group, size, i, row(first + i));
-            }
+            pack_row(group, size, i, row(first + i));
         }
     }
 }
@@ -184,6 +205,34 @@ mod tests {
                     let at = col / KB * round_up(k) * KB + row * KB + col % KB;
                     assert_eq!((a.data[at], b.data[at]), (expected, expected), "{row} {col} of ({k}, {cols})");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn gates_alternate_by_panels_and_are_padded_by_themselves() {
+        for (gates, hidden, k) in [(3, 5, 2), (4, 16, 3), (3, 20, 17)] {
+            let element = |row: usize, k: usize| (row * 100 + k + 1) as f32;
+            let weight: Vec<f32> = (0..gates * hidden * k).map(|i| element(i / k, i % k)).collect();
+            let mut panels = Panels::default();
+            panels.pack_gates_of(&weight, (gates, hidden), k);
+            assert_eq!(panels.cols(), gates * round_up(hidden));
+            for gate in 0..gates {
+                for unit in 0..round_up(hidden) {
+                    for row in 0..k {
+                        let expected = if unit < hidden { element(gate * hidden + unit, row) } else { 0.0 };
+                        let panel = unit / KB * gates + gate;
+                        assert_eq!(panels.data[panel * round_up(k) * KB + row * KB + unit % KB], expected);
+                    }
+                }
+            }
+            // The other way round the gates' units are k, each gate padded by itself.
+            let mut panels = Panels::default();
+            panels.reshape(Depth { runs: gates, len: hidden }, k);
+            panels.pack(&weight);
+            for row in 0..gates * hidden {
+                let place = row / hidden * round_up(hidden) + row % hidden;
+                assert_eq!(panels.data[place * KB], element(row, 0));
             }
         }
     }

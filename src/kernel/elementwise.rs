@@ -72,7 +72,8 @@ pub(super) fn column_sums<V: Vector>(isa: V::Isa, args: ColumnSums<'_>) {
         let columns = first + c * V::LANES..first + c * V::LANES + sums.len();
         let mut sum = load::<V>(isa, sums);
         for step in rows.chunks_exact(step).rev() {
-            for row in step.chunks_exact(stride) {
+            // The last row may end with the columns in view.
+            for row in step.chunks(stride) {
                 sum = sum.add(load(isa, &row[columns.clone()]));
             }
         }

@@ -20,7 +20,7 @@
 //! 5. A block of k of the panels in use (3 registers of 64 bytes by 512 k: 96 KiB) stays in L2 while all groups of rows
 //!    pass it. Between blocks the accumulators go to memory and come back unrounded.
 
-use super::layout::{KB, PanelsRef, group_rows, group_sizes, round_up};
+use super::layout::{Depth, KB, PanelsRef, group_rows, group_sizes};
 use crate::simd::Vector;
 
 /// C = start + A·B. See README.md for the layouts.
@@ -80,17 +80,21 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// Column 0 of row `i` of a group.
+    pub(crate) fn new(group: usize, size: usize, i: usize) -> Self {
+        Self { group, size, i, col: 0 }
+    }
+
     /// The row of the product.
     #[inline(always)]
     pub(crate) fn row(self) -> usize {
         self.group + self.i
     }
 
-    /// Where the `v`th register from here on belongs in a blocked operand of `k` columns with the same groups of rows.
+    /// Where column `col` of this row lies in a blocked operand of `padded` columns with the same groups of rows.
     #[inline(always)]
-    pub(crate) fn blocked<V: Vector>(self, k: usize, v: usize) -> usize {
-        let col = self.col + v * V::LANES;
-        self.group * round_up(k) + (col / KB * self.size + self.i) * KB + col % KB
+    pub(crate) fn blocked(self, padded: usize, col: usize) -> usize {
+        self.group * padded + (col / KB * self.size + self.i) * KB + col % KB
     }
 }
 
@@ -138,14 +142,17 @@ impl Order for KMajor {
 pub(crate) struct Operands<'a> {
     /// In groups; see [`Order`].
     pub(crate) a: &'a [f32],
+    /// The rows that lie in `a`.
     pub(crate) rows: usize,
+    /// The first rows, those to be multiplied.
+    pub(crate) live: usize,
     pub(crate) b: PanelsRef<'a>,
 }
 
 /// The entry `gemm`.
 #[inline(always)]
 pub(super) fn gemm<V: Vector>(isa: V::Isa, args: Gemm<'_>) {
-    let operands = Operands { a: args.a, rows: args.rows, b: args.b };
+    let operands = Operands { a: args.a, rows: args.rows, live: args.rows, b: args.b };
     let mut store = Store { isa, start: args.start, c: args.c, stride: args.stride, cols: args.b.cols() };
     product::<V, Blocked, _, 1>(isa, operands, args.kc, &mut tile(isa), &mut store);
 }
@@ -153,7 +160,7 @@ pub(super) fn gemm<V: Vector>(isa: V::Isa, args: Gemm<'_>) {
 /// The entry `outer`.
 #[inline(always)]
 pub(super) fn outer<V: Vector>(isa: V::Isa, args: Outer<'_>) {
-    let operands = Operands { a: args.a, rows: args.rows, b: args.b };
+    let operands = Operands { a: args.a, rows: args.rows, live: args.rows, b: args.b };
     let cols = args.b.cols();
     let mut store = Store { isa, start: Start::Accumulate, c: args.c, stride: cols, cols };
     product::<V, KMajor, _, 1>(isa, operands, args.kc, &mut tile(isa), &mut store);
@@ -254,8 +261,8 @@ pub(crate) fn product<V: Vector, O: Order, E: Epilogue<V>, const CHAINS: usize>(
     tile: &mut Tile<V>,
     epilogue: &mut E,
 ) {
-    let Operands { a, rows, b } = operands;
-    let (k, cols) = (b.k(), b.cols());
+    let Operands { a, rows, live, b } = operands;
+    let (k, cols) = (b.depth().padded(), b.cols());
     // Four chains are not put aside in mid-course.
     let kc = if CHAINS == 1 { kc } else { k.max(1) };
     let mut first = 0;
@@ -265,23 +272,38 @@ pub(crate) fn product<V: Vector, O: Order, E: Epilogue<V>, const CHAINS: usize>(
         let mut row = 0;
         // LOOP 3: the rows in groups, largest first; what remains is left to the smaller sizes.
         for size in group_sizes(group_rows(V::LANES)) {
-            let (begin, m) = (row, tile_rows::<V, CHAINS>(size));
-            let mut column = 0;
-            // LOOP 2: tiles of columns. The last register may reach beyond the last column, but not begin there.
-            while column < cols {
-                let nv = tile_registers::<V, CHAINS>(m, (cols - column).div_ceil(V::LANES));
-                row = begin;
-                // LOOP 1: groups of rows against these panels.
-                while row + size <= rows {
-                    let group = &a[row * round_up(k) + block.first * size..][..round_up(block.len) * size];
-                    for i in (0..size).step_by(m) {
-                        let at = Place { group: row, size, i, col: column };
-                        run::<V, O, E, CHAINS>(isa, (group, at, m, nv), b, block, tile, epilogue);
-                    }
-                    row += size;
+            let (begin, whole) = (row, (rows - row) / size * size);
+            // The last group may be alive in part: its rows are cut like those of a group of their own.
+            let alive = live.saturating_sub(begin).min(whole);
+            let (full, mut rest) = (alive / size * size, alive % size);
+            let mut parts = [(begin, full, 0, size), (0, 0, 0, 0), (0, 0, 0, 0), (0, 0, 0, 0)];
+            for (part, tall) in parts[1..].iter_mut().zip([4, 2, 1]) {
+                if rest >= tall {
+                    *part = (begin + full, size, alive % size - rest, tall);
+                    rest -= tall;
                 }
-                column += nv * V::LANES;
             }
+            for (begin, rows, top, tall) in parts {
+                if rows == 0 {
+                    continue;
+                }
+                let m = tile_rows::<V, CHAINS>(tall);
+                let mut column = 0;
+                // LOOP 2: tiles of columns. The last register may reach beyond the last column, but not begin there.
+                while column < cols {
+                    let nv = tile_registers::<V, CHAINS>(m, (cols - column).div_ceil(V::LANES));
+                    // LOOP 1: groups of rows against these panels.
+                    for row in (begin..begin + rows).step_by(size) {
+                        let group = &a[row * k + block.first * size..][..block.len * size];
+                        for i in (top..top + tall).step_by(m) {
+                            let at = Place { group: row, size, i, col: column };
+                            run::<V, O, E, CHAINS>(isa, (group, at, m, nv), b, block, tile, epilogue);
+                        }
+                    }
+                    column += nv * V::LANES;
+                }
+            }
+            row += whole;
         }
         if block.last {
             return;
@@ -295,8 +317,9 @@ pub(crate) fn product<V: Vector, O: Order, E: Epilogue<V>, const CHAINS: usize>(
 #[inline(always)]
 pub(crate) fn row_product<V: Vector, E: Epilogue<V>>(isa: V::Isa, a: &[f32], b: PanelsRef<'_>, epilogue: &mut E) {
     let registers = b.cols().div_ceil(V::LANES);
-    let block = KBlock { first: 0, len: b.k(), last: true };
-    let a = &a[..round_up(b.k())];
+    let k = b.depth().padded();
+    let block = KBlock { first: 0, len: k, last: true };
+    let a = &a[..k];
     macro_rules! tile {
         ($NV:literal, $v:expr) => {{
             let at = Place { group: 0, size: 1, i: 0, col: $v * V::LANES };
@@ -322,7 +345,7 @@ pub(crate) fn row_product<V: Vector, E: Epilogue<V>>(isa: V::Isa, a: &[f32], b: 
     }
 }
 
-/// A run of k: `len` from `first` on, which is a multiple of [`KB`].
+/// A part of the k, with their padding: `len` from `first` on, multiples of [`KB`].
 #[derive(Clone, Copy)]
 struct KBlock {
     first: usize,
@@ -429,13 +452,21 @@ fn accumulate<V: Vector, O: Order, const M: usize, const NV: usize, const CHAINS
     // Only loops of known length index it, so that it lives in registers.
     let mut chains = [[[V::splat(isa, 0.0); NV]; M]; CHAINS];
     copy(&mut chains[0], tile);
+    let Depth { runs, len } = b.depth();
+    let per_run = len.div_ceil(KB);
+    // Blocks from here to the one that ends a run.
+    let mut ahead = per_run - if runs == 1 { block.first / KB } else { block.first / KB % per_run.max(1) };
     for (n, a) in group.chunks_exact(KB * at.size).enumerate() {
         let a = &a[at.i * KB..][..M * KB];
         let mut b: [&[f32; KB * KB]; NV] = [&[0.0; KB * KB]; NV];
         for (b, panel) in b.iter_mut().zip(panels) {
             *b = &panel[n];
         }
-        let len = KB.min(block.len - n * KB);
+        ahead -= 1;
+        let len = if ahead == 0 { len - (per_run - 1) * KB } else { KB };
+        if ahead == 0 {
+            ahead = per_run;
+        }
         for k in 0..len / CHAINS {
             for (chain, acc) in chains.iter_mut().enumerate() {
                 multiply::<V, O, M, NV>(isa, a, b, k * CHAINS + chain, acc);

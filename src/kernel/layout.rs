@@ -15,7 +15,9 @@
 //!     group 1, block 0: a[M][0] .. …
 //! ```
 //!
-//! The padding is never part of a sum; it only keeps the addresses regular.
+//! The padding is never part of a sum; it only keeps the addresses regular. Where k counts the units of several gates,
+//! each gate is padded by itself ([`Depth`]). Where columns do, panels of the gates alternate: those of the first 16 units,
+//! gate by gate, then those of the next 16.
 
 /// k in a block, and columns in a panel: the floats of one cache line.
 pub(crate) const KB: usize = 16;
@@ -70,24 +72,55 @@ impl Iterator for Groups {
     }
 }
 
+/// The k of a product: `runs` runs of `len` (one for each gate), every run padded to whole blocks. The padding is never
+/// part of a sum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Depth {
+    pub(crate) runs: usize,
+    pub(crate) len: usize,
+}
+
+impl Depth {
+    /// A single run.
+    pub(crate) const fn of(len: usize) -> Self {
+        Self { runs: 1, len }
+    }
+
+    /// k that are part of a sum.
+    pub(crate) const fn k(self) -> usize {
+        self.runs * self.len
+    }
+
+    /// k with the padding.
+    #[inline(always)]
+    pub(crate) const fn padded(self) -> usize {
+        self.runs * round_up(self.len)
+    }
+
+    /// Where the `k`th of a sum lies.
+    pub(crate) const fn place(self, k: usize) -> usize {
+        k / self.len * round_up(self.len) + k % self.len
+    }
+}
+
 /// A matrix B (k, cols) in panels, borrowed.
 #[derive(Clone, Copy)]
 pub(crate) struct PanelsRef<'a> {
     /// Panel by panel, blocks of 16 k by 16 columns.
     data: &'a [[f32; KB * KB]],
-    k: usize,
+    depth: Depth,
     cols: usize,
 }
 
 impl<'a> PanelsRef<'a> {
     /// The matrix whose panels lie in `data`.
-    pub(crate) fn new(data: &'a [f32], k: usize, cols: usize) -> Self {
-        Self { data: data.as_chunks().0, k, cols }
+    pub(crate) fn new(data: &'a [f32], depth: Depth, cols: usize) -> Self {
+        Self { data: data.as_chunks().0, depth, cols }
     }
 
     #[inline(always)]
-    pub(crate) fn k(self) -> usize {
-        self.k
+    pub(crate) fn depth(self) -> Depth {
+        self.depth
     }
 
     #[inline(always)]
@@ -95,16 +128,16 @@ impl<'a> PanelsRef<'a> {
         self.cols
     }
 
-    /// The blocks of panel `p` from row `k` (a multiple of 16) on.
+    /// The blocks of panel `p` from padded row `k` (a multiple of 16) on.
     #[inline(always)]
     pub(crate) fn panel(self, p: usize, k: usize) -> &'a [[f32; KB * KB]] {
-        let blocks = self.k.div_ceil(KB);
+        let blocks = self.depth.padded() / KB;
         &self.data[p * blocks + k / KB..(p + 1) * blocks]
     }
 
     /// The same columns over no rows: a product with it only starts and finishes.
     pub(crate) fn without_rows(self) -> Self {
-        Self { data: &[], k: 0, ..self }
+        Self { data: &[], depth: Depth::of(0), ..self }
     }
 
     /// Every element, as the module's head draws it.

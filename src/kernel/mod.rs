@@ -12,8 +12,11 @@ use crate::error::{Error, Result};
 pub(crate) mod elementwise;
 pub(crate) mod elman;
 pub(crate) mod gemm;
+mod gru;
 pub(crate) mod layout;
+mod lstm;
 pub(crate) mod peak;
+pub(crate) mod recurrence;
 mod table;
 
 #[cfg(target_arch = "x86_64")]
@@ -23,9 +26,10 @@ mod avx512;
 mod portable;
 
 use elementwise::{Adam, ColumnSums, Sgd};
-use elman::{ElmanBackward, ElmanForward};
+use elman::Nonlinearity;
 use gemm::{Gemm, Outer};
 use peak::Peak;
+use recurrence::{Backward, Forward};
 
 /// A tier of instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,8 +77,12 @@ pub struct Kernels {
     isa: Isa,
     pub(crate) gemm: fn(Gemm<'_>),
     pub(crate) outer: fn(Outer<'_>),
-    pub(crate) elman_forward: fn(ElmanForward<'_, '_>),
-    pub(crate) elman_backward: fn(ElmanBackward<'_, '_>),
+    pub(crate) elman_forward: fn((Nonlinearity, Forward<'_, '_>)),
+    pub(crate) elman_backward: fn((Nonlinearity, Backward<'_, '_>)),
+    pub(crate) gru_forward: fn(Forward<'_, '_>),
+    pub(crate) gru_backward: fn(Backward<'_, '_>),
+    pub(crate) lstm_forward: fn(Forward<'_, '_>),
+    pub(crate) lstm_backward: fn(Backward<'_, '_>),
     pub(crate) column_sums: fn(ColumnSums<'_>),
     pub(crate) adam: fn(Adam<'_>),
     pub(crate) sgd: fn(Sgd<'_>),

@@ -14,9 +14,11 @@ macro_rules! kernel_table {
     ) => {
         use super::{Isa, Kernels};
         use super::elementwise::{self, Adam, ColumnSums, Sgd};
-        use super::elman::{self, ElmanBackward, ElmanForward};
+        use super::elman::{self, Nonlinearity};
         use super::gemm::{self, Gemm, Outer};
+        use super::{gru, lstm};
         use super::peak::{self, Peak};
+        use super::recurrence::{Backward, Forward};
 
         /// This tier's entry points, if the CPU has the instructions.
         pub(super) fn table() -> Option<&'static Kernels> {
@@ -26,6 +28,10 @@ macro_rules! kernel_table {
                 outer: entry::outer,
                 elman_forward: entry::elman_forward,
                 elman_backward: entry::elman_backward,
+                gru_forward: entry::gru_forward,
+                gru_backward: entry::gru_backward,
+                lstm_forward: entry::lstm_forward,
+                lstm_backward: entry::lstm_backward,
                 column_sums: entry::column_sums,
                 adam: entry::adam,
                 sgd: entry::sgd,
@@ -41,8 +47,12 @@ macro_rules! kernel_table {
             @entries $vector, $token, [$($feature),*],
             gemm(args: Gemm<'_>) = gemm::gemm,
             outer(args: Outer<'_>) = gemm::outer,
-            elman_forward(args: ElmanForward<'_, '_>) = elman::forward,
-            elman_backward(args: ElmanBackward<'_, '_>) = elman::backward,
+            elman_forward(args: (Nonlinearity, Forward<'_, '_>)) = elman::forward,
+            elman_backward(args: (Nonlinearity, Backward<'_, '_>)) = elman::backward,
+            gru_forward(args: Forward<'_, '_>) = gru::forward,
+            gru_backward(args: Backward<'_, '_>) = gru::backward,
+            lstm_forward(args: Forward<'_, '_>) = lstm::forward,
+            lstm_backward(args: Backward<'_, '_>) = lstm::backward,
             column_sums(args: ColumnSums<'_>) = elementwise::column_sums,
             adam(args: Adam<'_>) = elementwise::adam,
             sgd(args: Sgd<'_>) = elementwise::sgd,

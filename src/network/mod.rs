@@ -1,5 +1,26 @@
-//! Ring 4: layers over a model's flat parameters, under PyTorch's names.
+//! Ring 4: networks of recurrent layers over a model's flat parameters, under PyTorch's names.
+//!
+//! [`Recurrent`] is what [`Rnn`], [`Gru`] and [`Lstm`] have in common: `recurrent.rs` holds the layers, `pass.rs` runs them
+//! forward, `backward.rs` backward, both in the memory of a [`Pass`].
 
+mod backward;
+mod config;
+mod dropout;
+mod gru;
+mod input;
+mod kinds;
+mod lstm;
+mod pass;
+mod recurrent;
 mod rnn;
+mod state;
 
-pub use rnn::{Rnn, RnnBackward, RnnBuilder, Workspace};
+pub use backward::Backward;
+pub use config::Config;
+pub use gru::{Gru, GruBuilder};
+pub use input::Input;
+pub use lstm::{Lstm, LstmBuilder};
+pub use pass::Pass;
+pub use recurrent::Recurrent;
+pub use rnn::{Rnn, RnnBuilder};
+pub use state::State;

@@ -10,11 +10,11 @@
 
 use crate::error::{Error, Result};
 use crate::kernel::Isa;
-use crate::network::Rnn;
+use crate::network::{Rnn, State};
 use crate::optim::{Adam, AdamConfig};
 use crate::params::Params;
 use crate::rng::Rng;
-use crate::tensor::{Seq, SeqRef};
+use crate::tensor::SeqRef;
 use crate::threads::Threads;
 use crate::train::{Optimizer, Regression};
 
@@ -57,8 +57,8 @@ pub struct Sine {
     threads: Threads,
     /// The stretches from 0, 1 and 2.
     stretches: [[f32; POINTS]; STARTS],
-    /// (1, 1, H): carried over from iteration to iteration.
-    h: Seq,
+    /// Carried over from iteration to iteration.
+    state: State,
 }
 
 /// What the network makes of a stretch it was not trained on.
@@ -95,7 +95,8 @@ impl Sine {
             points.iter_mut().zip(stretch(start)).for_each(|(x, (_, y))| *x = y as f32);
             points
         });
-        Ok(Self { model, optimizer, rng, threads, stretches, h: Seq::zeros(1, 1, hidden)? })
+        let state = rnn.zero_state(1)?;
+        Ok(Self { model, optimizer, rng, threads, stretches, state })
     }
 
     /// One iteration from a beginning drawn at random. Gives its loss.
@@ -115,9 +116,8 @@ impl Sine {
         let points = self.stretches.get(start).ok_or_else(|| Error::setting("start", "0, 1 or 2", start))?;
         let x = SeqRef::new(&points[..STEPS], STEPS, 1, 1)?;
         let target = SeqRef::new(&points[1..], STEPS, 1, 1)?;
-        let h_0 = Some(self.h.view());
-        let loss = self.model.train(x, h_0, target, &mut self.optimizer, self.threads)?;
-        self.h.data_mut().copy_from_slice(self.model.h_n().data());
+        let loss = self.model.train(x, Some(&self.state), target, &mut self.optimizer, self.threads)?;
+        self.state.copy_from(self.model.state());
         Ok(loss)
     }
 
@@ -129,13 +129,13 @@ impl Sine {
         let start = TRIALS.start + self.rng.below(TRIALS.len());
         let curve: Vec<_> = stretch(start).collect();
         let mut predictions = Vec::with_capacity(STEPS);
-        let mut h = self.h.clone();
+        let mut state = self.state.clone();
         let mut x = curve[0].1 as f32;
         for &(t, _) in &curve[1..] {
             let input = [x];
-            let prediction = self.model.predict(SeqRef::new(&input, 1, 1, 1)?, Some(h.view()), self.threads)?;
+            let prediction = self.model.predict(SeqRef::new(&input, 1, 1, 1)?, Some(&state), self.threads)?;
             x = prediction.data()[0];
-            h.data_mut().copy_from_slice(self.model.h_n().data());
+            state.copy_from(self.model.state());
             predictions.push((t, f64::from(x)));
         }
         let squares: f64 = curve[1..].iter().zip(&predictions).map(|(a, b)| (a.1 - b.1).powi(2)).sum();

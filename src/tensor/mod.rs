@@ -3,7 +3,16 @@
 //! Sequence first, always: one time step is one contiguous (B, C) matrix, row-major.
 
 mod aligned;
+mod before;
+mod lines;
+mod packed;
 mod seq;
 
 pub use aligned::Buffer;
-pub use seq::{Seq, SeqMut, SeqRef};
+pub use before::Direction;
+pub(crate) use before::{Before, Cut, History, Resets};
+pub(crate) use lines::Lines;
+pub(crate) use packed::Order;
+pub use packed::{PackedRef, PackedSequence};
+pub(crate) use seq::MatMut;
+pub use seq::{Mat, Seq, SeqMut, SeqRef};

@@ -1,10 +1,11 @@
-//! A sequence of (batch, width) matrices: owned, borrowed, and borrowed to be written by rows of the batch.
+//! A sequence of (batch, width) matrices: owned, borrowed, and borrowed to be written, by rows and by columns.
 #![allow(unsafe_code)]
 
 use std::fmt;
 use std::marker::PhantomData;
 
 use super::Buffer;
+use super::lines::Lines;
 use crate::error::{Error, Result, elements};
 
 /// An owned sequence: (steps, batch, width), row-major, on a cache line.
@@ -63,37 +64,82 @@ impl Seq {
         &mut self.data
     }
 
-    /// The (batch, width) matrix of step `t`.
+    /// The (batch, width) matrix of step `t`, row-major.
     ///
     /// # Panics
     /// If `t >= steps`.
     #[must_use]
     pub fn step(&self, t: usize) -> &[f32] {
-        self.view().step(t)
+        assert!(t < self.steps, "step {t} of {}", self.steps);
+        let line = self.batch * self.width;
+        &self.data[t * line..][..line]
     }
 
     /// The sequence, borrowed.
     #[must_use]
     pub fn view(&self) -> SeqRef<'_> {
-        SeqRef { data: &self.data, steps: self.steps, batch: self.batch, first: 0, rows: self.batch, width: self.width }
+        SeqRef::over(&self.data, Lines::dense(self.steps, self.batch), self.width)
     }
 
     /// The sequence, borrowed to be written.
     pub fn view_mut(&mut self) -> SeqMut<'_> {
-        let (steps, batch, width) = (self.steps, self.batch, self.width);
-        SeqMut::whole(&mut self.data, steps, batch, width)
+        SeqMut::over(&mut self.data, Lines::dense(self.steps, self.batch), self.width)
     }
 }
 
-/// A borrowed sequence: some rows of the batch through all steps.
+/// A matrix of rows that lie at equal distances: one step of a [`SeqRef`].
+#[derive(Clone, Copy)]
+pub struct Mat<'a> {
+    data: &'a [f32],
+    rows: usize,
+    pitch: usize,
+    width: usize,
+}
+
+impl<'a> Mat<'a> {
+    /// Rows and width.
+    #[must_use]
+    pub fn shape(&self) -> [usize; 2] {
+        [self.rows, self.width]
+    }
+
+    /// Row `i`.
+    ///
+    /// # Panics
+    /// If `i >= rows`.
+    #[inline(always)]
+    #[must_use]
+    pub fn row(&self, i: usize) -> &'a [f32] {
+        assert!(i < self.rows, "row {i} of {}", self.rows);
+        &self.data[i * self.pitch..][..self.width]
+    }
+
+    /// The rows `first..first + rows`.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    #[must_use]
+    pub fn rows(&self, first: usize, rows: usize) -> Self {
+        assert!(first <= self.rows && rows <= self.rows - first, "{rows} rows from {first} on, of {}", self.rows);
+        let data = if rows == 0 { &[] } else { &self.data[first * self.pitch..] };
+        Self { data, rows, ..*self }
+    }
+
+    /// From the first element on, and the elements from one row to the next.
+    pub(crate) fn strided(&self) -> (&'a [f32], usize) {
+        (self.data, self.pitch)
+    }
+}
+
+/// A borrowed sequence: some rows of the batch, and some columns of each, through all steps.
 #[derive(Clone, Copy)]
 pub struct SeqRef<'a> {
+    /// All rows of all steps, `pitch` elements each.
     data: &'a [f32],
-    steps: usize,
-    /// Rows in `data` a step; of them, `rows` from `first` on are in view.
-    batch: usize,
-    first: usize,
-    rows: usize,
+    lines: Lines<'a>,
+    pitch: usize,
+    /// Of a row, `width` elements from here on are in view.
+    column: usize,
     width: usize,
 }
 
@@ -105,38 +151,63 @@ impl<'a> SeqRef<'a> {
     /// of the sizes does not fit.
     pub fn new(data: &'a [f32], steps: usize, batch: usize, width: usize) -> Result<Self> {
         check_len(data.len(), steps, batch, width)?;
-        Ok(Self { data, steps, batch, first: 0, rows: batch, width })
+        Ok(Self::over(data, Lines::dense(steps, batch), width))
     }
 
-    /// Steps, rows in view, width.
+    /// A view of `data` whose rows lie as `lines` says.
+    ///
+    /// # Panics
+    /// If `data` holds fewer rows.
+    pub(crate) fn over(data: &'a [f32], lines: Lines<'a>, width: usize) -> Self {
+        assert!(lines.end() * width <= data.len(), "{} rows of {width} in {}", lines.end(), data.len());
+        Self { data, lines, pitch: width, column: 0, width }
+    }
+
+    /// Steps, rows in view (of a ragged sequence, those of its longest step), width.
     #[must_use]
     pub fn shape(&self) -> [usize; 3] {
-        [self.steps, self.rows, self.width]
+        [self.lines.steps(), self.lines.rows(), self.width]
     }
 
-    /// The rows of step `t`: a contiguous (rows, width) matrix.
+    /// Where the rows lie.
+    pub(crate) fn lines(&self) -> Lines<'a> {
+        self.lines
+    }
+
+    /// The rows of step `t`, a (rows, width) matrix; of a ragged sequence, those that are alive.
     ///
     /// # Panics
     /// If `t >= steps`.
-    #[inline]
+    #[inline(always)]
     #[must_use]
-    pub fn step(&self, t: usize) -> &'a [f32] {
-        assert!(t < self.steps, "step {t} of {}", self.steps);
-        &self.data[(t * self.batch + self.first) * self.width..][..self.rows * self.width]
+    pub fn step(&self, t: usize) -> Mat<'a> {
+        let rows = self.lines.at(t);
+        let (first, rows) = (rows.start, rows.len());
+        let data = if rows == 0 { &[] } else { &self.data[first * self.pitch + self.column..] };
+        Mat { data, rows, pitch: self.pitch, width: self.width }
     }
 
-    /// Every row of every step in one piece, where the whole batch is in view.
+    /// Every row in view, step by step.
+    pub(crate) fn each_row(self) -> impl Iterator<Item = &'a [f32]> {
+        (0..self.lines.steps()).flat_map(move |t| {
+            let step = self.step(t);
+            (0..step.rows).map(move |i| step.row(i))
+        })
+    }
+
+    /// Every row of every step in one piece, where the whole batch and all columns are in view.
     #[inline]
     pub(crate) fn flat(&self) -> Option<&'a [f32]> {
-        (self.rows == self.batch).then_some(self.data)
+        let rows = self.lines.whole().filter(|_| self.pitch == self.width)?;
+        Some(&self.data[rows.start * self.width..rows.end * self.width])
     }
 
     /// The same rows as a single step, where the whole batch is in view; else the sequence itself.
     pub(crate) fn as_one_step(self) -> Self {
-        match self.flat() {
-            Some(_) => {
-                let rows = self.steps * self.batch;
-                Self { steps: 1, batch: rows, rows, ..self }
+        match self.lines.whole() {
+            Some(rows) => {
+                let data = &self.data[rows.start * self.pitch..rows.end * self.pitch];
+                Self { data, lines: Lines::dense(1, rows.len()), ..self }
             }
             None => self,
         }
@@ -148,8 +219,17 @@ impl<'a> SeqRef<'a> {
     /// If there are fewer.
     #[must_use]
     pub fn rows(&self, first: usize, rows: usize) -> Self {
-        assert!(first <= self.rows && rows <= self.rows - first, "{rows} rows from {first} on, of {}", self.rows);
-        Self { first: self.first + first, rows, ..*self }
+        Self { lines: self.lines.take_rows(first, rows), ..*self }
+    }
+
+    /// The columns `first..first + width` of those in view.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    #[must_use]
+    pub fn columns(&self, first: usize, width: usize) -> Self {
+        assert!(first <= self.width && width <= self.width - first, "{width} columns from {first} on, of {}", self.width);
+        Self { column: self.column + first, width, ..*self }
     }
 
     /// The steps `first..first + steps`.
@@ -158,23 +238,57 @@ impl<'a> SeqRef<'a> {
     /// If there are fewer.
     #[must_use]
     pub fn steps(&self, first: usize, steps: usize) -> Self {
-        assert!(first <= self.steps && steps <= self.steps - first, "{steps} steps from {first} on, of {}", self.steps);
-        let line = self.batch * self.width;
-        Self { data: &self.data[first * line..][..steps * line], steps, ..*self }
+        Self { lines: self.lines.take_steps(first, steps), ..*self }
     }
 }
 
-/// A sequence borrowed to be written: some rows of the batch through all steps.
-///
-/// [`split_rows`](Self::split_rows) hands disjoint rows to different workers, which slices cannot: the rows of one
-/// worker lie in as many pieces as there are steps.
-pub struct SeqMut<'a> {
-    /// The first element in view.
+/// A matrix of rows that lie at equal distances, to be written: one step of a [`SeqMut`].
+pub struct MatMut<'a> {
     start: *mut f32,
-    /// Elements from one step to the next.
-    stride: usize,
-    steps: usize,
     rows: usize,
+    pitch: usize,
+    width: usize,
+    borrow: PhantomData<&'a mut [f32]>,
+}
+
+impl MatMut<'_> {
+    /// Row `i`.
+    ///
+    /// # Panics
+    /// If `i >= rows`.
+    #[inline(always)]
+    pub fn row(&mut self, i: usize) -> &mut [f32] {
+        assert!(i < self.rows, "row {i} of {}", self.rows);
+        // SAFETY: `SeqMut::step` made this of a step's first row and its number of rows, each `pitch` apart and `width`
+        // long inside the sequence's memory; `&mut self` makes the result unique.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(i * self.pitch), self.width) }
+    }
+
+    /// Row `i`, to be read.
+    ///
+    /// # Panics
+    /// If `i >= rows`.
+    #[inline(always)]
+    #[must_use]
+    pub fn read(&self, i: usize) -> &[f32] {
+        assert!(i < self.rows, "row {i} of {}", self.rows);
+        // SAFETY: as in `row`; `&self` keeps writers out for as long as the result lives.
+        unsafe { std::slice::from_raw_parts(self.start.add(i * self.pitch), self.width) }
+    }
+}
+
+/// A sequence borrowed to be written: some rows of the batch, and some columns of each, through all steps.
+///
+/// [`split_rows`](Self::split_rows) and [`split_columns`](Self::split_columns) hand disjoint parts to different workers,
+/// which slices cannot: the rows of one worker lie in as many pieces as there are steps.
+pub struct SeqMut<'a> {
+    /// The element of row 0 and column 0 in the memory that `lines` counts in.
+    start: *mut f32,
+    lines: Lines<'a>,
+    /// Elements from one row to the next.
+    pitch: usize,
+    /// Of a row, `width` elements from here on are in view.
+    column: usize,
     width: usize,
     borrow: PhantomData<&'a mut [f32]>,
 }
@@ -191,44 +305,44 @@ impl<'a> SeqMut<'a> {
     /// As [`SeqRef::new`].
     pub fn new(data: &'a mut [f32], steps: usize, batch: usize, width: usize) -> Result<Self> {
         check_len(data.len(), steps, batch, width)?;
-        Ok(Self::whole(data, steps, batch, width))
+        Ok(Self::over(data, Lines::dense(steps, batch), width))
     }
 
-    fn whole(data: &'a mut [f32], steps: usize, batch: usize, width: usize) -> Self {
-        debug_assert_eq!(data.len(), steps * batch * width);
-        let start = data.as_mut_ptr();
-        Self { start, stride: batch * width, steps, rows: batch, width, borrow: PhantomData }
+    /// A view of `data` whose rows lie as `lines` says.
+    ///
+    /// # Panics
+    /// If `data` holds fewer rows.
+    pub(crate) fn over(data: &'a mut [f32], lines: Lines<'a>, width: usize) -> Self {
+        assert!(lines.end() * width <= data.len(), "{} rows of {width} in {}", lines.end(), data.len());
+        Self { start: data.as_mut_ptr(), lines, pitch: width, column: 0, width, borrow: PhantomData }
     }
 
-    /// Steps, rows in view, width.
+    /// Steps, rows in view (of a ragged sequence, those of its longest step), width.
     #[must_use]
     pub fn shape(&self) -> [usize; 3] {
-        [self.steps, self.rows, self.width]
+        [self.lines.steps(), self.lines.rows(), self.width]
     }
 
-    /// The rows of step `t`: a contiguous (rows, width) matrix.
+    /// Where the rows lie.
+    pub(crate) fn lines(&self) -> Lines<'a> {
+        self.lines
+    }
+
+    /// The rows of step `t`, a (rows, width) matrix; of a ragged sequence, those that are alive.
     ///
     /// # Panics
     /// If `t >= steps`.
-    #[inline]
-    pub fn step(&mut self, t: usize) -> &mut [f32] {
-        assert!(t < self.steps, "step {t} of {}", self.steps);
-        // SAFETY: every view is cut from a slice of `steps * stride` elements from which `start` is at most
-        // `stride - rows * width` away, so the `rows * width` elements at step `t < steps` lie inside that slice;
-        // other views cut from it hold other rows or other steps; `&mut self` makes the result unique.
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(t * self.stride), self.rows * self.width) }
-    }
-
-    /// The rows of step `t`, to be read.
-    ///
-    /// # Panics
-    /// If `t >= steps`.
-    #[inline]
-    #[must_use]
-    pub fn read(&self, t: usize) -> &[f32] {
-        assert!(t < self.steps, "step {t} of {}", self.steps);
-        // SAFETY: as in `step`; `&self` keeps writers out for as long as the result lives.
-        unsafe { std::slice::from_raw_parts(self.start.add(t * self.stride), self.rows * self.width) }
+    #[inline(always)]
+    pub fn step(&mut self, t: usize) -> MatMut<'_> {
+        let rows = self.lines.at(t);
+        // An empty matrix points at the start, which is always inside.
+        let offset = if rows.is_empty() { 0 } else { rows.start * self.pitch + self.column };
+        // SAFETY: `over` found `lines.end() * pitch` elements behind `start`, `lines` only ever names rows before its
+        // end, also after its rows and steps were cut, and `column + width <= pitch`. So every row of the matrix lies
+        // inside that memory. Other views cut from it hold other rows, other steps or other columns, and `&mut self`
+        // makes the result unique among those of this view.
+        let start = unsafe { self.start.add(offset) };
+        MatMut { start, rows: rows.len(), pitch: self.pitch, width: self.width, borrow: PhantomData }
     }
 
     /// The view for a shorter life.
@@ -242,12 +356,21 @@ impl<'a> SeqMut<'a> {
     /// If `at > rows`.
     #[must_use]
     pub fn split_rows(self, at: usize) -> (Self, Self) {
-        assert!(at <= self.rows, "row {at} of {}", self.rows);
-        // An empty sequence has no row to point at: its second half points where the first does.
-        let offset = if self.steps == 0 { 0 } else { at * self.width };
-        // SAFETY: `at <= rows`, so `offset` stays inside the step (or is zero), hence inside the slice under the view.
-        let second = unsafe { self.start.add(offset) };
-        (Self { rows: at, ..self }, Self { start: second, rows: self.rows - at, ..self })
+        let rows = self.lines.rows();
+        assert!(at <= rows, "row {at} of {rows}");
+        let (first, second) = (self.lines.take_rows(0, at), self.lines.take_rows(at, rows - at));
+        (Self { lines: first, ..self }, Self { lines: second, ..self })
+    }
+
+    /// The first `at` columns of every row, and the others.
+    ///
+    /// # Panics
+    /// If `at > width`.
+    #[must_use]
+    pub fn split_columns(self, at: usize) -> (Self, Self) {
+        assert!(at <= self.width, "column {at} of {}", self.width);
+        let (column, width) = (self.column + at, self.width - at);
+        (Self { width: at, ..self }, Self { column, width, ..self })
     }
 
     /// The steps before `at`, and those from `at` on.
@@ -256,12 +379,10 @@ impl<'a> SeqMut<'a> {
     /// If `at > steps`.
     #[must_use]
     pub fn split_steps(self, at: usize) -> (Self, Self) {
-        assert!(at <= self.steps, "step {at} of {}", self.steps);
-        // A view that ends here must not point beyond the slice: its rows may begin inside the last step.
-        let offset = if at == self.steps { 0 } else { at * self.stride };
-        // SAFETY: `at < steps` or the offset is zero, so the element is inside the slice under the view.
-        let second = unsafe { self.start.add(offset) };
-        (Self { steps: at, ..self }, Self { start: second, steps: self.steps - at, ..self })
+        let steps = self.lines.steps();
+        assert!(at <= steps, "step {at} of {steps}");
+        let (first, second) = (self.lines.take_steps(0, at), self.lines.take_steps(at, steps - at));
+        (Self { lines: first, ..self }, Self { lines: second, ..self })
     }
 }
 
@@ -294,15 +415,29 @@ mod tests {
     fn rows_split_between_writers_cover_the_sequence_once() {
         let mut seq = Seq::zeros(3, 5, 2).unwrap();
         let (mut a, b) = seq.view_mut().split_rows(2);
-        let (mut b, mut c) = b.split_rows(3);
+        let (mut b, c) = b.split_rows(3);
         for t in 0..3 {
-            a.step(t).iter_mut().for_each(|x| *x += 1.0);
-            b.step(t).iter_mut().for_each(|x| *x += 2.0);
-            assert!(c.step(t).is_empty());
+            (0..2).for_each(|i| a.step(t).row(i).iter_mut().for_each(|x| *x += 1.0));
+            (0..3).for_each(|i| b.step(t).row(i).iter_mut().for_each(|x| *x += 2.0));
+            assert_eq!(c.shape(), [3, 0, 2]);
         }
         for t in 0..3 {
             assert_eq!(seq.step(t), [1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0]);
         }
+    }
+
+    #[test]
+    fn columns_split_between_writers_cover_the_rows_once() {
+        let mut seq = Seq::zeros(2, 3, 5).unwrap();
+        let (mut a, mut b) = seq.view_mut().split_columns(2);
+        for t in 0..2 {
+            for i in 0..3 {
+                a.step(t).row(i).fill(1.0);
+                b.step(t).row(i).fill(2.0);
+            }
+        }
+        assert_eq!(seq.data(), [1.0, 1.0, 2.0, 2.0, 2.0].repeat(6));
+        assert_eq!(seq.view().columns(1, 2).step(1).row(2), [1.0, 2.0]);
     }
 
     #[test]
@@ -311,12 +446,29 @@ mod tests {
         let (_, rows) = seq.view_mut().split_rows(1);
         let (mut early, late) = rows.split_steps(3);
         let (mut late, mut none) = late.split_steps(1);
-        early.step(2).fill(7.0);
-        late.step(0).fill(8.0);
+        (0..2).for_each(|i| early.step(2).row(i).fill(7.0));
+        (0..2).for_each(|i| late.step(0).row(i).fill(8.0));
         assert_eq!(none.shape(), [0, 2, 1]);
-        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| none.step(0).len())).is_err());
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| none.step(0).rows)).is_err());
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| late.step(0).row(2).len())).is_err());
         assert_eq!(seq.data(), [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 7.0, 7.0, 0.0, 8.0, 8.0]);
-        assert_eq!(seq.view().rows(1, 2).steps(2, 2).step(1), [8.0, 8.0]);
+        assert_eq!(seq.view().rows(1, 2).steps(2, 2).step(1).row(1), [8.0]);
+    }
+
+    #[test]
+    fn ragged_rows_lie_one_behind_the_other() {
+        // Steps of 3, 2, 2, 1 rows.
+        let offsets = [0, 3, 5, 7, 8];
+        let data: Vec<f32> = (0..16).map(|i| i as f32).collect();
+        let seq = SeqRef::over(&data, Lines::ragged(&offsets, 3), 2);
+        assert_eq!(seq.shape(), [4, 3, 2]);
+        assert_eq!(seq.step(1).shape(), [2, 2]);
+        assert_eq!(seq.step(2).row(1), [12.0, 13.0]);
+        let tail = seq.rows(1, 2).steps(1, 3);
+        assert_eq!([tail.step(0), tail.step(1), tail.step(2)].map(|step| step.shape()[0]), [1, 1, 0]);
+        assert_eq!(tail.step(1).row(0), [12.0, 13.0]);
+        assert_eq!(seq.steps(1, 2).flat().unwrap(), &data[6..14]);
+        assert!(tail.flat().is_none());
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! A recurrent layer with a linear head, trained to map one sequence to another by mean squared error.
 
-use crate::error::{Result, check_shape};
+use crate::error::{Error, Result, at_least_one, check_shape};
 use crate::linear::{Linear, LinearScratch};
 use crate::loss;
-use crate::network::{Rnn, RnnBackward, RnnBuilder, Workspace};
+use crate::network::{Backward, Config, Pass, Recurrent, State};
 use crate::optim::{Adam, Sgd};
 use crate::params::{Layout, Params};
 use crate::rng::Rng;
@@ -32,36 +32,38 @@ impl Optimizer {
     }
 }
 
-/// An [`Rnn`] called `rnn` under a [`Linear`] called `linear`, their parameters, and the memory to run them and to
-/// train them in. After the first call with a shape, further ones allocate nothing, on one thread or
-/// inside a rayon pool (from outside one, rayon's queue does now and then; `matrixmultiply` does on the portable tier).
+/// A network called `rnn` under a [`Linear`] called `linear`, their parameters, and the memory to run them and to train
+/// them in. After the first call with a shape, further ones allocate nothing, on one thread or inside a rayon pool (from
+/// outside one, rayon's queue does now and then; `matrixmultiply` does on the portable tier).
 #[derive(Clone, Debug)]
 pub struct Regression {
-    rnn: Rnn,
+    rnn: Recurrent,
     linear: Linear,
     params: Params,
     gradients: Params,
     /// Whether the layers' packed copies are those of `params`.
     loaded: bool,
-    y: Seq,
     prediction: Seq,
     d_prediction: Seq,
     d_y: Seq,
-    /// (1, B, H): the state after the last run.
-    h_n: Seq,
-    workspace: Workspace,
+    pass: Pass,
     head: LinearScratch,
+    /// Of the dropout masks, one after the other.
+    seed: u64,
+    /// The state carried from one stretch of a truncated sequence to the next.
+    carried: State,
 }
 
 impl Regression {
-    /// A model out of a recurrent layer and a head of `outputs` values a step, initialised as PyTorch does.
+    /// A model out of a network ([`Rnn`](crate::Rnn), [`Gru`](crate::Gru) or [`Lstm`](crate::Lstm), by its builder) and a
+    /// head of `outputs` values a step, initialised as PyTorch does.
     ///
     /// # Errors
-    /// As [`RnnBuilder::build`] and [`Linear::new`].
-    pub fn new(rnn: RnnBuilder, outputs: usize, rng: &mut Rng) -> Result<Self> {
+    /// As [`Recurrent::new`] and [`Linear::new`].
+    pub fn new(network: impl Into<Config>, outputs: usize, rng: &mut Rng) -> Result<Self> {
         let mut layout = Layout::new();
-        let rnn = rnn.build(&mut layout, "rnn")?;
-        let linear = Linear::new(&mut layout, "linear", rnn.hidden_size(), outputs)?;
+        let rnn = Recurrent::new(network, &mut layout, "rnn")?;
+        let linear = Linear::new(&mut layout, "linear", rnn.output_size(), outputs)?;
         let mut params = Params::zeros(layout);
         rnn.init(&mut params, rng);
         linear.init(&mut params, rng);
@@ -72,19 +74,19 @@ impl Regression {
             params,
             gradients,
             loaded: false,
-            y: Seq::default(),
             prediction: Seq::default(),
             d_prediction: Seq::default(),
             d_y: Seq::default(),
-            h_n: Seq::default(),
-            workspace: Workspace::default(),
+            pass: Pass::default(),
             head: LinearScratch::default(),
+            seed: 0,
+            carried: State::default(),
         })
     }
 
-    /// The recurrent layer.
+    /// The recurrent network.
     #[must_use]
-    pub fn rnn(&self) -> &Rnn {
+    pub fn rnn(&self) -> &Recurrent {
         &self.rnn
     }
 
@@ -106,65 +108,122 @@ impl Regression {
         &self.gradients
     }
 
-    /// The state after the last run, (1, B, H).
+    /// The states after the last run, in the order of the batch.
     #[must_use]
-    pub fn h_n(&self) -> &Seq {
-        &self.h_n
+    pub fn state(&self) -> &State {
+        self.pass.state()
     }
 
-    /// Runs the model over `x` (T, B, I) from `h_0` (1, B, H), zeros where it is not given. Gives the predictions
-    /// (T, B, outputs); the state after the last step is [`h_n`](Self::h_n).
+    /// Runs the model over `x` (T, B, I), or (B, T, I) of a network that is batch-first, from `state`, zeros where it is
+    /// not given. Gives the predictions, in the same form; the states after the last step are [`state`](Self::state).
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) naming `input` or `h_0`.
-    pub fn predict(&mut self, x: SeqRef<'_>, h_0: Option<SeqRef<'_>>, threads: Threads) -> Result<&Seq> {
+    /// [`Error::Shape`] naming `input` or `h_0`.
+    pub fn predict(&mut self, x: SeqRef<'_>, state: Option<&State>, threads: Threads) -> Result<&Seq> {
+        self.load()?;
+        self.rnn.forward(x, state, &mut self.pass, threads)?;
+        self.linear.forward(self.pass.output(), &mut self.prediction, &mut self.head)?;
+        Ok(&self.prediction)
+    }
+
+    fn load(&mut self) -> Result<()> {
         if !self.loaded {
             self.rnn.load(&self.params)?;
             self.linear.load(&self.params)?;
             self.loaded = true;
         }
-        self.rnn.forward(x, h_0, &mut self.y, &mut self.workspace, threads)?;
-        self.linear.forward(self.y.view(), &mut self.prediction, &mut self.head)?;
-        let [steps, batch, hidden] = self.y.shape();
-        self.h_n.reshape(1, batch, hidden)?;
-        match (steps.checked_sub(1), h_0) {
-            (Some(last), _) => self.h_n.data_mut().copy_from_slice(self.y.step(last)),
-            (None, Some(h_0)) => self.h_n.data_mut().copy_from_slice(h_0.step(0)),
-            (None, None) => self.h_n.data_mut().fill(0.0),
-        }
-        Ok(&self.prediction)
+        Ok(())
     }
 
-    /// One step of training: forward over `x` (T, B, I) from `h_0`, mean squared error against `target`
-    /// (T, B, outputs), backward through all steps, and the optimiser. Gives the loss before the step.
+    /// One step of training: forward over `x` (T, B, I) from `state`, mean squared error against `target`
+    /// (T, B, outputs), backward through all steps, and the optimiser. Gives the loss before the step. Of a network that
+    /// is batch-first, `x` and `target` are (B, T, ·).
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) naming what does not fit.
+    /// [`Error::Shape`] naming what does not fit.
     pub fn train(
         &mut self,
         x: SeqRef<'_>,
-        h_0: Option<SeqRef<'_>>,
+        state: Option<&State>,
         target: SeqRef<'_>,
         optimizer: &mut Optimizer,
         threads: Threads,
     ) -> Result<f32> {
-        self.predict(x, h_0, threads)?;
+        self.load()?;
+        self.seed = self.seed.wrapping_add(1);
+        self.rnn.forward_training(x, state, self.seed, &mut self.pass, threads)?;
+        self.linear.forward(self.pass.output(), &mut self.prediction, &mut self.head)?;
         check_shape("target", &self.prediction.shape(), &target.shape())?;
         let loss = loss::mse(self.prediction.view(), target, &mut self.d_prediction)?;
         self.gradients.data_mut().fill(0.0);
         self.linear.backward(
             &self.params,
-            self.y.view(),
+            self.pass.output(),
             self.d_prediction.view(),
             &mut self.gradients,
             Some(&mut self.d_y),
             &mut self.head,
         )?;
-        let (y, d_y) = (self.y.view(), self.d_y.view());
-        let pass = RnnBackward { x, h_0, y, d_y, d_h_n: None, d_x: None, d_h_0: None };
-        self.rnn.backward(&self.params, pass, &mut self.gradients, &mut self.workspace, threads)?;
+        let args = Backward {
+            input: x.into(),
+            state,
+            d_output: (&self.d_y).into(),
+            d_state: None,
+            d_input: false,
+            d_state_0: false,
+        };
+        self.rnn.backward(&self.params, args, &mut self.gradients, &mut self.pass, threads)?;
         optimizer.step(&mut self.params, &self.gradients)?;
         self.loaded = false;
         Ok(loss)
+    }
+
+    /// Truncated backpropagation through time: cuts the sequence into stretches of `chunk` steps (the last may be
+    /// shorter) and [`train`](Self::train)s on each in turn, every stretch beginning with the state the one before it
+    /// ended in; no gradient passes between them. Gives the mean loss over all steps. [`state`](Self::state) is then the
+    /// one after the last step: given back with the next part of the same sequences it goes on from there.
+    ///
+    /// # Errors
+    /// As [`train`](Self::train), and [`Error::Setting`] for a chunk of 0, for no steps, and for a network that is
+    /// bidirectional: its reverse states come from steps that are yet to be read.
+    pub fn train_truncated(
+        &mut self,
+        x: SeqRef<'_>,
+        state: Option<&State>,
+        target: SeqRef<'_>,
+        chunk: usize,
+        optimizer: &mut Optimizer,
+        threads: Threads,
+    ) -> Result<f32> {
+        at_least_one("chunk", chunk)?;
+        if self.rnn.config().bidirectional {
+            return Err(Error::setting("bidirectional", "false for truncated backpropagation", true));
+        }
+        let batch_first = self.rnn.config().batch_first;
+        let [first, second, _] = x.shape();
+        let steps = if batch_first { second } else { first };
+        at_least_one("steps", steps)?;
+        let outputs = self.linear.out_features();
+        check_shape("target", &[first, second, outputs], &target.shape())?;
+        let mut total = 0.0;
+        // Out of its place, as training borrows everything.
+        let mut carried = std::mem::take(&mut self.carried);
+        for first in (0..steps).step_by(chunk) {
+            let len = chunk.min(steps - first);
+            let [x, target] =
+                [x, target].map(|seq| if batch_first { seq.rows(first, len) } else { seq.steps(first, len) });
+            let from = if first == 0 { state } else { Some(&carried) };
+            let loss = self.train(x, from, target, optimizer, threads);
+            match loss {
+                Ok(loss) => total += f64::from(loss) * len as f64,
+                Err(error) => {
+                    self.carried = carried;
+                    return Err(error);
+                }
+            }
+            carried.copy_from(self.pass.state());
+        }
+        self.carried = carried;
+        Ok((total / steps as f64) as f32)
     }
 }

@@ -1,0 +1,257 @@
+//! A layer forward: project a block of steps, recur over it, and so on.
+
+use super::layer::{Layer, Scratch, Tape, Worker, check_len};
+use super::{Direction, Parts, Sizes};
+use crate::error::{Result, check_shape};
+use crate::gemm::multiply;
+use crate::gemm::panel::pack_rows;
+use crate::kernel::gemm::Start;
+use crate::kernel::layout::{group_rows, round_up};
+use crate::kernel::recurrence::{Carry, Forward, Kept, Projection};
+use crate::plan::Plan;
+use crate::tensor::{Buffer, Mat, Resets, SeqMut, SeqRef};
+use crate::threads::{Divide, share};
+
+/// What a forward pass reads and writes.
+#[derive(Debug)]
+pub struct ForwardPass<'a> {
+    /// (T, B, I).
+    pub x: SeqRef<'a>,
+    /// (1, B, P): the state before the first step, zeros where it is not given.
+    pub h_0: Option<SeqRef<'a>>,
+    /// (1, B, H): an LSTM's cell state before the first step, zeros where it is not given.
+    pub c_0: Option<SeqRef<'a>>,
+    /// (T, B, 1): not zero where a new sequence begins: no state passes between that step and the one before, whichever
+    /// way the layer goes.
+    pub resets: Option<SeqRef<'a>>,
+    /// (T, B, P): receives every state.
+    pub y: SeqMut<'a>,
+    /// (1, B, P), row-major: receives each row's state after its last step.
+    pub h_n: Option<&'a mut [f32]>,
+    /// (1, B, H), row-major: receives an LSTM's cell state after each row's last step.
+    pub c_n: Option<&'a mut [f32]>,
+    /// Receives what the way back needs.
+    pub tape: Option<&'a mut Tape>,
+}
+
+/// What one worker writes.
+struct Written<'a> {
+    y: SeqMut<'a>,
+    h_n: Option<(&'a mut [f32], usize)>,
+    c_n: Option<(&'a mut [f32], usize)>,
+    kept: Option<Kept<'a>>,
+}
+
+impl Divide for Kept<'_> {
+    fn divide(self, rows: usize) -> (Self, Self) {
+        let (gates, rest_gates) = self.gates.divide(rows);
+        let (cells, rest_cells) = self.cells.divide(rows);
+        let (m, rest_m) = self.m.divide(rows);
+        (Self { gates, cells, m }, Self { gates: rest_gates, cells: rest_cells, m: rest_m })
+    }
+}
+
+impl Divide for Written<'_> {
+    fn divide(self, rows: usize) -> (Self, Self) {
+        let (y, rest_y) = self.y.divide(rows);
+        let (h_n, rest_h_n) = self.h_n.divide(rows);
+        let (c_n, rest_c_n) = self.c_n.divide(rows);
+        let (kept, rest_kept) = self.kept.divide(rows);
+        (Self { y, h_n, c_n, kept }, Self { y: rest_y, h_n: rest_h_n, c_n: rest_c_n, kept: rest_kept })
+    }
+}
+
+/// What one worker reads.
+struct Read<'a> {
+    x: SeqRef<'a>,
+    h_0: Option<Mat<'a>>,
+    c_0: Option<Mat<'a>>,
+    resets: Resets<'a>,
+}
+
+impl Layer {
+    /// Runs the layer over a sequence.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) or [`Error::Length`](crate::Error::Length) naming the tensor that does not
+    /// fit; [`Error::Setting`](crate::Error::Setting) for a plan without workers or steps.
+    pub fn forward(&self, plan: &Plan, pass: ForwardPass<'_>, scratch: &mut Scratch) -> Result<()> {
+        plan.check()?;
+        self.check_forward(&pass)?;
+        let Sizes { hidden, projection, .. } = self.sizes;
+        let (lines, width, output) = (pass.x.lines().compact(), round_up(hidden), self.sizes.output());
+        let Parts { kept, cell_state, keeps, .. } = self.parts();
+        let kept = pass.tape.map(|tape| {
+            let Tape { gates, cells, m, filled, .. } = tape;
+            let total = lines.end();
+            *filled = Some((lines.total(), self.sizes));
+            gates.resize(total * kept * width);
+            cells.resize(if cell_state { total * width } else { 0 });
+            m.resize(if projection > 0 { total * width } else { 0 });
+            Kept {
+                gates: SeqMut::over(gates, lines, kept * width),
+                cells: cell_state.then(|| SeqMut::over(cells, lines, width)),
+                m: (projection > 0).then(|| SeqMut::over(m, lines, width)),
+            }
+        });
+        // An Elman layer's outputs are all that its way back needs.
+        let kept = kept.filter(|_| keeps);
+        let (x, resets) = (pass.x, Resets(pass.resets));
+        let [h_0, c_0] = [pass.h_0, pass.c_0].map(|state| state.map(|state| state.step(0)));
+        let h_n = pass.h_n.map(|h_n| (h_n, output));
+        let c_n = pass.c_n.map(|c_n| (c_n, hidden));
+        scratch.reserve(plan.row_workers);
+        let written = Written { y: pass.y, h_n, c_n, kept };
+        share(plan.rows(lines), written, &mut scratch.workers, &|rows, written, worker: &mut Worker| {
+            let (first, rows) = (rows.start, rows.len());
+            let [h_0, c_0] = [h_0, c_0].map(|state| state.map(|state| state.rows(first, rows)));
+            let read = Read { x: x.rows(first, rows), h_0, c_0, resets: resets.rows(first, rows) };
+            self.forward_rows(plan, read, written, worker);
+        });
+        Ok(())
+    }
+
+    /// One worker's rows, forward.
+    fn forward_rows(&self, plan: &Plan, read: Read<'_>, written: Written<'_>, worker: &mut Worker) {
+        let Sizes { cell, hidden, projection, direction, .. } = self.sizes;
+        let Parts { gates, cell_state, last_apart, .. } = self.parts();
+        let Read { x, h_0, c_0, resets } = read;
+        let Written { mut y, h_n, c_n, mut kept } = written;
+        let [steps, rows, output] = y.shape();
+        let width = round_up(hidden);
+        if rows == 0 {
+            return;
+        }
+
+        let Worker { gemm, z, carry: [now, next], operand, beside: c, aside, .. } = worker;
+        now.resize(rows * round_up(output));
+        next.resize(rows * round_up(output));
+        match h_0 {
+            Some(h_0) => {
+                let mr = group_rows(self.kernels.isa().lanes());
+                pack_rows(now, rows, round_up(output), mr, |row| h_0.row(row));
+            }
+            None => now.fill(0.0),
+        }
+        // Rows that begin later find their first state in either.
+        next.copy_from_slice(now);
+        let mut h = Carry { now, next };
+        c.resize(if cell_state { rows * width } else { 0 });
+        fill_rows(c, width, c_0);
+        aside.resize(if last_apart { rows * width } else { 0 });
+        operand.resize(if projection > 0 { rows * width } else { 0 });
+
+        let blocks = steps.div_ceil(plan.time_block);
+        for n in 0..blocks {
+            let first = direction.nth(n, blocks) * plan.time_block;
+            let block = plan.time_block.min(steps - first);
+            let x = x.steps(first, block);
+            z.resize(x.lines().total() * gates * width);
+            let bias = Start::Columns(&self.bias);
+            multiply(self.kernels, plan.blocking, x, &self.w_ih, bias, (&mut z[..], gates * width), gemm);
+            let kept = kept.as_mut().map(|Kept { gates, cells, m }| Kept {
+                gates: steps_of(gates, first, block),
+                cells: cells.as_mut().map(|cells| steps_of(cells, first, block)),
+                m: m.as_mut().map(|m| steps_of(m, first, block)),
+            });
+            let args = Forward {
+                direction,
+                hidden,
+                z,
+                w_hh: self.w_hh.view(),
+                bias_apart: &self.bias_apart,
+                apart: aside,
+                h: &mut h,
+                c,
+                projection: (projection > 0).then(|| Projection { w_hr: self.w_hr.view(), operand: &mut *operand }),
+                y: steps_of(&mut y, first, block),
+                kept,
+                resets,
+                first,
+                kc: plan.blocking.kc,
+            };
+            (self.parts().forward)(self.kernels, cell, args);
+        }
+
+        if let Some((h_n, _)) = h_n {
+            last_states(y, direction, h_0, h_n);
+        }
+        if let Some((c_n, _)) = c_n {
+            for (to, from) in c_n.chunks_exact_mut(hidden).zip(c.chunks_exact(width)) {
+                to.copy_from_slice(&from[..hidden]);
+            }
+        }
+    }
+
+    fn check_forward(&self, pass: &ForwardPass<'_>) -> Result<()> {
+        let [steps, batch, _] = pass.x.shape();
+        let (output, hidden) = (self.sizes.output(), self.sizes.hidden);
+        check_shape("input", &[steps, batch, self.sizes.input], &pass.x.shape())?;
+        check_shape("output", &[steps, batch, output], &pass.y.shape())?;
+        self.check_states(batch, pass.h_0, pass.c_0)?;
+        if let Some(resets) = pass.resets {
+            check_shape("resets", &[steps, batch, 1], &resets.shape())?;
+        }
+        if let Some(h_n) = &pass.h_n {
+            check_len("h_n", &[1, batch, output], h_n)?;
+        }
+        if let Some(c_n) = &pass.c_n {
+            check_len("c_n", &[1, batch, if self.parts().cell_state { hidden } else { 0 }], c_n)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_states(&self, batch: usize, h_0: Option<SeqRef<'_>>, c_0: Option<SeqRef<'_>>) -> Result<()> {
+        if let Some(h_0) = h_0 {
+            check_shape("h_0", &[1, batch, self.sizes.output()], &h_0.shape())?;
+        }
+        if let Some(c_0) = c_0 {
+            let hidden = if self.parts().cell_state { self.sizes.hidden } else { 0 };
+            check_shape("c_0", &[1, batch, hidden], &c_0.shape())?;
+        }
+        Ok(())
+    }
+}
+
+/// The steps `first..first + steps` for a shorter life.
+fn steps_of<'a>(seq: &'a mut SeqMut<'_>, first: usize, steps: usize) -> SeqMut<'a> {
+    seq.reborrow().split_steps(first).1.split_steps(steps).0
+}
+
+/// Sets rows of `width` elements to those of `from`, or zeros.
+pub(super) fn fill_rows(buffer: &mut Buffer, width: usize, from: Option<Mat<'_>>) {
+    match from {
+        Some(from) => {
+            for (i, row) in buffer.chunks_exact_mut(width).enumerate() {
+                let from = from.row(i);
+                row[..from.len()].copy_from_slice(from);
+            }
+        }
+        None => buffer.fill(0.0),
+    }
+}
+
+/// Each row's state after its last step: of one without any, the first.
+fn last_states(mut y: SeqMut<'_>, direction: Direction, h_0: Option<Mat<'_>>, h_n: &mut [f32]) {
+    let [steps, rows, width] = y.shape();
+    let lines = y.lines();
+    let alive = |t: usize| if t < steps { lines.at(t).len() } else { 0 };
+    let mut put = |row: usize, from: Option<&[f32]>| match from {
+        Some(from) => h_n[row * width..][..width].copy_from_slice(from),
+        None => h_n[row * width..][..width].fill(0.0),
+    };
+    match direction {
+        Direction::Forward => {
+            for t in (0..steps).rev() {
+                let step = y.step(t);
+                (alive(t + 1)..alive(t)).for_each(|row| put(row, Some(step.read(row))));
+            }
+        }
+        Direction::Reverse if steps > 0 => {
+            let step = y.step(0);
+            (0..alive(0)).for_each(|row| put(row, Some(step.read(row))));
+        }
+        Direction::Reverse => {}
+    }
+    (alive(0)..rows).for_each(|row| put(row, h_0.map(|h_0| h_0.row(row))));
+}

@@ -1,0 +1,73 @@
+//! The long short-term memory at the end of a step's product.
+//!
+//! ```text
+//! forward:   i = σ(z_i),  f = σ(z_f),  g = tanh(z_g),  o = σ(z_o)
+//!            c_t = f * c_{t-1} + i * g,   m_t = o * tanh(c_t)            h_t = m_t, or m_t·W_hrᵀ with a projection
+//! backward:  d_o = d_m_t * tanh(c_t) * o(1 - o)                          d_m_t = d_h_t, or d_h_t·W_hr
+//!            d_c = direct + d_m_t * o * (1 - tanh²(c_t))
+//!            d_i = d_c * g * i(1 - i),  d_f = d_c * c_{t-1} * f(1 - f),  d_g = d_c * i * (1 - g²)
+//!            direct = d_c * f                                            what reaches c_{t-1}
+//! ```
+//!
+//! The gates and c_t are kept for the way back; each gate is overwritten by its gradient.
+
+use super::gemm::{Place, load, store};
+use super::recurrence::{BackCell, BackStep, Backward, Cell, Forward, Step, run_backward, run_forward};
+use crate::simd::{Vector, math};
+
+struct Lstm;
+
+impl<V: Vector> Cell<V> for Lstm {
+    const GATES: usize = 4;
+
+    #[inline(always)]
+    fn finish(step: &mut Step<'_, V::Isa>, at: Place, unit: usize, o: V) {
+        let [i, f, g] = [0, 1, 2].map(|gate| step.gate::<V>(at, 4, gate, unit));
+        let (i, f, g, o) = (math::sigmoid(i), math::sigmoid(f), math::tanh(g), math::sigmoid(o));
+        let c = step.cell_mut(at, unit);
+        let after = f.mul_add(load(f.isa(), c), i.mul(g));
+        store(after, c);
+        if step.keeps() {
+            for (gate, value) in [i, f, g, o].into_iter().enumerate() {
+                step.keep(at, gate, unit, value);
+            }
+            step.keep_cell(at, unit, after);
+        }
+        step.put(at, unit, o.mul(math::tanh(after)));
+    }
+}
+
+impl<V: Vector> BackCell<V> for Lstm {
+    const CARRIED: usize = 4;
+    const DIRECT_STATE: bool = false;
+
+    #[inline(always)]
+    fn finish(step: &mut BackStep<'_, V::Isa>, at: Place, unit: usize, d_m: V) {
+        let one = d_m.like(1.0);
+        let [i, f, g, o] = [0, 1, 2, 3].map(|gate| step.kept::<V>(at, gate, unit));
+        let before = step.before.row(at.row()).map_or(d_m.like(0.0), |row| load(step.isa, &row[unit..]));
+        let tanh_c = math::tanh(step.cell::<V>(at, unit));
+        let d_o = d_m.mul(tanh_c).mul(o.neg_mul_add(o, o));
+        let d_c = d_m.mul(o).mul_add(tanh_c.neg_mul_add(tanh_c, one), step.direct::<V>(at, unit));
+        let d_i = d_c.mul(g).mul(i.neg_mul_add(i, i));
+        let d_f = d_c.mul(before).mul(f.neg_mul_add(f, f));
+        let d_g = d_c.mul(i).mul(g.neg_mul_add(g, one));
+        step.set_direct(at, unit, d_c.mul(f));
+        for (gate, value) in [d_i, d_f, d_g, d_o].into_iter().enumerate() {
+            step.put(at, gate, unit, value);
+            step.carry(at, gate, unit, value);
+        }
+    }
+}
+
+/// The entry `lstm_forward`.
+#[inline(always)]
+pub(super) fn forward<V: Vector>(isa: V::Isa, args: Forward<'_, '_>) {
+    run_forward::<V, Lstm>(isa, args);
+}
+
+/// The entry `lstm_backward`.
+#[inline(always)]
+pub(super) fn backward<V: Vector>(isa: V::Isa, args: Backward<'_, '_>) {
+    run_backward::<V, Lstm>(isa, args);
+}

@@ -1,0 +1,85 @@
+//! What a network reads: a batch in one of the forms that PyTorch's take.
+
+use crate::error::{Error, Result};
+use crate::tensor::{PackedRef, PackedSequence, Seq, SeqRef};
+
+/// A batch of sequences: padded to one length, a single one, or packed. With it, where new sequences begin.
+///
+/// ```
+/// use elman::Input;
+/// use elman::tensor::{PackedSequence, Seq};
+///
+/// let padded = Seq::zeros(7, 2, 3)?; // (T, B, I), or (B, T, I) with batch_first
+/// let input = Input::from(&padded);
+///
+/// let input = Input::unbatched(&[0.5; 21], 3)?; // (T, I)
+///
+/// let packed = PackedSequence::from_padded(padded.view(), &[7, 4])?;
+/// let input = Input::from(&packed);
+/// # Ok::<(), elman::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    pub(super) form: Form<'a>,
+    pub(super) resets: Option<&'a [bool]>,
+}
+
+/// The form of a batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Form<'a> {
+    /// (T, B, I) or, batch-first, (B, T, I).
+    Padded(SeqRef<'a>),
+    /// (T, 1, I), whatever the network's order.
+    Unbatched(SeqRef<'a>),
+    Packed(PackedRef<'a>),
+}
+
+impl<'a> Input<'a> {
+    /// A single sequence (T, I), row-major, of `width` features.
+    ///
+    /// # Errors
+    /// [`Error::Length`] naming `input` where `data` is not whole steps, [`Error::Setting`] for a width of 0.
+    pub fn unbatched(data: &'a [f32], width: usize) -> Result<Self> {
+        crate::error::at_least_one("input_size", width)?;
+        let steps = data.len() / width;
+        if steps * width != data.len() {
+            return Err(Error::Length { name: "input".into(), shape: vec![steps, width], got: data.len() });
+        }
+        Ok(Self { form: Form::Unbatched(SeqRef::new(data, steps, 1, width)?), resets: None })
+    }
+
+    /// The same batch with a mask that says where new sequences begin: no state passes between such a step and the one
+    /// before, in either direction, and no gradient. The mask lies as the input does: (T, B) or, batch-first, (B, T);
+    /// unbatched (T); of a packed batch, one for each row of its data.
+    ///
+    /// A forward layer takes zeros, and not h_0, before a first step that is marked. On a reverse layer a mark at the
+    /// first step has no effect.
+    #[must_use]
+    pub fn resets(self, mask: &'a [bool]) -> Self {
+        Self { resets: Some(mask), ..self }
+    }
+}
+
+impl<'a> From<SeqRef<'a>> for Input<'a> {
+    fn from(x: SeqRef<'a>) -> Self {
+        Self { form: Form::Padded(x), resets: None }
+    }
+}
+
+impl<'a> From<&'a Seq> for Input<'a> {
+    fn from(x: &'a Seq) -> Self {
+        x.view().into()
+    }
+}
+
+impl<'a> From<PackedRef<'a>> for Input<'a> {
+    fn from(x: PackedRef<'a>) -> Self {
+        Self { form: Form::Packed(x), resets: None }
+    }
+}
+
+impl<'a> From<&'a PackedSequence> for Input<'a> {
+    fn from(x: &'a PackedSequence) -> Self {
+        x.view().into()
+    }
+}

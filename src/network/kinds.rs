@@ -1,0 +1,129 @@
+//! What the three kinds of network have in common: a type and a builder each, over [`Recurrent`](super::Recurrent).
+
+/// Defines a network type and its builder: their docs, their names, the cell, and the settings that only this kind has.
+macro_rules! network {
+    (
+        $(#[$doc:meta])* $name:ident, $builder:ident, $cell:expr,
+        { $($(#[$setting_doc:meta])* $setting:ident($arg:ident: $of:ty) $set:expr;)* }
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug)]
+        pub struct $name(Recurrent);
+
+        #[doc = concat!("The settings of a [`", stringify!($name), "`], with PyTorch's names and defaults.")]
+        #[derive(Clone, Debug)]
+        pub struct $builder {
+            config: Config,
+            hidden_size: usize,
+            num_layers: usize,
+            hidden_sizes: Option<Vec<usize>>,
+        }
+
+        impl $name {
+            /// A network of `hidden_size` units a layer over `input_size` features, one layer and one direction unless
+            /// set otherwise, to be completed by
+            #[doc = concat!("[`", stringify!($builder), "::build`].")]
+            #[must_use]
+            pub fn builder(input_size: usize, hidden_size: usize) -> $builder {
+                let config = Config::new($cell, input_size, Vec::new());
+                $builder { config, hidden_size, num_layers: 1, hidden_sizes: None }
+            }
+        }
+
+        impl $builder {
+            /// Layers one above the other; 1 unless set.
+            #[must_use]
+            pub fn num_layers(self, num_layers: usize) -> Self {
+                Self { num_layers, ..self }
+            }
+
+            /// A hidden size for each layer, the first one first, in place of `hidden_size` and `num_layers`. PyTorch has
+            /// no such setting; a state dict with layers of different sizes is a module list's there.
+            #[must_use]
+            pub fn hidden_sizes(self, sizes: impl Into<Vec<usize>>) -> Self {
+                Self { hidden_sizes: Some(sizes.into()), ..self }
+            }
+
+            /// Whether there are `bias_ih` and `bias_hh`; there are unless set otherwise.
+            #[must_use]
+            pub fn bias(self, bias: bool) -> Self {
+                Self { config: Config { bias, ..self.config }, ..self }
+            }
+
+            /// Whether inputs and outputs are (B, T, ·); they are (T, B, ·) unless set. States never are.
+            #[must_use]
+            pub fn batch_first(self, batch_first: bool) -> Self {
+                Self { config: Config { batch_first, ..self.config }, ..self }
+            }
+
+            /// The probability with which each element of every layer's output but the last is zeroed in training, the
+            /// others being divided by 1 - p; 0 unless set. With one layer it has no effect.
+            #[must_use]
+            pub fn dropout(self, dropout: f32) -> Self {
+                Self { config: Config { dropout, ..self.config }, ..self }
+            }
+
+            /// Whether every layer goes through time both ways; forward only unless set.
+            #[must_use]
+            pub fn bidirectional(self, bidirectional: bool) -> Self {
+                Self { config: Config { bidirectional, ..self.config }, ..self }
+            }
+
+            /// The kernels to run on, [`Kernels::active`] unless set.
+            #[must_use]
+            pub fn kernels(self, kernels: &'static Kernels) -> Self {
+                Self { config: Config { kernels: Some(kernels), ..self.config }, ..self }
+            }
+
+            $(
+                $(#[$setting_doc])*
+                #[must_use]
+                pub fn $setting(self, $arg: $of) -> Self {
+                    let set: fn(&mut Config, $of) = $set;
+                    let mut builder = self;
+                    set(&mut builder.config, $arg);
+                    builder
+                }
+            )*
+
+            /// The network, its parameters entered in `layout` as `{name}.weight_ih_l0` and so on, in PyTorch's order;
+            /// without a prefix where `name` is empty.
+            ///
+            /// # Errors
+            /// As [`Recurrent::new`].
+            pub fn build(self, layout: &mut Layout, name: &str) -> Result<$name> {
+                Recurrent::new(self, layout, name).map($name)
+            }
+        }
+
+        impl From<$builder> for Config {
+            fn from(builder: $builder) -> Config {
+                let $builder { config, hidden_size, num_layers, hidden_sizes } = builder;
+                let hidden_sizes = hidden_sizes.unwrap_or_else(|| vec![hidden_size; num_layers]);
+                Config { hidden_sizes, ..config }
+            }
+        }
+
+        impl From<$name> for Recurrent {
+            fn from(network: $name) -> Recurrent {
+                network.0
+            }
+        }
+
+        impl Deref for $name {
+            type Target = Recurrent;
+
+            fn deref(&self) -> &Recurrent {
+                &self.0
+            }
+        }
+
+        impl DerefMut for $name {
+            fn deref_mut(&mut self) -> &mut Recurrent {
+                &mut self.0
+            }
+        }
+    };
+}
+
+pub(super) use network;

@@ -1,0 +1,183 @@
+//! The states of a network before or after a sequence.
+
+use crate::cell::{Cell, Sizes};
+use crate::error::{Result, check_shape, elements};
+use crate::tensor::{Buffer, SeqRef};
+
+/// h, and an LSTM's c, of every layer and direction: PyTorch's h_0 and c_0, or h_n and c_n, or their gradients.
+///
+/// Row-major and one behind the other: layer 0 forward, layer 0 reverse where there is one, layer 1 forward, and so on,
+/// each (B, H). Where all layers have one size that is PyTorch's (D·layers, B, H); with a projection h is
+/// (D·layers, B, P). Never batch-first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct State {
+    h: Part,
+    c: Part,
+    batch: usize,
+}
+
+/// h or c.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Part {
+    data: Buffer,
+    /// Of each layer and direction; none where there is no c.
+    widths: Vec<usize>,
+}
+
+impl Part {
+    fn range(&self, batch: usize, layer: usize) -> std::ops::Range<usize> {
+        let first = batch * self.widths[..layer].iter().sum::<usize>();
+        first..first + batch * self.widths[layer]
+    }
+
+    fn of(&self, batch: usize, layer: usize) -> Option<SeqRef<'_>> {
+        let &width = self.widths.get(layer)?;
+        Some(SeqRef::new(&self.data[self.range(batch, layer)], 1, batch, width).expect("the range has that shape"))
+    }
+
+    /// (D·layers, B, widest): the shape where all layers have one size.
+    fn shape(&self, batch: usize) -> [usize; 3] {
+        [self.widths.len(), batch, self.widths.iter().copied().max().unwrap_or(0)]
+    }
+
+    fn permute(&mut self, from: &Self, batch: usize, place: impl Fn(usize) -> (usize, usize)) {
+        for layer in 0..self.widths.len() {
+            let (width, first) = (self.widths[layer], self.range(batch, layer).start);
+            for i in 0..batch {
+                let (to, at) = place(i);
+                let row = &from.data[first + at * width..][..width];
+                self.data[first + to * width..][..width].copy_from_slice(row);
+            }
+        }
+    }
+}
+
+impl State {
+    /// Makes it zeros for these layers and that batch; allocates only to grow.
+    pub(crate) fn zero(&mut self, layers: impl Iterator<Item = Sizes> + Clone, batch: usize) -> Result<()> {
+        self.shape_for(layers, batch)?;
+        self.h.data.fill(0.0);
+        self.c.data.fill(0.0);
+        Ok(())
+    }
+
+    /// Gives it the shape for these layers; what it holds is anybody's guess.
+    pub(crate) fn shape_for(&mut self, layers: impl Iterator<Item = Sizes> + Clone, batch: usize) -> Result<()> {
+        let Self { h, c, .. } = self;
+        h.widths.clear();
+        h.widths.extend(layers.clone().map(|sizes| sizes.output()));
+        c.widths.clear();
+        c.widths.extend(layers.filter(|sizes| sizes.cell == Cell::Lstm).map(|sizes| sizes.hidden));
+        for (name, part) in [("h_0", h), ("c_0", c)] {
+            let width = part.widths.iter().try_fold(0_usize, |sum, &width| sum.checked_add(width)).unwrap_or(usize::MAX);
+            part.data.resize(elements(name, &[batch, width])?);
+        }
+        self.batch = batch;
+        Ok(())
+    }
+
+    /// Makes it the same as `other`; allocates only to grow.
+    pub fn copy_from(&mut self, other: &Self) {
+        for (to, from) in [(&mut self.h, &other.h), (&mut self.c, &other.c)] {
+            to.widths.clone_from(&from.widths);
+            to.data.resize(from.data.len());
+            to.data.copy_from_slice(&from.data);
+        }
+        self.batch = other.batch;
+    }
+
+    /// Rows of the batch.
+    #[must_use]
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// h of all layers, row-major: (D·layers, B, H) where they have one size.
+    #[must_use]
+    pub fn h(&self) -> &[f32] {
+        &self.h.data
+    }
+
+    /// h, to be written.
+    pub fn h_mut(&mut self) -> &mut [f32] {
+        &mut self.h.data
+    }
+
+    /// An LSTM's c of all layers, row-major: (D·layers, B, H) where they have one size. Empty for other networks.
+    #[must_use]
+    pub fn c(&self) -> &[f32] {
+        &self.c.data
+    }
+
+    /// c, to be written.
+    pub fn c_mut(&mut self) -> &mut [f32] {
+        &mut self.c.data
+    }
+
+    /// The shape of h: D·layers, B, and H or P (the largest, where layers differ).
+    #[must_use]
+    pub fn h_shape(&self) -> [usize; 3] {
+        self.h.shape(self.batch)
+    }
+
+    /// The shape of c: D·layers, B, H (the largest, where layers differ); zeros for networks that are no LSTM.
+    #[must_use]
+    pub fn c_shape(&self) -> [usize; 3] {
+        if self.c.widths.is_empty() { [0; 3] } else { self.c.shape(self.batch) }
+    }
+
+    /// h of a layer and direction, (1, B, H or P): index layer·D + direction.
+    ///
+    /// # Panics
+    /// If there is no such layer.
+    #[must_use]
+    pub fn h_of(&self, index: usize) -> SeqRef<'_> {
+        let layers = self.h.widths.len();
+        self.h.of(self.batch, index).unwrap_or_else(|| panic!("state {index} of {layers}"))
+    }
+
+    /// c of a layer and direction, (1, B, H); none for networks that are no LSTM.
+    #[must_use]
+    pub fn c_of(&self, index: usize) -> Option<SeqRef<'_>> {
+        self.c.of(self.batch, index)
+    }
+
+    /// h and c of a layer and direction, to be written.
+    pub(crate) fn of_mut(&mut self, index: usize) -> (&mut [f32], Option<&mut [f32]>) {
+        let (h, c) = (self.h.range(self.batch, index), (!self.c.widths.is_empty()).then(|| self.c.range(self.batch, index)));
+        (&mut self.h.data[h], c.map(|c| &mut self.c.data[c]))
+    }
+
+    /// That it is of these layers and that batch.
+    pub(crate) fn check(&self, names: [&str; 2], layers: impl Iterator<Item = Sizes> + Clone, batch: usize) -> Result<()> {
+        let shape = |widths: &mut dyn Iterator<Item = usize>| {
+            let (n, widest) = widths.fold((0, 0), |(n, widest), width| (n + 1, widest.max(width)));
+            [n, batch, widest]
+        };
+        let h = shape(&mut layers.clone().map(|sizes| sizes.output()));
+        check_shape(names[0], &h, &self.h_shape())?;
+        let mut cells = layers.clone().filter(|sizes| sizes.cell == Cell::Lstm).map(|sizes| sizes.hidden);
+        if layers.clone().any(|sizes| sizes.cell == Cell::Lstm) {
+            check_shape(names[1], &shape(&mut cells), &self.c_shape())?;
+        }
+        // Layers of different sizes can agree in number and in the largest.
+        if layers.clone().map(|sizes| sizes.output()).eq(self.h.widths.iter().copied()) {
+            Ok(())
+        } else {
+            let widths: Vec<usize> = layers.map(|sizes| sizes.output()).collect();
+            check_shape(&format!("sizes of {}", names[0]), &widths, &self.h.widths)
+        }
+    }
+
+    /// Sets row i to row `sorted[i]` of `from`.
+    pub(crate) fn sort(&mut self, from: &Self, sorted: &[usize]) {
+        self.h.permute(&from.h, self.batch, |i| (i, sorted[i]));
+        self.c.permute(&from.c, self.batch, |i| (i, sorted[i]));
+    }
+
+    /// Sets row `sorted[i]` to row i of `from`.
+    pub(crate) fn unsort(&mut self, from: &Self, sorted: &[usize]) {
+        self.h.permute(&from.h, self.batch, |i| (sorted[i], i));
+        self.c.permute(&from.c, self.batch, |i| (sorted[i], i));
+    }
+}

@@ -1,0 +1,349 @@
+//! Ragged batches, packed.
+
+use super::{Buffer, Lines, Mat, Seq, SeqRef};
+use crate::error::{Error, Result, check_shape, elements};
+
+/// Rows of different lengths without padding, as PyTorch's `PackedSequence`: sorted by falling length and step by step,
+/// so that step t has the rows that are longer than t.
+///
+/// ```
+/// use elman::tensor::{PackedSequence, Seq};
+///
+/// // Two rows of one feature, padded to three steps: 1, 2 and 5, 6, 7.
+/// let padded = Seq::from_slice(3, 2, 1, &[1.0, 5.0, 2.0, 6.0, 0.0, 7.0])?;
+/// let packed = PackedSequence::from_padded(padded.view(), &[2, 3])?;
+/// assert_eq!(packed.batch_sizes().collect::<Vec<_>>(), [2, 2, 1]);
+/// assert_eq!(packed.sorted_indices(), [1, 0]);
+/// assert_eq!(packed.data(), [5.0, 1.0, 6.0, 2.0, 7.0]);
+/// assert_eq!(packed.to_padded(3)?, padded);
+/// # Ok::<(), elman::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PackedSequence {
+    /// (steps of all rows, width).
+    data: Buffer,
+    width: usize,
+    order: Order,
+}
+
+/// Where the rows of a packed batch lie.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Order {
+    /// (T + 1): where the rows of each step begin, and where the last step's end.
+    pub(crate) offsets: Vec<usize>,
+    /// (B): which row of the batch lies at each place.
+    pub(crate) sorted: Vec<usize>,
+}
+
+impl Order {
+    /// The order of rows of those lengths: the longer before the shorter, else as they come.
+    fn assign(&mut self, lengths: impl Fn(usize) -> usize, batch: usize) {
+        let Self { offsets, sorted } = self;
+        sorted.clear();
+        sorted.extend(0..batch);
+        // Allocates nothing, and is stable by the index.
+        sorted.sort_unstable_by_key(|&row| (std::cmp::Reverse(lengths(row)), row));
+        offsets.clear();
+        offsets.push(0);
+        let (mut alive, mut end) = (batch, 0);
+        for t in 0..sorted.first().map_or(0, |&row| lengths(row)) {
+            while lengths(sorted[alive - 1]) <= t {
+                alive -= 1;
+            }
+            end += alive;
+            offsets.push(end);
+        }
+    }
+
+    /// The same order in this memory.
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        self.offsets.clone_from(&other.offsets);
+        self.sorted.clone_from(&other.sorted);
+    }
+
+    /// Steps of the longest row.
+    pub(crate) fn steps(&self) -> usize {
+        self.offsets.len().saturating_sub(1)
+    }
+
+    /// Where the rows lie.
+    pub(crate) fn lines(&self) -> Lines<'_> {
+        if self.offsets.is_empty() { Lines::ragged(&[0], 0) } else { Lines::ragged(&self.offsets, self.sorted.len()) }
+    }
+}
+
+impl PackedSequence {
+    /// The first `lengths[b]` steps of each row b of `x` (T, B, width), `pack_padded_sequence` with
+    /// `enforce_sorted=False`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] naming `lengths` where they are not B, [`Error::Setting`] where one is longer than T.
+    pub fn from_padded(x: SeqRef<'_>, lengths: &[usize]) -> Result<Self> {
+        let mut packed = Self::default();
+        packed.pack_padded(x, lengths)?;
+        Ok(packed)
+    }
+
+    /// The same for `x` (B, T, width).
+    ///
+    /// # Errors
+    /// As [`from_padded`](Self::from_padded).
+    pub fn from_batch_first(x: SeqRef<'_>, lengths: &[usize]) -> Result<Self> {
+        let mut packed = Self::default();
+        packed.pack_batch_first(x, lengths)?;
+        Ok(packed)
+    }
+
+    /// [`from_padded`](Self::from_padded) in memory that is there; allocates only to grow.
+    ///
+    /// # Errors
+    /// As [`from_padded`](Self::from_padded); the sequence is then as it was.
+    pub fn pack_padded(&mut self, x: SeqRef<'_>, lengths: &[usize]) -> Result<()> {
+        let [steps, batch, width] = x.shape();
+        check_lengths(lengths, steps, batch)?;
+        self.pack(width, batch, |row| lengths[row], |t, row| x.step(t).row(row));
+        Ok(())
+    }
+
+    /// [`from_batch_first`](Self::from_batch_first) in memory that is there; allocates only to grow.
+    ///
+    /// # Errors
+    /// As [`from_padded`](Self::from_padded); the sequence is then as it was.
+    pub fn pack_batch_first(&mut self, x: SeqRef<'_>, lengths: &[usize]) -> Result<()> {
+        let [batch, steps, width] = x.shape();
+        check_lengths(lengths, steps, batch)?;
+        self.pack(width, batch, |row| lengths[row], |t, row| x.step(row).row(t));
+        Ok(())
+    }
+
+    /// Rows by themselves, (length, width) row-major each, `pack_sequence` with `enforce_sorted=False`.
+    ///
+    /// # Errors
+    /// [`Error::Length`] naming the row that is not whole steps of `width`; [`Error::Setting`] for a width of 0.
+    pub fn from_rows(width: usize, rows: &[&[f32]]) -> Result<Self> {
+        crate::error::at_least_one("width", width)?;
+        for (i, row) in rows.iter().enumerate() {
+            if !row.len().is_multiple_of(width) {
+                let shape = vec![row.len() / width, width];
+                return Err(Error::Length { name: format!("rows[{i}]"), shape, got: row.len() });
+            }
+        }
+        let mut packed = Self::default();
+        packed.pack(width, rows.len(), |row| rows[row].len() / width, |t, row| &rows[row][t * width..][..width]);
+        Ok(packed)
+    }
+
+    fn pack<'a>(
+        &mut self,
+        width: usize,
+        batch: usize,
+        lengths: impl Fn(usize) -> usize,
+        from: impl Fn(usize, usize) -> &'a [f32],
+    ) {
+        let Self { data, width: own_width, order } = self;
+        order.assign(lengths, batch);
+        *own_width = width;
+        data.resize(order.lines().end() * width);
+        for t in 0..order.steps() {
+            for (row, at) in order.lines().at(t).enumerate() {
+                data[at * width..][..width].copy_from_slice(from(t, order.sorted[row]));
+            }
+        }
+    }
+
+    /// Every element, step by step, the longest row first.
+    #[must_use]
+    pub fn data(&self) -> &[f32] {
+        &self.data
+    }
+
+    /// The batch, borrowed.
+    #[must_use]
+    pub fn view(&self) -> PackedRef<'_> {
+        PackedRef { data: &self.data, width: self.width, order: &self.order }
+    }
+
+    /// Rows at each step.
+    pub fn batch_sizes(&self) -> impl Iterator<Item = usize> {
+        self.view().batch_sizes()
+    }
+
+    /// Which row of the batch lies at each place of a step.
+    #[must_use]
+    pub fn sorted_indices(&self) -> &[usize] {
+        &self.order.sorted
+    }
+
+    /// [`PackedRef::to_padded`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn to_padded(&self, steps: usize) -> Result<Seq> {
+        self.view().to_padded(steps)
+    }
+}
+
+/// A [`PackedSequence`], borrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct PackedRef<'a> {
+    data: &'a [f32],
+    width: usize,
+    order: &'a Order,
+}
+
+impl<'a> PackedRef<'a> {
+    /// Rows of `width` in that order.
+    pub(crate) fn over(data: &'a [f32], width: usize, order: &'a Order) -> Self {
+        Self { data, width, order }
+    }
+
+    /// Other rows in the same order: `data` (steps of all rows, width).
+    ///
+    /// # Errors
+    /// [`Error::Length`] where `data` does not hold as many rows of that width.
+    pub fn like<'b>(&self, data: &'b [f32], width: usize) -> Result<PackedRef<'b>>
+    where
+        'a: 'b,
+    {
+        let shape = [self.order.lines().end(), width];
+        if elements("packed", &shape)? == data.len() {
+            Ok(PackedRef { data, width, order: self.order })
+        } else {
+            Err(Error::Length { name: "packed".into(), shape: shape.into(), got: data.len() })
+        }
+    }
+
+    /// Every element, step by step, the longest row first.
+    #[must_use]
+    pub fn data(&self) -> &'a [f32] {
+        self.data
+    }
+
+    /// Elements of a step of a row.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Rows.
+    #[must_use]
+    pub fn batch(&self) -> usize {
+        self.order.sorted.len()
+    }
+
+    /// Rows at each step.
+    pub fn batch_sizes(&self) -> impl Iterator<Item = usize> + use<'a> {
+        self.order.offsets.windows(2).map(|pair| pair[1] - pair[0])
+    }
+
+    /// Which row of the batch lies at each place of a step.
+    #[must_use]
+    pub fn sorted_indices(&self) -> &'a [usize] {
+        &self.order.sorted
+    }
+
+    /// The rows in the order of the batch, (steps, B, width), with zeros behind the end of each: `pad_packed_sequence`.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for fewer steps than the longest row has, [`Error::Overflow`].
+    pub fn to_padded(&self, steps: usize) -> Result<Seq> {
+        let mut padded = self.room([steps, self.batch()], steps)?;
+        let (batch, width) = (self.batch(), self.width);
+        self.each(|t, row, from| padded.data_mut()[(t * batch + row) * width..][..width].copy_from_slice(from));
+        Ok(padded)
+    }
+
+    /// The same as (B, steps, width).
+    ///
+    /// # Errors
+    /// As [`to_padded`](Self::to_padded).
+    pub fn to_batch_first(&self, steps: usize) -> Result<Seq> {
+        let mut padded = self.room([self.batch(), steps], steps)?;
+        let width = self.width;
+        self.each(|t, row, from| padded.data_mut()[(row * steps + t) * width..][..width].copy_from_slice(from));
+        Ok(padded)
+    }
+
+    fn room(&self, [rows, columns]: [usize; 2], steps: usize) -> Result<Seq> {
+        if steps < self.order.steps() {
+            return Err(Error::setting("steps", &format!("at least {}", self.order.steps()), steps));
+        }
+        Seq::zeros(rows, columns, self.width)
+    }
+
+    /// Calls `f(t, row, values)` for each step of each row.
+    fn each(&self, mut f: impl FnMut(usize, usize, &[f32])) {
+        for t in 0..self.order.steps() {
+            let step: Mat<'_> = self.seq().step(t);
+            for (i, &row) in self.order.sorted[..step.shape()[0]].iter().enumerate() {
+                f(t, row, step.row(i));
+            }
+        }
+    }
+
+    pub(crate) fn order(&self) -> &'a Order {
+        self.order
+    }
+
+    pub(crate) fn seq(&self) -> SeqRef<'a> {
+        SeqRef::over(self.data, self.order.lines(), self.width)
+    }
+}
+
+fn check_lengths(lengths: &[usize], steps: usize, batch: usize) -> Result<()> {
+    check_shape("lengths", &[batch], &[lengths.len()])?;
+    elements("lengths", &[steps, batch])?;
+    match lengths.iter().position(|&length| length > steps) {
+        None => Ok(()),
+        Some(row) => {
+            let expected = format!("at most {steps}, the steps of the input");
+            Err(Error::setting(&format!("lengths[{row}]"), &expected, lengths[row]))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_come_back_as_they_went_in() {
+        let rows: [&[f32]; 5] = [&[1.0, 2.0], &[], &[3.0, 4.0, 5.0, 6.0, 7.0, 8.0], &[9.0, 10.0], &[11.0; 6]];
+        let packed = PackedSequence::from_rows(2, &rows).unwrap();
+        assert_eq!(packed.sorted_indices(), [2, 4, 0, 3, 1]);
+        assert_eq!(packed.batch_sizes().collect::<Vec<_>>(), [4, 2, 2]);
+        let padded = packed.to_padded(4).unwrap();
+        assert_eq!(padded.shape(), [4, 5, 2]);
+        assert_eq!(padded.step(0), [1.0, 2.0, 0.0, 0.0, 3.0, 4.0, 9.0, 10.0, 11.0, 11.0]);
+        assert!(padded.step(3).iter().all(|&x| x == 0.0));
+        let lengths = [1, 0, 3, 1, 3];
+        assert_eq!(PackedSequence::from_padded(padded.view(), &lengths).unwrap(), packed);
+        let turned = packed.view().to_batch_first(3).unwrap();
+        assert_eq!(turned.step(2), [3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
+        assert_eq!(PackedSequence::from_batch_first(turned.view(), &lengths).unwrap(), packed);
+    }
+
+    #[test]
+    fn nothing_at_all_can_be_packed() {
+        for batch in [0, 3] {
+            let padded = Seq::zeros(4, batch, 2).unwrap();
+            let packed = PackedSequence::from_padded(padded.view(), &vec![0; batch]).unwrap();
+            assert_eq!(packed.view().batch(), batch);
+            assert_eq!(packed.batch_sizes().count(), 0);
+            assert_eq!(packed.to_padded(4).unwrap(), padded);
+        }
+        assert_eq!(PackedSequence::default().to_padded(0).unwrap().shape(), [0, 0, 0]);
+    }
+
+    #[test]
+    fn wrong_lengths_are_errors() {
+        let x = Seq::zeros(3, 2, 1).unwrap();
+        let error = |lengths: &[usize]| PackedSequence::from_padded(x.view(), lengths).unwrap_err().to_string();
+        assert_eq!(error(&[1]), "lengths: expected [2], got [1]");
+        assert_eq!(error(&[1, 4]), "lengths[1]: expected at most 3, the steps of the input, got 4");
+        let error = PackedSequence::from_rows(2, &[&[0.0; 3]]).unwrap_err().to_string();
+        assert_eq!(error, "rows[0]: shape [1, 2] needs 2 elements, got 3");
+        let packed = PackedSequence::from_padded(x.view(), &[1, 3]).unwrap();
+        assert_eq!(packed.to_padded(2).unwrap_err().to_string(), "steps: expected at least 3, got 2");
+    }
+}
