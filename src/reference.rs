@@ -1,16 +1,42 @@
 //! The naive engine: every layer and loss, forward and backward, written for reading. It is the specification that all
 //! faster code here is judged by, so nobody optimises it: plain loops in the order of the equations, in `f32` or `f64`,
-//! no state, no error but a panic. `tests/reference.rs` judges it: by cases worked out by hand, by finite differences
-//! and by PyTorch.
+//! no state, no error but a panic. `tests/reference` judges it: by cases worked out by hand, by finite differences and
+//! by PyTorch.
 //!
-//! T steps, B rows, I inputs, H units; N rows of a head, C classes. Every slice is row-major; W is (out, in).
+//! T steps, B rows, I inputs, H units, G gates; P elements of a projected state, O = P or H; N rows of a head, C classes.
+//! Every slice is row-major; W is (out, in). σ is the sigmoid, · a matrix product, * a product of elements, ⊗ an outer
+//! product. In the equations t counts a row's steps in the order that it takes them, which [`Steps`] says.
 //!
 //! ```text
-//! Elman          h_t      = act(W_ih·x_t + b_ih + W_hh·h_{t-1} + b_hh)     y_t = h_t,  h_n = h_T
-//!   backward     d_h_t    = d_y_t + W_hhᵀ·d_z_{t+1}                        at the last step d_h_n, not the product
-//!                d_z_t    = d_h_t * act'                                   tanh: 1 - h_t²;  relu: 1 if h_t > 0, else 0
-//!                d_x_t    = W_ihᵀ·d_z_t,   d_h_0 = W_hhᵀ·d_z_1
-//!                d_W_ih   = Σ d_z_t ⊗ x_t,  d_W_hh = Σ d_z_t ⊗ h_{t-1},  d_b = Σ d_z_t    over steps and rows
+//! Every cell     a_t      = W_ih·x_t + b_ih,  u_t = W_hh·h_{t-1} + b_hh    (G·H): its gates, one after the other
+//!                y_t      = h_t,  h_n = h_T,  c_n = c_T                    from h_0 and c_0; from zeros at a reset
+//!   backward     d_h_t    = d_y_t + what step t+1 gives d_h_t              at the last step d_h_n in its place
+//!                d_x_t    = W_ihᵀ·d_a_t,      d_h_{t-1} = W_hhᵀ·d_u_t      d_u_t = d_a_t but for n of the GRU
+//!                d_W_ih   = Σ d_a_t ⊗ x_t,    d_b_ih    = Σ d_a_t          over steps and rows
+//!                d_W_hh   = Σ d_u_t ⊗ h_{t-1},  d_b_hh  = Σ d_u_t
+//!
+//! Elman          h_t      = act(a_t + u_t)
+//!   backward     d_a_t    = d_h_t * act'                                   tanh: 1 - h_t²;  relu: 1 if h_t > 0, else 0
+//!
+//! GRU            r        = σ(a_r + u_r)                                   gates r z n, all of step t
+//!                z        = σ(a_z + u_z)
+//!                n        = tanh(a_n + r * u_n)                            b_hh of n stays inside the product with r
+//!                h_t      = (1 - z) * n + z * h_{t-1}
+//!   backward     d_z      = d_h_t * (h_{t-1} - n),    d_a_z = d_z * z * (1 - z)
+//!                d_n      = d_h_t * (1 - z),          d_a_n = d_n * (1 - n²),   d_u_n = d_a_n * r
+//!                d_r      = d_a_n * u_n,              d_a_r = d_r * r * (1 - r)
+//!                d_h_{t-1} = d_h_t * z + W_hhᵀ·d_u_t
+//!
+//! LSTM           i, f, o  = σ(a_i + u_i), σ(a_f + u_f), σ(a_o + u_o)       gates i f g o, all of step t
+//!                g        = tanh(a_g + u_g)
+//!                c_t      = f * c_{t-1} + i * g
+//!                m_t      = o * tanh(c_t)
+//!                h_t      = W_hr·m_t with a projection, or m_t
+//!   backward     d_m_t    = W_hrᵀ·d_h_t,  d_W_hr = Σ d_h_t ⊗ m_t;  or d_h_t
+//!                d_c_t    = what step t+1 gives d_c_t + d_m_t * o * (1 - tanh(c_t)²)    at the last step d_c_n + …
+//!                d_a_i    = d_c_t * g * i * (1 - i),        d_a_f = d_c_t * c_{t-1} * f * (1 - f)
+//!                d_a_g    = d_c_t * i * (1 - g²),           d_a_o = d_m_t * tanh(c_t) * o * (1 - o)
+//!                d_c_{t-1} = d_c_t * f
 //!
 //! Linear         y        = W·x + b
 //!   backward     d_x      = Wᵀ·d_y,  d_W = Σ d_y ⊗ x,  d_b = Σ d_y                        over rows
@@ -22,357 +48,297 @@
 //! ```
 //!
 //! ```
-//! use elman::cell::Nonlinearity;
-//! use elman::reference::Elman;
+//! use elman::cell::{Cell, Nonlinearity};
+//! use elman::reference::{Layer, Steps};
 //!
 //! // One unit that halves its state and adds its input.
-//! let (nonlinearity, bias) = (Nonlinearity::Relu, None);
+//! let (cell, steps) = (Cell::Elman(Nonlinearity::Relu), Steps::new(3, 1));
 //! let (weight_ih, weight_hh) = (&[1.0], &[0.5]);
-//! let layer = Elman { steps: 3, batch: 1, input: 1, hidden: 1, nonlinearity, weight_ih, weight_hh, bias };
+//! let layer = Layer { cell, steps, input: 1, hidden: 1, weight_ih, weight_hh, bias: None, weight_hr: None };
 //! let x = [1.0, 0.0, 2.0];
-//! let y = layer.forward(&x, None);
-//! assert_eq!(y, [1.0, 0.5, 2.25]);
+//! assert_eq!(layer.forward(&x, None, None).y, [1.0, 0.5, 2.25]);
 //!
 //! // How the last output depends on each input.
-//! let gradients = layer.backward(&x, None, &y, &[0.0, 0.0, 1.0], None);
+//! let gradients = layer.backward(&x, None, None, &[0.0, 0.0, 1.0], None, None);
 //! assert_eq!(gradients.d_x, [0.25, 0.5, 1.0]);
 //! ```
 
-use std::fmt::Debug;
-use std::ops::{Add, AddAssign, Div, Mul, Sub};
+mod elman;
+mod gru;
+mod head;
+mod lstm;
+mod product;
+mod real;
+mod steps;
 
-use crate::cell::Nonlinearity;
-use crate::loss::IGNORE_INDEX;
+pub use head::{Linear, LinearGradients, cross_entropy, mse};
+pub use real::Real;
+pub use steps::Steps;
 
-/// What the reference computes in: `f32` or `f64`, with the standard library's functions.
-pub trait Real:
-    Copy
-    + Debug
-    + PartialOrd
-    + Into<f64>
-    + Add<Output = Self>
-    + Sub<Output = Self>
-    + Mul<Output = Self>
-    + Div<Output = Self>
-    + AddAssign
-    + sealed::Sealed
-{
-    /// Zero.
-    const ZERO: Self;
-    /// The number nearest to `x`.
-    fn from_f64(x: f64) -> Self;
-    /// The hyperbolic tangent.
-    fn tanh(self) -> Self;
-    /// eˣ.
-    fn exp(self) -> Self;
-    /// The natural logarithm.
-    fn ln(self) -> Self;
-}
+use crate::cell::Cell;
+use product::{add, multiply_add, multiply_add_back};
 
-mod sealed {
-    pub trait Sealed {}
-}
-
-macro_rules! real {
-    ($float:ident: $($function:ident)*) => {
-        impl sealed::Sealed for $float {}
-        impl Real for $float {
-            const ZERO: Self = 0.0;
-            fn from_f64(x: f64) -> Self { x as $float }
-            $(fn $function(self) -> Self { $float::$function(self) })*
-        }
-    };
-}
-
-real!(f32: tanh exp ln);
-real!(f64: tanh exp ln);
-
-/// An Elman layer, one direction: its sizes and its parameters as PyTorch lays them out.
+/// A recurrent layer, one direction: its sizes and its parameters as PyTorch lays them out.
 #[derive(Clone, Copy, Debug)]
-pub struct Elman<'a, R> {
-    /// T; may be 0.
-    pub steps: usize,
-    /// B.
-    pub batch: usize,
+pub struct Layer<'a, R> {
+    /// The cell; G is its [`gates`](Cell::gates).
+    pub cell: Cell,
+    /// T, B, and the way through them.
+    pub steps: Steps<'a>,
     /// I.
     pub input: usize,
     /// H.
     pub hidden: usize,
-    /// The activation.
-    pub nonlinearity: Nonlinearity,
-    /// (H, I).
+    /// (G·H, I).
     pub weight_ih: &'a [R],
-    /// (H, H).
+    /// (G·H, O).
     pub weight_hh: &'a [R],
-    /// `bias_ih` and `bias_hh`, (H) each; or none.
+    /// `bias_ih` and `bias_hh`, (G·H) each; or none.
     pub bias: Option<[&'a [R]; 2]>,
+    /// (P, H), of the LSTM only: the projection, or none.
+    pub weight_hr: Option<&'a [R]>,
 }
 
-/// What [`Elman::backward`] gives.
+/// What [`Layer::forward`] gives.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ElmanGradients<R> {
-    /// (T, B, I).
+pub struct Output<R> {
+    /// (T, B, O): every state, in the order of the input; zero from a row's length on.
+    pub y: Vec<R>,
+    /// (B, O): the state after the step that each row takes last, the first in reverse. Of a row without steps, h_0.
+    pub h_n: Vec<R>,
+    /// (B, H): the same of the cell state. Empty but for the LSTM.
+    pub c_n: Vec<R>,
+}
+
+/// What [`Layer::backward`] gives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gradients<R> {
+    /// (T, B, I); zero from a row's length on.
     pub d_x: Vec<R>,
-    /// (B, H); of the zeros where no first state was given.
+    /// (B, O); of the zeros where no first state was given. Of a row without steps, d_h_n.
     pub d_h_0: Vec<R>,
-    /// (H, I).
+    /// (B, H): the same of the cell state. Empty but for the LSTM.
+    pub d_c_0: Vec<R>,
+    /// (G·H, I).
     pub d_weight_ih: Vec<R>,
-    /// (H, H).
+    /// (G·H, O).
     pub d_weight_hh: Vec<R>,
-    /// (H): of either bias, as they are only ever added; computed where there are none too.
-    pub d_bias: Vec<R>,
+    /// (G·H); computed where there are no biases too.
+    pub d_bias_ih: Vec<R>,
+    /// (G·H); computed where there are no biases too. It differs from `d_bias_ih` in n of the GRU only.
+    pub d_bias_hh: Vec<R>,
+    /// (P, H). Empty where there is no projection.
+    pub d_weight_hr: Vec<R>,
 }
 
-impl<R: Real> Elman<'_, R> {
-    /// Every state, (T, B, H), for the input `x` (T, B, I) and the first state `h_0` (B, H), or zeros.
+/// What one row hands from step to step, or its gradient.
+struct State<R> {
+    /// (O).
+    h: Vec<R>,
+    /// (H); empty but for the LSTM.
+    c: Vec<R>,
+}
+
+/// What a step of a cell gives on the way back.
+struct Back<R> {
+    /// (G·H).
+    d_a: Vec<R>,
+    /// (G·H).
+    d_u: Vec<R>,
+    /// What reaches the state before the step beside u.
+    d_before: State<R>,
+}
+
+impl<R: Real> Layer<'_, R> {
+    /// Every state for the input `x` (T, B, I), the first state `h_0` (B, O), and the LSTM's first cell state `c_0`
+    /// (B, H); zeros where they are not given.
     ///
     /// # Panics
-    /// If a slice has another length than its shape.
+    /// If a slice has another length than its shape, if a length is above T, or if a cell other than the LSTM is given
+    /// a cell state or a projection.
     #[must_use]
-    pub fn forward(&self, x: &[R], h_0: Option<&[R]>) -> Vec<R> {
-        self.check(x, h_0);
-        let Self { steps, batch, input, hidden, .. } = *self;
-        let mut y = vec![R::ZERO; steps * batch * hidden];
-        for t in 0..steps {
-            for b in 0..batch {
-                let row = t * batch + b;
-                for j in 0..hidden {
-                    let mut z = self.bias.map_or(R::ZERO, |[ih, hh]| ih[j] + hh[j]);
-                    for i in 0..input {
-                        z += self.weight_ih[j * input + i] * x[row * input + i];
-                    }
-                    for k in 0..hidden {
-                        z += self.weight_hh[j * hidden + k] * self.state_before(t, b, k, h_0, &y);
-                    }
-                    y[row * hidden + j] = self.activation(z);
+    pub fn forward(&self, x: &[R], h_0: Option<&[R]>, c_0: Option<&[R]>) -> Output<R> {
+        self.check(x, h_0, c_0);
+        let Self { steps: Steps { steps, batch, .. }, .. } = *self;
+        let out = self.out();
+        let mut output = Output { y: vec![R::ZERO; steps * batch * out], h_n: Vec::new(), c_n: Vec::new() };
+        for b in 0..batch {
+            let mut state = self.state(b, h_0, c_0);
+            for t in self.steps.of_row(b) {
+                if self.steps.begins_anew(t, b) {
+                    state = self.state(b, None, None);
                 }
+                let row = t * batch + b;
+                state = self.step(row, x, &state);
+                output.y[row * out..][..out].copy_from_slice(&state.h);
             }
+            output.h_n.extend(state.h);
+            output.c_n.extend(state.c);
         }
-        y
+        output
     }
 
-    /// Backpropagation through time. `x` and `h_0` are those of [`forward`](Self::forward), `y` (T, B, H) is what it
-    /// gave; `d_y` (T, B, H) is the gradient at every output, `d_h_n` (B, H) what reaches the last state besides. With
-    /// T = 0 the last state is the first.
+    /// Backpropagation through time. `x`, `h_0` and `c_0` are those of [`forward`](Self::forward), which runs again;
+    /// `d_y` (T, B, O) is the gradient at every output, ignored from a row's length on; `d_h_n` (B, O) and the LSTM's
+    /// `d_c_n` (B, H) are what reaches the last states besides.
     ///
     /// # Panics
-    /// If a slice has another length than its shape.
+    /// As [`forward`](Self::forward).
     #[must_use]
-    pub fn backward(&self, x: &[R], h_0: Option<&[R]>, y: &[R], d_y: &[R], d_h_n: Option<&[R]>) -> ElmanGradients<R> {
-        let Self { steps, batch, input, hidden, .. } = *self;
-        self.check(x, h_0);
-        check_len("y", &[steps, batch, hidden], y);
-        check_len("d_y", &[steps, batch, hidden], d_y);
-        if let Some(d_h_n) = d_h_n {
-            check_len("d_h_n", &[batch, hidden], d_h_n);
-        }
+    pub fn backward(
+        &self,
+        x: &[R],
+        h_0: Option<&[R]>,
+        c_0: Option<&[R]>,
+        d_y: &[R],
+        d_h_n: Option<&[R]>,
+        d_c_n: Option<&[R]>,
+    ) -> Gradients<R> {
+        self.check(x, h_0, c_0);
+        let Self { steps: Steps { steps, batch, .. }, .. } = *self;
+        let out = self.out();
+        check_len("d_y", &[steps, batch, out], d_y);
+        self.check_state(["d_h_n", "d_c_n"], d_h_n, d_c_n);
 
-        let mut d_x = vec![R::ZERO; x.len()];
-        let mut d_weight_ih = vec![R::ZERO; hidden * input];
-        let mut d_weight_hh = vec![R::ZERO; hidden * hidden];
-        let mut d_bias = vec![R::ZERO; hidden];
-        // (B, H): what reaches the state after step t from later; in the end, the gradient of h_0.
-        let mut d_h = d_h_n.map_or_else(|| vec![R::ZERO; batch * hidden], <[R]>::to_vec);
-        for t in (0..steps).rev() {
-            let mut d_h_before = vec![R::ZERO; batch * hidden];
-            for b in 0..batch {
+        let gates = self.cell.gates() * self.hidden;
+        let mut d = Gradients {
+            d_x: vec![R::ZERO; x.len()],
+            d_h_0: Vec::new(),
+            d_c_0: Vec::new(),
+            d_weight_ih: vec![R::ZERO; self.weight_ih.len()],
+            d_weight_hh: vec![R::ZERO; self.weight_hh.len()],
+            d_bias_ih: vec![R::ZERO; gates],
+            d_bias_hh: vec![R::ZERO; gates],
+            d_weight_hr: vec![R::ZERO; self.weight_hr.map_or(0, <[R]>::len)],
+        };
+        for b in 0..batch {
+            // Each step with the state before it.
+            let mut way = Vec::new();
+            let mut state = self.state(b, h_0, c_0);
+            for t in self.steps.of_row(b) {
+                if self.steps.begins_anew(t, b) {
+                    state = self.state(b, None, None);
+                }
+                let after = self.step(t * batch + b, x, &state);
+                way.push((t, state));
+                state = after;
+            }
+            // What reaches the state after a step from later; in the end, the gradient of the first state.
+            let mut d_state = self.state(b, d_h_n, d_c_n);
+            for (t, before) in way.iter().rev() {
                 let row = t * batch + b;
-                for j in 0..hidden {
-                    let d_z = self.before_activation(y[row * hidden + j], d_y[row * hidden + j] + d_h[b * hidden + j]);
-                    for i in 0..input {
-                        d_x[row * input + i] += self.weight_ih[j * input + i] * d_z;
-                        d_weight_ih[j * input + i] += d_z * x[row * input + i];
-                    }
-                    for k in 0..hidden {
-                        d_h_before[b * hidden + k] += self.weight_hh[j * hidden + k] * d_z;
-                        d_weight_hh[j * hidden + k] += d_z * self.state_before(t, b, k, h_0, y);
-                    }
-                    d_bias[j] += d_z;
+                add(&mut d_state.h, &d_y[row * out..][..out]);
+                d_state = self.step_back(row, x, before, d_state, &mut d);
+                if self.steps.begins_anew(*t, b) {
+                    d_state = self.state(b, None, None);
                 }
             }
-            d_h = d_h_before;
+            d.d_h_0.extend(d_state.h);
+            d.d_c_0.extend(d_state.c);
         }
-        ElmanGradients { d_x, d_h_0: d_h, d_weight_ih, d_weight_hh, d_bias }
+        d
     }
 
-    /// Unit `k` of row `b` before step `t`.
-    fn state_before(&self, t: usize, b: usize, k: usize, h_0: Option<&[R]>, y: &[R]) -> R {
-        match t {
-            0 => h_0.map_or(R::ZERO, |h_0| h_0[b * self.hidden + k]),
-            _ => y[((t - 1) * self.batch + b) * self.hidden + k],
+    /// The state after a step on the row `row` of `x` (T·B, I).
+    fn step(&self, row: usize, x: &[R], before: &State<R>) -> State<R> {
+        let [a, u] = self.sums(row, x, before);
+        let mut after = match self.cell {
+            Cell::Elman(nonlinearity) => elman::step(nonlinearity, &a, &u),
+            Cell::Gru => gru::step(&a, &u, before),
+            Cell::Lstm => lstm::step(&a, &u, before),
+        };
+        if let Some(weight_hr) = self.weight_hr {
+            let m = std::mem::replace(&mut after.h, vec![R::ZERO; self.out()]);
+            multiply_add(weight_hr, &m, &mut after.h);
         }
+        after
     }
 
-    /// A NaN stays one.
-    fn activation(&self, z: R) -> R {
-        match self.nonlinearity {
-            Nonlinearity::Tanh => z.tanh(),
-            Nonlinearity::Relu if z <= R::ZERO => R::ZERO,
-            Nonlinearity::Relu => z,
+    /// The gradient of the state before that step, from that of the state after it. Adds to all others in `d`.
+    fn step_back(
+        &self,
+        row: usize,
+        x: &[R],
+        before: &State<R>,
+        mut d_after: State<R>,
+        d: &mut Gradients<R>,
+    ) -> State<R> {
+        let [a, u] = self.sums(row, x, before);
+        if let Some(weight_hr) = self.weight_hr {
+            let m = lstm::step(&a, &u, before).h;
+            let d_h = std::mem::replace(&mut d_after.h, vec![R::ZERO; self.hidden]);
+            multiply_add_back(weight_hr, &m, &d_h, &mut d.d_weight_hr, &mut d_after.h);
         }
+        let Back { d_a, d_u, mut d_before } = match self.cell {
+            Cell::Elman(nonlinearity) => elman::step_back(nonlinearity, &a, &u, &d_after),
+            Cell::Gru => gru::step_back(&a, &u, before, &d_after),
+            Cell::Lstm => lstm::step_back(&a, &u, before, &d_after),
+        };
+        let part = row * self.input..(row + 1) * self.input;
+        multiply_add_back(self.weight_ih, &x[part.clone()], &d_a, &mut d.d_weight_ih, &mut d.d_x[part]);
+        multiply_add_back(self.weight_hh, &before.h, &d_u, &mut d.d_weight_hh, &mut d_before.h);
+        add(&mut d.d_bias_ih, &d_a);
+        add(&mut d.d_bias_hh, &d_u);
+        d_before
     }
 
-    /// The gradient before the activation, of its value `h` and the gradient `d_h` behind it.
-    fn before_activation(&self, h: R, d_h: R) -> R {
-        match self.nonlinearity {
-            Nonlinearity::Tanh => (R::from_f64(1.0) - h * h) * d_h,
-            Nonlinearity::Relu if h <= R::ZERO => R::ZERO,
-            Nonlinearity::Relu => d_h,
-        }
+    /// a and u of that step, (G·H) each.
+    fn sums(&self, row: usize, x: &[R], before: &State<R>) -> [Vec<R>; 2] {
+        let zeros = || vec![R::ZERO; self.cell.gates() * self.hidden];
+        let [mut a, mut u] = self.bias.map_or_else(|| [zeros(), zeros()], |bias| bias.map(<[R]>::to_vec));
+        multiply_add(self.weight_ih, &x[row * self.input..][..self.input], &mut a);
+        multiply_add(self.weight_hh, &before.h, &mut u);
+        [a, u]
     }
 
-    fn check(&self, x: &[R], h_0: Option<&[R]>) {
-        let Self { steps, batch, input, hidden, .. } = *self;
-        check_len("weight_ih", &[hidden, input], self.weight_ih);
-        check_len("weight_hh", &[hidden, hidden], self.weight_hh);
+    /// Row `b` of states `h` (B, O) and `c` (B, H), or zeros.
+    fn state(&self, b: usize, h: Option<&[R]>, c: Option<&[R]>) -> State<R> {
+        let row = |values: Option<&[R]>, width: usize| {
+            values.map_or_else(|| vec![R::ZERO; width], |values| values[b * width..][..width].to_vec())
+        };
+        State { h: row(h, self.out()), c: row(c, if self.cell == Cell::Lstm { self.hidden } else { 0 }) }
+    }
+
+    /// O.
+    fn out(&self) -> usize {
+        self.weight_hr.map_or(self.hidden, |weight_hr| weight_hr.len() / self.hidden)
+    }
+
+    fn check(&self, x: &[R], h_0: Option<&[R]>, c_0: Option<&[R]>) {
+        let Self { cell, steps, input, hidden, .. } = *self;
+        steps.check();
+        if let Some(weight_hr) = self.weight_hr {
+            assert!(cell == Cell::Lstm, "weight_hr: expected none but for the LSTM, got one for {cell:?}");
+            let len = weight_hr.len();
+            let rows = len > 0 && len.is_multiple_of(hidden);
+            assert!(rows, "weight_hr: shape [P, {hidden}] needs a multiple of {hidden} elements, got {len}");
+        }
+        let gates = cell.gates() * hidden;
+        check_len("weight_ih", &[gates, input], self.weight_ih);
+        check_len("weight_hh", &[gates, self.out()], self.weight_hh);
         if let Some([ih, hh]) = self.bias {
-            check_len("bias_ih", &[hidden], ih);
-            check_len("bias_hh", &[hidden], hh);
+            check_len("bias_ih", &[gates], ih);
+            check_len("bias_hh", &[gates], hh);
         }
-        check_len("x", &[steps, batch, input], x);
-        if let Some(h_0) = h_0 {
-            check_len("h_0", &[batch, hidden], h_0);
-        }
-    }
-}
-
-/// A fully connected layer: its sizes and its parameters as PyTorch lays them out.
-#[derive(Clone, Copy, Debug)]
-pub struct Linear<'a, R> {
-    /// N.
-    pub rows: usize,
-    /// Features in.
-    pub input: usize,
-    /// Features out.
-    pub output: usize,
-    /// (out, in).
-    pub weight: &'a [R],
-    /// (out), or none.
-    pub bias: Option<&'a [R]>,
-}
-
-/// What [`Linear::backward`] gives.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LinearGradients<R> {
-    /// (N, in).
-    pub d_x: Vec<R>,
-    /// (out, in).
-    pub d_weight: Vec<R>,
-    /// (out); computed where there is no bias too.
-    pub d_bias: Vec<R>,
-}
-
-impl<R: Real> Linear<'_, R> {
-    /// y (N, out) for `x` (N, in).
-    ///
-    /// # Panics
-    /// If a slice has another length than its shape.
-    #[must_use]
-    pub fn forward(&self, x: &[R]) -> Vec<R> {
-        self.check(x);
-        let Self { rows, input, output, .. } = *self;
-        let mut y = vec![R::ZERO; rows * output];
-        for n in 0..rows {
-            for o in 0..output {
-                let mut sum = self.bias.map_or(R::ZERO, |bias| bias[o]);
-                for i in 0..input {
-                    sum += self.weight[o * input + i] * x[n * input + i];
-                }
-                y[n * output + o] = sum;
-            }
-        }
-        y
+        check_len("x", &[steps.steps, steps.batch, input], x);
+        self.check_state(["h_0", "c_0"], h_0, c_0);
     }
 
-    /// The gradients of everything, from the input `x` (N, in) and the gradient `d_y` (N, out).
-    ///
-    /// # Panics
-    /// If a slice has another length than its shape.
-    #[must_use]
-    pub fn backward(&self, x: &[R], d_y: &[R]) -> LinearGradients<R> {
-        self.check(x);
-        let Self { rows, input, output, .. } = *self;
-        check_len("d_y", &[rows, output], d_y);
-        let mut d_x = vec![R::ZERO; rows * input];
-        let mut d_weight = vec![R::ZERO; output * input];
-        let mut d_bias = vec![R::ZERO; output];
-        for n in 0..rows {
-            for o in 0..output {
-                let d = d_y[n * output + o];
-                for i in 0..input {
-                    d_x[n * input + i] += self.weight[o * input + i] * d;
-                    d_weight[o * input + i] += d * x[n * input + i];
-                }
-                d_bias[o] += d;
-            }
+    fn check_state(&self, names: [&str; 2], h: Option<&[R]>, c: Option<&[R]>) {
+        let batch = self.steps.batch;
+        if let Some(h) = h {
+            check_len(names[0], &[batch, self.out()], h);
         }
-        LinearGradients { d_x, d_weight, d_bias }
-    }
-
-    fn check(&self, x: &[R]) {
-        check_len("weight", &[self.output, self.input], self.weight);
-        if let Some(bias) = self.bias {
-            check_len("bias", &[self.output], bias);
-        }
-        check_len("x", &[self.rows, self.input], x);
-    }
-}
-
-/// Mean squared error over all elements, and its gradient at `prediction`. Both slices have any one shape.
-///
-/// # Panics
-/// If the lengths differ or are 0: a mean over nothing is not defined.
-#[must_use]
-pub fn mse<R: Real>(prediction: &[R], target: &[R]) -> (R, Vec<R>) {
-    check_len("target", &[prediction.len()], target);
-    assert!(!prediction.is_empty(), "prediction: at least 1 element");
-    let n = R::from_f64(prediction.len() as f64);
-    let mut sum = R::ZERO;
-    let mut d_prediction = Vec::new();
-    for (&p, &t) in prediction.iter().zip(target) {
-        sum += (p - t) * (p - t);
-        d_prediction.push(R::from_f64(2.0) * (p - t) / n);
-    }
-    (sum / n, d_prediction)
-}
-
-/// Softmax cross-entropy, the mean over the rows that count, and its gradient (N, C) at `logits` (N, C). `targets` (N)
-/// holds the class of each row, or [`IGNORE_INDEX`] where the row does not count.
-///
-/// # Panics
-/// If the lengths do not fit N rows of `classes`, if a class is not below `classes`, or if no row counts: a mean over
-/// nothing is not defined.
-#[must_use]
-pub fn cross_entropy<R: Real>(classes: usize, logits: &[R], targets: &[i64]) -> (R, Vec<R>) {
-    check_len("logits", &[targets.len(), classes], logits);
-    let counted = targets.iter().filter(|&&target| target != IGNORE_INDEX).count();
-    assert!(counted > 0, "targets: at least 1 row that is not ignored");
-    let counted = R::from_f64(counted as f64);
-    let mut sum = R::ZERO;
-    let mut d_logits = vec![R::ZERO; logits.len()];
-    for (n, &target) in targets.iter().enumerate() {
-        if target == IGNORE_INDEX {
-            continue;
-        }
-        let target = usize::try_from(target).ok().filter(|&target| target < classes);
-        let target = target.unwrap_or_else(|| panic!("targets: expected classes below {classes}, got {}", targets[n]));
-        let row = &logits[n * classes..][..classes];
-        let largest = row.iter().fold(row[0], |largest, &l| if l > largest { l } else { largest });
-        let mut total = R::ZERO;
-        for &l in row {
-            total += (l - largest).exp();
-        }
-        sum += total.ln() - (row[target] - largest);
-        for (c, &l) in row.iter().enumerate() {
-            let one_hot = if c == target { R::from_f64(1.0) } else { R::ZERO };
-            d_logits[n * classes + c] = ((l - largest).exp() / total - one_hot) / counted;
+        if let Some(c) = c {
+            let [_, name] = names;
+            assert!(self.cell == Cell::Lstm, "{name}: expected none but for the LSTM, got one for {:?}", self.cell);
+            check_len(name, &[batch, self.hidden], c);
         }
     }
-    (sum / counted, d_logits)
 }
 
 #[track_caller]
-fn check_len<R>(name: &str, shape: &[usize], values: &[R]) {
+fn check_len<V>(name: &str, shape: &[usize], values: &[V]) {
     let expected = shape.iter().product::<usize>();
     assert!(values.len() == expected, "{name}: shape {shape:?} needs {expected} elements, got {}", values.len());
 }

@@ -1,6 +1,6 @@
 //! A layer with random data, and its check against the reference.
 
-use elman::cell::{Elman, ElmanWeights, Nonlinearity};
+use elman::cell::{Cell, Elman, ElmanWeights, Nonlinearity};
 use elman::tensor::{Seq, SeqRef};
 use elman::{Kernels, Rng, Shape, Threads, reference};
 
@@ -41,7 +41,7 @@ impl Layer {
 
     /// Checks the first two steps of the first row of `y` against the reference.
     pub(crate) fn check(&self, kernels: &Kernels, y: &Seq) {
-        let expected = self.reference().forward(&self.row(), None);
+        let expected = self.reference().forward(&self.row(), None, None).y;
         for (t, expected) in expected.chunks_exact(self.shape.hidden).enumerate() {
             let same = y.step(t).iter().zip(expected).all(|(y, e)| (y - e).abs() < 1e-5);
             assert!(same, "{} is wrong at step {t}", kernels.isa());
@@ -54,11 +54,11 @@ impl Layer {
     }
 
     /// The reference in f32 over two steps of one row.
-    pub(crate) fn reference(&self) -> reference::Elman<'_, f32> {
+    pub(crate) fn reference(&self) -> reference::Layer<'_, f32> {
         let Shape { input, hidden, .. } = self.shape;
         let ElmanWeights { weight_ih, weight_hh, bias } = self.weights();
-        let nonlinearity = Nonlinearity::Tanh;
-        reference::Elman { steps: 2, batch: 1, input, hidden, nonlinearity, weight_ih, weight_hh, bias }
+        let (cell, steps) = (Cell::Elman(Nonlinearity::Tanh), reference::Steps::new(2, 1));
+        reference::Layer { cell, steps, input, hidden, weight_ih, weight_hh, bias, weight_hr: None }
     }
 }
 

@@ -141,12 +141,7 @@ fn usual(case: &Case, name: &str) -> f64 {
     }
 }
 
-fn assert_close(
-    outcome: &Outcome,
-    case: &Case,
-    (y, gradients): &(Vec<f64>, reference::ElmanGradients<f64>),
-    what: &str,
-) {
+fn assert_close(outcome: &Outcome, case: &Case, (y, gradients): &(Vec<f64>, reference::Gradients<f64>), what: &str) {
     // Where rounding decides on which side of relu's corner a sum falls, its gradient is there or not. Rounding cannot
     // be held to that; that the sum is nearly zero, it is held to as an element of y.
     let differs = |(&got, &exact): (&f32, &f64)| (got > 0.0) != (exact > 0.0);

@@ -1,6 +1,6 @@
 //! One Elman layer with data, run through any tier and any schedule, and through the reference.
 
-use elman::cell::{Elman, ElmanBackwardPass, ElmanGradients, ElmanScratch, ElmanWeights, Nonlinearity};
+use elman::cell::{Cell, Elman, ElmanBackwardPass, ElmanGradients, ElmanScratch, ElmanWeights, Nonlinearity};
 use elman::tensor::{Seq, SeqRef};
 use elman::{Kernels, Plan, Rng, Threads, reference};
 
@@ -111,24 +111,24 @@ impl Case {
     }
 
     /// The reference in f64.
-    pub(crate) fn reference(&self) -> (Vec<f64>, reference::ElmanGradients<f64>) {
+    pub(crate) fn reference(&self) -> (Vec<f64>, reference::Gradients<f64>) {
         let wide = |values: &[f32]| -> Vec<f64> { values.iter().map(|&x| f64::from(x)).collect() };
         let (weight_ih, weight_hh) = (wide(&self.weight_ih), wide(&self.weight_hh));
         let bias = self.bias.as_ref().map(|[ih, hh]| [wide(ih), wide(hh)]);
-        let layer = reference::Elman {
-            steps: self.steps,
-            batch: self.batch,
+        let layer = reference::Layer {
+            cell: Cell::Elman(self.nonlinearity),
+            steps: reference::Steps::new(self.steps, self.batch),
             input: self.input,
             hidden: self.hidden,
-            nonlinearity: self.nonlinearity,
             weight_ih: &weight_ih,
             weight_hh: &weight_hh,
             bias: bias.as_ref().map(|[ih, hh]| [&ih[..], &hh[..]]),
+            weight_hr: None,
         };
         let x = wide(&self.x);
         let (h_0, d_h_n) = (self.h_0.as_deref().map(wide), self.d_h_n.as_deref().map(wide));
-        let y = layer.forward(&x, h_0.as_deref());
-        let gradients = layer.backward(&x, h_0.as_deref(), &y, &wide(&self.d_y), d_h_n.as_deref());
+        let y = layer.forward(&x, h_0.as_deref(), None).y;
+        let gradients = layer.backward(&x, h_0.as_deref(), None, &wide(&self.d_y), d_h_n.as_deref(), None);
         (y, gradients)
     }
 }
@@ -157,11 +157,11 @@ impl Outcome {
     }
 
     /// The same tensors of the reference, in the same order.
-    pub(crate) fn expected<'a>(&self, y: &'a [f64], gradients: &'a reference::ElmanGradients<f64>) -> Vec<&'a [f64]> {
+    pub(crate) fn expected<'a>(&self, y: &'a [f64], gradients: &'a reference::Gradients<f64>) -> Vec<&'a [f64]> {
         let g = gradients;
         let mut tensors = vec![y, &g.d_x, &g.d_h_0, &g.d_weight_ih, &g.d_weight_hh];
         if self.d_bias.is_some() {
-            tensors.extend([&g.d_bias[..], &g.d_bias]);
+            tensors.extend([&g.d_bias_ih[..], &g.d_bias_hh]);
         }
         tensors
     }
