@@ -122,6 +122,12 @@ impl Error {
         Error::Format { path: path.to_path_buf(), reason: reason.into() }
     }
 
+    /// What of a model file does not fit.
+    #[cfg(feature = "safetensors")]
+    pub(crate) fn weights(path: &std::path::Path, problems: Vec<String>) -> Self {
+        Error::Weights { path: Some(path.to_path_buf()), problems }
+    }
+
     /// The operating system's refusal.
     #[cfg(feature = "safetensors")]
     pub(crate) fn io(action: &'static str, path: &std::path::Path, error: &std::io::Error) -> Self {

@@ -1,24 +1,27 @@
 //! The safetensors format: 8 bytes of header length, a JSON header, the tensors little-endian and without gaps.
 //!
-//! Reading is strict: the file holds exactly the model's tensors, or nothing is loaded. The crate `safetensors` reads
-//! the header; what it does not look at is checked here, and its words are put into a user's.
+//! The crate `safetensors` reads the header; what it does not look at is checked here, and its words are put into a
+//! user's.
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::Read;
+use std::io::Read as _;
+use std::ops::Range;
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
+use safetensors::tensor::{SafeTensorError, SafeTensors};
 
-use super::write_atomic;
-use crate::error::{Error, Result};
-use crate::params::Params;
+use crate::error::{Error, Result, elements};
 
 /// The bytes before the header: its length.
 const LENGTH: usize = 8;
 
 /// The longest header there may be; the crate's own limit, which it does not export.
 const MAX_HEADER: usize = 100_000_000;
+
+/// The most that is read of what does not say how much it has: more than any recurrent model, less than the memory of
+/// a machine for models of that size.
+const MAX_PIPE: u64 = 16 << 30;
 
 /// The key of a header that is no tensor.
 const METADATA: &str = "__metadata__";
@@ -29,42 +32,53 @@ const MAX_DIGITS: usize = 18;
 /// The longest piece of a file that a message repeats, in characters.
 const MAX_QUOTE: usize = 200;
 
-/// Writes the parameters to a safetensors file, under the names of their table; PyTorch reads it.
-///
-/// The same parameters and metadata (in whatever order) give the same bytes. The file appears whole or not at all.
-///
-/// # Errors
-/// [`Error::Setting`] where a key of the metadata comes twice, a tensor is called `__metadata__`, or the header is
-/// longer than 100 MB; [`Error::Io`] as of [`write_atomic`].
-pub fn save(path: &Path, params: &Params, metadata: &[(&str, String)]) -> Result<()> {
-    write_atomic(path, &encode(params, metadata)?)
+/// A tensor of a header.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) name: String,
+    /// As the format spells it.
+    pub(super) dtype: String,
+    pub(super) shape: Vec<usize>,
+    /// Where in the file its bytes are: as many as shape and type need.
+    pub(super) range: Range<usize>,
 }
 
-/// Reads the parameters from a safetensors file that holds exactly them: every tensor of the table under its name, in
-/// its shape, as F32, and no other.
-///
-/// # Errors
-/// [`Error::Io`] where the file cannot be read, [`Error::Format`] where it is not a whole safetensors file or larger
-/// than one of these parameters can be, [`Error::Weights`] with every tensor that does not fit. `params` are then as
-/// they were.
-pub fn load(path: &Path, params: &mut Params) -> Result<()> {
-    let contents = read(path, size_of_val(params.data()))?;
-    let file = parse(&contents, size_of_val(params.data())).map_err(|reason| Error::format(path, reason))?;
-    let tensors =
-        matched(&file, params).map_err(|problems| Error::Weights { path: Some(path.to_path_buf()), problems })?;
-    // The table's order is the buffer's.
-    let values = tensors.iter().flat_map(|tensor| tensor.as_chunks::<4>().0);
-    for (to, &from) in params.data_mut().iter_mut().zip(values) {
-        *to = f32::from_le_bytes(from);
-    }
-    Ok(())
+/// What a valid header says.
+#[derive(Clone, Debug)]
+pub(super) struct Header {
+    /// By name, each once.
+    pub(super) tensors: Vec<Entry>,
+    /// By key.
+    pub(super) metadata: Vec<(String, String)>,
 }
 
-/// The file's bytes. The crate writes a metadata of more than one key in another order every time, so the header is
-/// written here; where that does not matter, it is the crate's to the byte.
-fn encode(params: &Params, metadata: &[(&str, String)]) -> Result<Vec<u8>> {
-    let mut tensors: Vec<_> = params.iter().collect();
+/// A file's bytes and what they are. `model` is how many bytes the tensors have that are expected; without it a file
+/// is read as far as its own header says.
+///
+/// # Errors
+/// [`Error::Io`] where the file cannot be read, [`Error::Format`] where it is not a whole safetensors file or too large.
+pub(super) fn open(path: &Path, model: Option<usize>) -> Result<(Vec<u8>, Header)> {
+    let (contents, end) = match model {
+        Some(data) => read_model(path, data)?,
+        None => read_any(path)?,
+    };
+    let header = parse(&contents, &end, model).map_err(|reason| Error::format(path, reason))?;
+    Ok((contents, header))
+}
+
+/// A file of these tensors and this metadata. The crate writes a metadata of more than one key in another order every
+/// time, so the header is written here; where that does not matter, it is the crate's to the byte.
+///
+/// # Errors
+/// [`Error::Setting`] where a name or a key comes twice, a tensor is called `__metadata__`, a size has more than 18
+/// digits or the header more than 100 MB; [`Error::Overflow`], [`Error::Length`] where values do not fill their shape.
+pub(super) fn encode(tensors: &[(&str, &[usize], &[f32])], metadata: &[(&str, String)]) -> Result<Vec<u8>> {
+    let mut tensors = tensors.to_vec();
     tensors.sort_unstable_by_key(|&(name, ..)| name);
+    if let Some(pair) = tensors.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        let got = format_args!("'{}' twice", pair[0].0);
+        return Err(Error::setting("parameter name", "one that is not taken", got));
+    }
     let mut metadata: Vec<_> = metadata.iter().collect();
     metadata.sort_unstable();
     if let Some(pair) = metadata.windows(2).find(|pair| pair[0].0 == pair[1].0) {
@@ -78,12 +92,19 @@ fn encode(params: &Params, metadata: &[(&str, String)]) -> Result<Vec<u8>> {
         entries.push(format!("{}:{{{}}}", json(METADATA), pairs.join(",")));
     }
     let mut end = 0;
-    for (name, shape, values) in &tensors {
-        if *name == METADATA {
+    for &(name, shape, values) in &tensors {
+        if name == METADATA {
             return Err(Error::setting("parameter name", "one that the format does not use itself", METADATA));
         }
+        if elements(name, shape)? != values.len() {
+            return Err(Error::Length { name: name.into(), shape: shape.into(), got: values.len() });
+        }
+        // With a 0 among them, sizes can be any; not every reader takes them.
+        if shape.iter().any(|&size| size as u64 >= 10_u64.pow(MAX_DIGITS as u32)) {
+            return Err(Error::setting(name, "sizes of at most 18 digits", format_args!("{shape:?}")));
+        }
         let start = end;
-        end += size_of_val(*values);
+        end += size_of_val(values);
         let shape = shape.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
         let entry = format!(r#"{}:{{"dtype":"F32","shape":[{shape}],"data_offsets":[{start},{end}]}}"#, json(name));
         entries.push(entry);
@@ -125,9 +146,9 @@ fn json(text: &str) -> String {
     out
 }
 
-/// The file's bytes, where they are no more than a file with `data` bytes of tensors can have. A regular file says
-/// how many it has before any is read; a pipe is read up to that.
-fn read(path: &Path, data: usize) -> Result<Vec<u8>> {
+/// The file's bytes, where they are no more than a file with `data` bytes of tensors can have, and how many they are. A
+/// regular file says how many it has before any is read; a pipe is read up to that.
+fn read_model(path: &Path, data: usize) -> Result<(Vec<u8>, String)> {
     let failed = |error| Error::io("read", path, &error);
     let limit = (LENGTH + MAX_HEADER).saturating_add(data) as u64;
     let too_large = |has: &str| {
@@ -145,16 +166,60 @@ fn read(path: &Path, data: usize) -> Result<Vec<u8>> {
     if contents.len() as u64 > limit {
         return Err(too_large(&format!("more than {limit}")));
     }
-    Ok(contents)
+    let end = contents.len().to_string();
+    Ok((contents, end))
 }
 
-/// The file's tensors, or why it is no safetensors file. `data` is how many bytes the model's tensors have.
-fn parse(contents: &[u8], data: usize) -> std::result::Result<SafeTensors<'_>, String> {
-    let len = contents.len();
+/// The file's bytes, no further than one behind those of its header's tensors, and how many the whole file has. No
+/// offset is larger than the largest number of the header, whatever else is wrong with it: a terabyte of zeros is not
+/// read to be told that it is no safetensors file.
+fn read_any(path: &Path) -> Result<(Vec<u8>, String)> {
+    let failed = |error| Error::io("read", path, &error);
+    let mut file = File::open(path).map_err(failed)?;
+    let there = file.metadata().map_err(failed)?;
+    let mut contents = Vec::new();
+    let mut read_to = |contents: &mut Vec<u8>, end: u64| {
+        file.by_ref().take(end - contents.len() as u64).read_to_end(contents).map_err(failed)
+    };
+    let whole = |contents: Vec<u8>| {
+        let end = contents.len().to_string();
+        Ok((contents, end))
+    };
+
+    read_to(&mut contents, LENGTH as u64)?;
+    let Some(length) = contents.first_chunk().map(|&length| u64::from_le_bytes(length)) else { return whole(contents) };
+    if length > MAX_HEADER as u64 {
+        return whole(contents);
+    }
+    read_to(&mut contents, LENGTH as u64 + length)?;
+    let Some(number) = largest_number(&contents[LENGTH..]) else { return whole(contents) };
+
+    let mut limit = contents.len() as u64 + number;
+    if there.is_file() {
+        let left = there.len().min(limit + 1).saturating_sub(contents.len() as u64);
+        contents.try_reserve_exact(left.try_into().unwrap_or(usize::MAX)).map_err(|error| failed(error.into()))?;
+    } else {
+        limit = limit.min(MAX_PIPE);
+    }
+    read_to(&mut contents, limit + 1)?;
+    match contents.len() as u64 {
+        len if len <= limit => whole(contents),
+        _ if there.is_file() => Ok((contents, there.len().to_string())),
+        _ if limit < MAX_PIPE => Ok((contents, format!("{} or later", limit + 1))),
+        _ => {
+            let reason = format!("too large: more than {MAX_PIPE} bytes, no more are read of what is no regular file");
+            Err(Error::format(path, reason))
+        }
+    }
+}
+
+/// What the file says, or why it is no safetensors file. `end` is how many bytes it has, `model` how many the tensors
+/// that are expected.
+fn parse(contents: &[u8], end: &str, model: Option<usize>) -> std::result::Result<Header, String> {
     let Some((length, rest)) = contents.split_first_chunk::<LENGTH>() else {
-        return Err(match len {
+        return Err(match contents.len() {
             0 => "the file is empty".into(),
-            _ => format!("truncated: the file has {len} bytes, the length of the header alone has {LENGTH}"),
+            len => format!("truncated: the file has {len} bytes, the length of the header alone has {LENGTH}"),
         });
     };
     if contents.starts_with(b"PK\x03\x04") {
@@ -171,66 +236,50 @@ fn parse(contents: &[u8], data: usize) -> std::result::Result<SafeTensors<'_>, S
         return Err(format!("truncated: header says {length} bytes, file has {} after its length", rest.len()));
     };
     // The crate adds the offsets up unchecked.
-    if longest_number(header) > MAX_DIGITS {
+    if largest_number(header).is_none() {
         return Err(format!("the header has a size or an offset of more than {MAX_DIGITS} digits"));
     }
-    let file = SafeTensors::deserialize(contents).map_err(|error| {
-        let tensors_end = LENGTH + header.len() + data;
-        match error {
-            SafeTensorError::InvalidHeader(error) => format!("the header is not UTF-8: {error}"),
-            SafeTensorError::InvalidHeaderDeserialization(error) => {
-                format!("the header is not the JSON of a safetensors file: {}", quote(&error.to_string()))
-            }
-            SafeTensorError::InvalidOffset(name) => {
-                format!("{}: its data_offsets overlap others, leave a hole before them, or run backwards", quote(&name))
-            }
-            SafeTensorError::TensorInvalidInfo => "a tensor's data_offsets do not fit its shape and type".into(),
-            SafeTensorError::ValidationOverflow => "a tensor's shape has more elements than memory can address".into(),
-            SafeTensorError::MetadataIncompleteBuffer => format!(
-                "truncated, or with something appended: the tensors of its header do not end where the file does, \
-                 at byte {len} (this model's would at byte {tensors_end})"
-            ),
-            error => quote(&error.to_string()),
+    let data = LENGTH + header.len();
+    let (_, found) = SafeTensors::read_metadata(contents).map_err(|error| match error {
+        SafeTensorError::InvalidHeader(error) => format!("the header is not UTF-8: {error}"),
+        SafeTensorError::InvalidHeaderDeserialization(error) => {
+            format!("the header is not the JSON of a safetensors file: {}", quote(&error.to_string()))
         }
+        SafeTensorError::InvalidOffset(name) => {
+            format!("{}: its data_offsets overlap others, leave a hole before them, or run backwards", quote(&name))
+        }
+        SafeTensorError::TensorInvalidInfo => "a tensor's data_offsets do not fit its shape and type".into(),
+        SafeTensorError::ValidationOverflow => "a tensor's shape has more elements than memory can address".into(),
+        SafeTensorError::MetadataIncompleteBuffer => {
+            let model = model.map(|model| format!(" (this model's would at byte {})", data + model));
+            format!(
+                "truncated, or with something appended: the tensors of its header do not end where the file does, \
+                 at byte {end}{}",
+                model.unwrap_or_default()
+            )
+        }
+        error => quote(&error.to_string()),
     })?;
+    let infos = found.tensors();
     // The crate takes the last of two tensors of one name; the format has no such thing.
     let mut keys = keys(header);
-    if keys.len() != file.len() + usize::from(keys.contains(&METADATA.as_bytes())) {
+    let with_metadata = found.metadata().is_some() || keys.contains(&METADATA.as_bytes());
+    if keys.len() != infos.len() + usize::from(with_metadata) {
         keys.sort_unstable();
         let twice = keys.windows(2).find(|pair| pair[0] == pair[1]).map_or(&b"a tensor"[..], |pair| pair[0]);
         return Err(format!("{}: twice in the header", quote(&String::from_utf8_lossy(twice))));
     }
-    Ok(file)
-}
 
-/// The bytes of every tensor in the table's order, or one text for every tensor that does not fit.
-fn matched<'a>(file: &SafeTensors<'a>, params: &Params) -> std::result::Result<Vec<&'a [u8]>, Vec<String>> {
-    let (mut tensors, mut problems) = (Vec::new(), Vec::new());
-    for (name, expected, _) in params.iter() {
-        match file.tensor(name) {
-            Ok(tensor) => match misfit(expected, &tensor) {
-                None => tensors.push(tensor.data()),
-                Some(misfit) => problems.push(format!("{name}: {misfit}")),
-            },
-            Err(_) => problems.push(format!("{name}: missing, expected {expected:?}")),
-        }
-    }
-    let mut unused = file.names();
-    unused.retain(|name| params.named(name).is_err());
-    unused.sort_unstable();
-    problems.extend(unused.into_iter().map(|name| format!("{}: unused, the model has no such tensor", quote(name))));
-    if problems.is_empty() { Ok(tensors) } else { Err(problems) }
-}
-
-/// How the tensor is not the F32 of that shape that was expected.
-fn misfit(expected: &[usize], got: &TensorView<'_>) -> Option<String> {
-    let (dtype, shape) = (got.dtype(), quote(&format!("{:?}", got.shape())));
-    match (dtype == Dtype::F32, got.shape() == expected) {
-        (true, true) => None,
-        (true, false) => Some(format!("expected {expected:?}, got {shape}")),
-        (false, true) => Some(format!("expected F32, got {dtype}")),
-        (false, false) => Some(format!("expected F32 {expected:?}, got {dtype} {shape}")),
-    }
+    let tensor = |(name, info): (String, &safetensors::tensor::TensorInfo)| {
+        let (start, end) = info.data_offsets;
+        let (dtype, shape) = (info.dtype.to_string(), info.shape.clone());
+        Entry { name, dtype, shape, range: data + start..data + end }
+    };
+    let mut tensors: Vec<_> = infos.into_iter().map(tensor).collect();
+    tensors.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    let mut metadata: Vec<_> = found.metadata().clone().into_iter().flatten().collect();
+    metadata.sort_unstable();
+    Ok(Header { tensors, metadata })
 }
 
 /// What a JSON text has outside its strings (their quotes with it), each byte with its place.
@@ -245,14 +294,18 @@ fn structure(header: &[u8]) -> impl Iterator<Item = (usize, u8)> {
     })
 }
 
-/// The most digits that stand together outside strings.
-fn longest_number(header: &[u8]) -> usize {
-    let (mut run, mut longest) = (0, 0);
+/// The largest whole number outside strings, 0 where there is none; `None` where one has more than [`MAX_DIGITS`].
+fn largest_number(header: &[u8]) -> Option<u64> {
+    let (mut digits, mut number, mut largest) = (0, 0, 0);
     for (_, byte) in structure(header) {
-        run = if byte.is_ascii_digit() { run + 1 } else { 0 };
-        longest = longest.max(run);
+        (digits, number) =
+            if byte.is_ascii_digit() { (digits + 1, 10 * number + u64::from(byte - b'0')) } else { (0, 0) };
+        if digits > MAX_DIGITS {
+            return None;
+        }
+        largest = number.max(largest);
     }
-    longest
+    Some(largest)
 }
 
 /// Every key of the outer object of a header that is valid JSON, as it is spelled.
@@ -272,7 +325,7 @@ fn keys(header: &[u8]) -> Vec<&[u8]> {
 }
 
 /// A piece of a file, fit for one line of a message: nothing that moves the cursor, and an end.
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     let mut chars = text.chars();
     let mut out = String::new();
     for c in chars.by_ref().take(MAX_QUOTE) {

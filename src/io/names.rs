@@ -1,0 +1,114 @@
+//! PyTorch's names of recurrent weights: read, written, and looked for.
+
+use std::collections::BTreeSet;
+
+use super::safetensors::quote;
+use super::tensors::TensorFile;
+
+/// The prefix with the dot that ends it.
+pub(super) fn with_dot(prefix: &str) -> String {
+    let dot = if prefix.is_empty() || prefix.ends_with('.') { "" } else { "." };
+    format!("{prefix}{dot}")
+}
+
+/// Where the file has recurrent weights, for a message.
+pub(super) fn elsewhere(file: &TensorFile) -> String {
+    const MOST: usize = 12;
+    let prefixes = prefixes(file);
+    if prefixes.is_empty() {
+        return "the file has no recurrent weights".into();
+    }
+    let named = |prefix: &&str| match *prefix {
+        "" => "'' (the root)".into(),
+        prefix => format!("'{}'", quote(prefix)),
+    };
+    let mut names: Vec<_> = prefixes.iter().take(MOST).map(named).collect();
+    if prefixes.len() > MOST {
+        names.push(format!("{} more", prefixes.len() - MOST));
+    }
+    format!("the file has recurrent weights behind {}", names.join(", "))
+}
+
+/// Every prefix, with its dot, behind which there is a `weight_ih` or `weight_hh` of a layer or a cell.
+pub(super) fn prefixes(file: &TensorFile) -> BTreeSet<&str> {
+    file.names()
+        .map(|name| name.split_at(name.rfind('.').map_or(0, |dot| dot + 1)))
+        .filter(|(_, leaf)| Leaf::of(leaf).is_some_and(|leaf| matches!(leaf.role, Role::WeightIh | Role::WeightHh)))
+        .map(|(prefix, _)| prefix)
+        .collect()
+}
+
+/// What a tensor is for, in PyTorch's order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    WeightIh,
+    WeightHh,
+    BiasIh,
+    BiasHh,
+    WeightHr,
+}
+
+impl Role {
+    pub(super) const ALL: [Role; 5] = [Role::WeightIh, Role::WeightHh, Role::BiasIh, Role::BiasHh, Role::WeightHr];
+
+    fn name(self) -> &'static str {
+        match self {
+            Role::WeightIh => "weight_ih",
+            Role::WeightHh => "weight_hh",
+            Role::BiasIh => "bias_ih",
+            Role::BiasHh => "bias_hh",
+            Role::WeightHr => "weight_hr",
+        }
+    }
+}
+
+/// The tensors that a direction of a layer has.
+pub(super) fn roles(bias: bool, projected: bool) -> impl Iterator<Item = Role> {
+    Role::ALL.into_iter().filter(move |role| match role {
+        Role::WeightIh | Role::WeightHh => true,
+        Role::BiasIh | Role::BiasHh => bias,
+        Role::WeightHr => projected,
+    })
+}
+
+/// What a name says behind its prefix.
+pub(super) struct Leaf<'a> {
+    pub(super) role: Role,
+    /// The layer's number as it is spelled; none of a cell.
+    pub(super) layer: Option<&'a str>,
+    pub(super) reverse: bool,
+}
+
+impl<'a> Leaf<'a> {
+    pub(super) fn of(name: &'a str) -> Option<Self> {
+        let (role, rest) = Role::ALL.into_iter().find_map(|role| Some((role, name.strip_prefix(role.name())?)))?;
+        if rest.is_empty() {
+            // `torch.nn.LSTMCell` has no projection.
+            return (role != Role::WeightHr).then_some(Self { role, layer: None, reverse: false });
+        }
+        let rest = rest.strip_prefix("_l")?;
+        let (layer, reverse) = rest.strip_suffix("_reverse").map_or((rest, false), |layer| (layer, true));
+        let digits = !layer.is_empty() && layer.bytes().all(|byte| byte.is_ascii_digit());
+        let plain = layer == "0" || !layer.starts_with('0');
+        (digits && plain).then_some(Self { role, layer: Some(layer), reverse })
+    }
+}
+
+/// A tensor's place among the layers; `direction` is 1 for the reverse.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) role: Role,
+    pub(super) layer: usize,
+    pub(super) direction: usize,
+}
+
+/// What the tensor of that place is called, as it is in a message too.
+pub(super) fn name(prefix: &str, cell: bool, Place { role, layer, direction }: Place) -> String {
+    let role = role.name();
+    let name = match (cell, direction) {
+        (true, _) => format!("{prefix}{role}"),
+        (false, 0) => format!("{prefix}{role}_l{layer}"),
+        (false, _) => format!("{prefix}{role}_l{layer}_reverse"),
+    };
+    quote(&name)
+}
