@@ -38,7 +38,8 @@ impl Shape {
     #[must_use]
     pub fn flop(self) -> f64 {
         let [gates, input, hidden, projection, output, batch, steps] =
-            [self.gates, self.input, self.hidden, self.projection, self.output(), self.batch, self.steps].map(|n| n as f64);
+            [self.gates, self.input, self.hidden, self.projection, self.output(), self.batch, self.steps]
+                .map(|n| n as f64);
         2.0 * batch * steps * hidden * (gates * (input + output) + projection)
     }
 }

@@ -69,7 +69,11 @@ impl Shares<'_> {
                 let (mut low, mut high) = (0, units);
                 while low < high {
                     let middle = (low + high) / 2;
-                    if (steps(middle) + steps(middle + 1)) * workers < 2 * wanted { low = middle + 1 } else { high = middle }
+                    if (steps(middle) + steps(middle + 1)) * workers < 2 * wanted {
+                        low = middle + 1
+                    } else {
+                        high = middle
+                    }
                 }
                 low
             }

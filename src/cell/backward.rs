@@ -142,7 +142,7 @@ impl Layer {
             w_hr.reshape(Depth::of(projection), hidden);
             w_hr.pack(weight_hr);
         }
-        zeros.resize(hidden);
+        zeros.resize(output);
         zeros.fill(0.0);
 
         let back = Back { w_hh: w_hh.view(), w_hr: w_hr.view() };
@@ -183,7 +183,13 @@ impl Layer {
             let m = SeqRef::over(m, lines, width).columns(0, hidden);
             share(plan.gradients(projection), (d_weight_hr, hidden), workers, &|rows, (c, _), worker: &mut Worker| {
                 let left = d_h.columns(rows.start, rows.len());
-                accumulate_outer(self.kernels, plan.blocking, left, &mut [Target { right: Rows::Of(m), c }], &mut worker.gemm);
+                accumulate_outer(
+                    self.kernels,
+                    plan.blocking,
+                    left,
+                    &mut [Target { right: Rows::Of(m), c }],
+                    &mut worker.gemm,
+                );
             });
         }
 
@@ -220,7 +226,8 @@ impl Layer {
         if cell_state || last_apart {
             fill_rows(direct, width, if cell_state { read.d_c_n } else { read.d_h_n });
         }
-        let projection = written.d_h.map(|d_h| BackProjection { projection: Projection { w_hr: back.w_hr, operand }, d_h });
+        let projection =
+            written.d_h.map(|d_h| BackProjection { projection: Projection { w_hr: back.w_hr, operand }, d_h });
         let args = Backward {
             direction,
             hidden,

@@ -13,16 +13,8 @@ use super::{Cell, Nonlinearity, Parts};
 use crate::kernel::Kernels;
 use crate::kernel::recurrence::{Backward, Forward};
 
-pub(super) const PARTS: Parts = Parts {
-    gates: 1,
-    recurrent: &[0],
-    kept: 1,
-    last_apart: false,
-    cell_state: false,
-    keeps: false,
-    forward,
-    backward,
-};
+pub(super) const PARTS: Parts =
+    Parts { gates: 1, recurrent: &[0], kept: 1, last_apart: false, cell_state: false, keeps: false, forward, backward };
 
 fn nonlinearity(cell: Cell) -> Nonlinearity {
     match cell {

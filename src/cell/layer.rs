@@ -94,7 +94,7 @@ pub struct Scratch {
     pub(super) w_ih: Panels,
     /// (P, H): `weight_hr`, for the way back.
     pub(super) w_hr: Panels,
-    /// The widest of I, H and P: a row of the state where there is none.
+    /// (P): a row of the state where there is none.
     pub(super) zeros: Buffer,
 }
 
@@ -151,7 +151,12 @@ impl Layer {
             bias_apart: Buffer::default(),
         };
         let [ih, hh, hr] = layer.shapes().0.map(|[rows, columns]| vec![0.0; rows * columns]);
-        layer.load(Weights { weight_ih: &ih, weight_hh: &hh, bias: None, weight_hr: (projection > 0).then_some(&hr) })?;
+        layer.load(Weights {
+            weight_ih: &ih,
+            weight_hh: &hh,
+            bias: None,
+            weight_hr: (projection > 0).then_some(&hr),
+        })?;
         Ok(layer)
     }
 

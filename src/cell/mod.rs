@@ -68,29 +68,6 @@ struct Parts {
     backward: fn(&Kernels, Cell, Backward<'_, '_>),
 }
 
-/// Which cell a recurrent layer has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cell {
-    /// h_t = act(W_ih·x_t + b_ih + W_hh·h_{t-1} + b_hh) (Elman 1990).
-    Elman(Nonlinearity),
-    /// The gated recurrent unit, as PyTorch has it: the reset gate comes after the product with h_{t-1}.
-    Gru,
-    /// The long short-term memory with a forget gate and without peepholes.
-    Lstm,
-}
-
-impl Cell {
-    /// G: how many blocks of H rows its weights and biases have. The GRU's are r z n, the LSTM's i f g o.
-    #[must_use]
-    pub fn gates(self) -> usize {
-        match self {
-            Self::Elman(_) => 1,
-            Self::Gru => 3,
-            Self::Lstm => 4,
-        }
-    }
-}
-
 impl fmt::Display for Nonlinearity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -7,8 +7,9 @@
 
 use std::marker::PhantomData;
 
-use super::gemm::{Place, load};
+use super::gemm::load;
 use super::recurrence::{BackCell, BackStep, Backward, Cell, Forward, Step, run_backward, run_forward};
+use super::tile::{Place, Tiles};
 use crate::simd::{Vector, math};
 
 /// The activation of an Elman cell.
@@ -84,7 +85,7 @@ impl<V: Vector, A: Activation<V>> BackCell<V> for Elman<A> {
 
 /// The entry `elman_forward`.
 #[inline(always)]
-pub(super) fn forward<V: Vector>(isa: V::Isa, (nonlinearity, args): (Nonlinearity, Forward<'_, '_>)) {
+pub(super) fn forward<V: Tiles>(isa: V::Isa, (nonlinearity, args): (Nonlinearity, Forward<'_, '_>)) {
     match nonlinearity {
         Nonlinearity::Tanh => run_forward::<V, Elman<Tanh>>(isa, args),
         Nonlinearity::Relu => run_forward::<V, Elman<Relu>>(isa, args),
@@ -93,7 +94,7 @@ pub(super) fn forward<V: Vector>(isa: V::Isa, (nonlinearity, args): (Nonlinearit
 
 /// The entry `elman_backward`.
 #[inline(always)]
-pub(super) fn backward<V: Vector>(isa: V::Isa, (nonlinearity, args): (Nonlinearity, Backward<'_, '_>)) {
+pub(super) fn backward<V: Tiles>(isa: V::Isa, (nonlinearity, args): (Nonlinearity, Backward<'_, '_>)) {
     match nonlinearity {
         Nonlinearity::Tanh => run_backward::<V, Elman<Tanh>>(isa, args),
         Nonlinearity::Relu => run_backward::<V, Elman<Relu>>(isa, args),

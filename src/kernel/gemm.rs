@@ -20,7 +20,8 @@
 //! 5. A block of k of the panels in use (3 registers of 64 bytes by 512 k: 96 KiB) stays in L2 while all groups of rows
 //!    pass it. Between blocks the accumulators go to memory and come back unrounded.
 
-use super::layout::{Depth, KB, PanelsRef, group_rows, group_sizes};
+use super::layout::{PanelsRef, group_rows, group_sizes};
+use super::tile::{Blocked, Fma, KBlock, KMajor, Order, Place, Tile, Tiles, accumulate, tile};
 use crate::simd::Vector;
 
 /// C = start + A·B. See README.md for the layouts.
@@ -66,41 +67,12 @@ pub(crate) struct Outer<'a> {
     pub(crate) kc: usize,
 }
 
-/// One element's place: which row of which group, and the first column of the register it is in.
-#[derive(Clone, Copy)]
-pub(crate) struct Place {
-    /// The first row of the group.
-    group: usize,
-    /// Rows in the group.
-    size: usize,
-    /// The row inside the group.
-    i: usize,
-    /// The column of lane 0.
-    pub(crate) col: usize,
-}
-
-impl Place {
-    /// Column 0 of row `i` of a group.
-    pub(crate) fn new(group: usize, size: usize, i: usize) -> Self {
-        Self { group, size, i, col: 0 }
-    }
-
-    /// The row of the product.
-    #[inline(always)]
-    pub(crate) fn row(self) -> usize {
-        self.group + self.i
-    }
-
-    /// Where column `col` of this row lies in a blocked operand of `padded` columns with the same groups of rows.
-    #[inline(always)]
-    pub(crate) fn blocked(self, padded: usize, col: usize) -> usize {
-        self.group * padded + (col / KB * self.size + self.i) * KB + col % KB
-    }
-}
-
 /// What the elements start from, and what becomes of them: for some registers of a row at a time, from `at` on. Lanes at
 /// columns beyond the last hold anything.
 pub(crate) trait Epilogue<V: Vector> {
+    /// Whether one row of few k is worth code of its own, [`row_product`].
+    const ROW: bool = false;
+
     /// The values the chains start from.
     fn start(&self, at: Place, row: &mut [V]);
     /// Puts unfinished chains aside.
@@ -109,32 +81,6 @@ pub(crate) trait Epilogue<V: Vector> {
     fn reload(&self, at: Place, row: &mut [V]);
     /// Receives the finished chains.
     fn finish(&mut self, at: Place, row: &[V]);
-}
-
-/// How A lies inside a block of [`KB`] k of a group of `M` rows.
-pub(crate) trait Order {
-    /// The offset of row `i` at `k` (both counted inside the block).
-    fn offset(rows: usize, i: usize, k: usize) -> usize;
-}
-
-/// Sixteen k of one row, then of the next: what a row-major matrix is cut into.
-pub(crate) struct Blocked;
-
-impl Order for Blocked {
-    #[inline(always)]
-    fn offset(_: usize, i: usize, k: usize) -> usize {
-        i * KB + k
-    }
-}
-
-/// All rows of one k, then of the next: what the transpose of a row-major matrix is cut into.
-pub(crate) struct KMajor;
-
-impl Order for KMajor {
-    #[inline(always)]
-    fn offset(rows: usize, i: usize, k: usize) -> usize {
-        k * rows + i
-    }
 }
 
 /// The operands of a product.
@@ -151,19 +97,19 @@ pub(crate) struct Operands<'a> {
 
 /// The entry `gemm`.
 #[inline(always)]
-pub(super) fn gemm<V: Vector>(isa: V::Isa, args: Gemm<'_>) {
+pub(super) fn gemm<V: Tiles>(isa: V::Isa, args: Gemm<'_>) {
     let operands = Operands { a: args.a, rows: args.rows, live: args.rows, b: args.b };
     let mut store = Store { isa, start: args.start, c: args.c, stride: args.stride, cols: args.b.cols() };
-    product::<V, Blocked, _, 1>(isa, operands, args.kc, &mut tile(isa), &mut store);
+    product::<V, Blocked, _, 1>(operands, args.kc, &mut tile(isa), &mut store);
 }
 
 /// The entry `outer`.
 #[inline(always)]
-pub(super) fn outer<V: Vector>(isa: V::Isa, args: Outer<'_>) {
+pub(super) fn outer<V: Tiles>(isa: V::Isa, args: Outer<'_>) {
     let operands = Operands { a: args.a, rows: args.rows, live: args.rows, b: args.b };
     let cols = args.b.cols();
     let mut store = Store { isa, start: Start::Accumulate, c: args.c, stride: cols, cols };
-    product::<V, KMajor, _, 1>(isa, operands, args.kc, &mut tile(isa), &mut store);
+    product::<V, KMajor, _, 1>(operands, args.kc, &mut tile(isa), &mut store);
 }
 
 /// The epilogue that only stores.
@@ -237,25 +183,12 @@ pub(crate) fn store_row<V: Vector>(row: &[V], rest: &mut [f32]) {
 /// themselves take longer than one chain divided in four, and a single chain is soon as good.
 pub(crate) const SHORT: usize = 64;
 
-/// The registers of the largest tile.
-const TILE: usize = 24;
-
-/// The accumulators of a tile between its start, its FMAs and its end, row by row.
-pub(crate) type Tile<V> = [V; TILE];
-
-/// An empty tile, to be made once and used for many products.
-#[inline(always)]
-pub(crate) fn tile<V: Vector>(isa: V::Isa) -> Tile<V> {
-    [V::splat(isa, 0.0); TILE]
-}
-
 /// A·B, element by element into `epilogue`; `CHAINS` is 1, or 4 for a recurrence over at most [`SHORT`] k.
 ///
-/// Only the FMAs are compiled for each shape of tile. Start and end are loops over whatever the shape is: written out
-/// for each, an epilogue with a tanh in it takes a hundred times the code, and minutes to compile.
+/// Only the FMAs are compiled for each shape of tile, and once for all epilogues. Start and end are loops over whatever
+/// the shape is: written out for each, an epilogue with a tanh in it takes a hundred times the code.
 #[inline(always)]
-pub(crate) fn product<V: Vector, O: Order, E: Epilogue<V>, const CHAINS: usize>(
-    isa: V::Isa,
+pub(crate) fn product<V: Tiles, O: Order, E: Epilogue<V>, const CHAINS: usize>(
     operands: Operands<'_>,
     kc: usize,
     tile: &mut Tile<V>,
@@ -297,7 +230,8 @@ pub(crate) fn product<V: Vector, O: Order, E: Epilogue<V>, const CHAINS: usize>(
                         let group = &a[row * k + block.first * size..][..block.len * size];
                         for i in (top..top + tall).step_by(m) {
                             let at = Place { group: row, size, i, col: column };
-                            run::<V, O, E, CHAINS>(isa, (group, at, m, nv), b, block, tile, epilogue);
+                            let fma = Fma { group, at, b, block, shape: (m, nv), tile: &mut *tile };
+                            run::<V, O, E, CHAINS>(fma, epilogue);
                         }
                     }
                     column += nv * V::LANES;
@@ -345,14 +279,6 @@ pub(crate) fn row_product<V: Vector, E: Epilogue<V>>(isa: V::Isa, a: &[f32], b: 
     }
 }
 
-/// A part of the k, with their padding: `len` from `first` on, multiples of [`KB`].
-#[derive(Clone, Copy)]
-struct KBlock {
-    first: usize,
-    len: usize,
-    last: bool,
-}
-
 /// Rows of a tile in groups of `size`. Four chains take four times the registers.
 #[inline(always)]
 fn tile_rows<V: Vector, const CHAINS: usize>(size: usize) -> usize {
@@ -384,15 +310,9 @@ fn tile_registers<V: Vector, const CHAINS: usize>(m: usize, left: usize) -> usiz
 
 /// One tile from start to end: `m` rows from `at` on by `nv` registers.
 #[inline(always)]
-fn run<V: Vector, O: Order, E: Epilogue<V>, const CHAINS: usize>(
-    isa: V::Isa,
-    (group, at, m, nv): (&[f32], Place, usize, usize),
-    b: PanelsRef<'_>,
-    block: KBlock,
-    tile: &mut Tile<V>,
-    epilogue: &mut E,
-) {
-    let mut rest = &mut tile[..];
+fn run<V: Tiles, O: Order, E: Epilogue<V>, const CHAINS: usize>(fma: Fma<'_, V>, epilogue: &mut E) {
+    let Fma { at, block, shape: (m, nv), .. } = fma;
+    let mut rest = &mut fma.tile[..];
     for i in 0..m {
         let row;
         (row, rest) = rest.split_at_mut(nv);
@@ -403,26 +323,9 @@ fn run<V: Vector, O: Order, E: Epilogue<V>, const CHAINS: usize>(
             epilogue.reload(at, row);
         }
     }
-    macro_rules! fma {
-        ($($M:literal x $NV:literal)*) => {
-            match (m, nv) {
-                $(($M, $NV) => {
-                    let (rows, _) = tile.as_chunks_mut::<$NV>();
-                    let rows = rows.first_chunk_mut::<$M>().expect("a tile holds the largest shape");
-                    accumulate::<V, O, $M, $NV, CHAINS>(isa, group, at, b, block, rows);
-                })*
-                _ => unreachable!("tiles of {m} rows by {nv} registers"),
-            }
-        };
-    }
-    match (CHAINS, V::LANES) {
-        (1, 16) => fma!(8 x 3 8 x 2 8 x 1 4 x 4 4 x 2 4 x 1 2 x 4 2 x 2 2 x 1 1 x 8 1 x 4 1 x 2 1 x 1),
-        (1, 8) => fma!(6 x 2 6 x 1 4 x 2 4 x 1 2 x 4 2 x 2 2 x 1 1 x 8 1 x 4 1 x 2 1 x 1),
-        (4, 16) => fma!(2 x 2 2 x 1 1 x 4 1 x 2 1 x 1),
-        (4, 8) => fma!(1 x 2 1 x 1),
-        _ => unreachable!("{CHAINS} chains of {} lanes", V::LANES),
-    }
-    let mut rest = &tile[..];
+    let tile = &mut *fma.tile;
+    O::fma::<V, CHAINS>(Fma { tile, ..fma });
+    let mut rest = &fma.tile[..];
     for i in 0..m {
         let row;
         (row, rest) = rest.split_at(nv);
@@ -431,100 +334,6 @@ fn run<V: Vector, O: Order, E: Epilogue<V>, const CHAINS: usize>(
             epilogue.finish(at, row);
         } else {
             epilogue.spill(at, row);
-        }
-    }
-}
-
-/// The FMAs of a tile of `M` rows by `NV` registers over a block of k.
-#[inline(always)]
-fn accumulate<V: Vector, O: Order, const M: usize, const NV: usize, const CHAINS: usize>(
-    isa: V::Isa,
-    group: &[f32],
-    at: Place,
-    b: PanelsRef<'_>,
-    block: KBlock,
-    tile: &mut [[V; NV]; M],
-) {
-    let mut panels: [&[[f32; KB * KB]]; NV] = [&[]; NV];
-    for (v, panel) in panels.iter_mut().enumerate() {
-        *panel = b.panel((at.col + v * V::LANES) / KB, block.first);
-    }
-    // Only loops of known length index it, so that it lives in registers.
-    let mut chains = [[[V::splat(isa, 0.0); NV]; M]; CHAINS];
-    copy(&mut chains[0], tile);
-    let Depth { runs, len } = b.depth();
-    let per_run = len.div_ceil(KB);
-    // Blocks from here to the one that ends a run.
-    let mut ahead = per_run - if runs == 1 { block.first / KB } else { block.first / KB % per_run.max(1) };
-    for (n, a) in group.chunks_exact(KB * at.size).enumerate() {
-        let a = &a[at.i * KB..][..M * KB];
-        let mut b: [&[f32; KB * KB]; NV] = [&[0.0; KB * KB]; NV];
-        for (b, panel) in b.iter_mut().zip(panels) {
-            *b = &panel[n];
-        }
-        ahead -= 1;
-        let len = if ahead == 0 { len - (per_run - 1) * KB } else { KB };
-        if ahead == 0 {
-            ahead = per_run;
-        }
-        for k in 0..len / CHAINS {
-            for (chain, acc) in chains.iter_mut().enumerate() {
-                multiply::<V, O, M, NV>(isa, a, b, k * CHAINS + chain, acc);
-            }
-        }
-        for (chain, acc) in chains.iter_mut().enumerate().take(CHAINS - 1) {
-            let k = len / CHAINS * CHAINS + chain;
-            if k < len {
-                multiply::<V, O, M, NV>(isa, a, b, k, acc);
-            }
-        }
-    }
-    // Pairwise: (c0 + c1) + (c2 + c3).
-    if let [c0, c1, c2, c3] = &mut chains[..] {
-        join(c0, c1);
-        join(c2, c3);
-        join(c0, c2);
-    }
-    copy(tile, &chains[0]);
-}
-
-/// Copies register by register: as a whole it becomes a call to `memcpy`.
-#[inline(always)]
-fn copy<V: Vector, const M: usize, const NV: usize>(to: &mut [[V; NV]; M], from: &[[V; NV]; M]) {
-    for (to, from) in to.iter_mut().zip(from) {
-        for (to, &from) in to.iter_mut().zip(from) {
-            *to = from;
-        }
-    }
-}
-
-/// Adds the second tile to the first.
-#[inline(always)]
-fn join<V: Vector, const M: usize, const NV: usize>(sum: &mut [[V; NV]; M], other: &[[V; NV]; M]) {
-    for (sum, other) in sum.iter_mut().zip(other) {
-        for (sum, &other) in sum.iter_mut().zip(other) {
-            *sum = sum.add(other);
-        }
-    }
-}
-
-/// One k of a block: an outer product, `M` FMAs for each register.
-#[inline(always)]
-fn multiply<V: Vector, O: Order, const M: usize, const NV: usize>(
-    isa: V::Isa,
-    a: &[f32],
-    b: [&[f32; KB * KB]; NV],
-    k: usize,
-    acc: &mut [[V; NV]; M],
-) {
-    let mut right = [V::splat(isa, 0.0); NV];
-    for (v, right) in right.iter_mut().enumerate() {
-        *right = V::load(isa, &b[v][k * KB + v * V::LANES % KB..]);
-    }
-    for (i, acc) in acc.iter_mut().enumerate() {
-        let left = V::splat(isa, a[O::offset(M, i, k)]);
-        for (acc, &right) in acc.iter_mut().zip(&right) {
-            *acc = left.mul_add(right, *acc);
         }
     }
 }

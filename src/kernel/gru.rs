@@ -12,8 +12,9 @@
 //! PyTorch calls u z. Four values a unit are kept for the way back, r, u, n and h_n, and each is overwritten by its
 //! gradient.
 
-use super::gemm::{Place, load};
+use super::gemm::load;
 use super::recurrence::{BackCell, BackStep, Backward, Cell, Forward, Step, run_backward, run_forward};
+use super::tile::{Place, Tiles};
 use crate::simd::{Vector, math};
 
 struct Gru;
@@ -63,12 +64,12 @@ impl<V: Vector> BackCell<V> for Gru {
 
 /// The entry `gru_forward`.
 #[inline(always)]
-pub(super) fn forward<V: Vector>(isa: V::Isa, args: Forward<'_, '_>) {
+pub(super) fn forward<V: Tiles>(isa: V::Isa, args: Forward<'_, '_>) {
     run_forward::<V, Gru>(isa, args);
 }
 
 /// The entry `gru_backward`.
 #[inline(always)]
-pub(super) fn backward<V: Vector>(isa: V::Isa, args: Backward<'_, '_>) {
+pub(super) fn backward<V: Tiles>(isa: V::Isa, args: Backward<'_, '_>) {
     run_backward::<V, Gru>(isa, args);
 }

@@ -11,8 +11,9 @@
 //!
 //! The gates and c_t are kept for the way back; each gate is overwritten by its gradient.
 
-use super::gemm::{Place, load, store};
+use super::gemm::{load, store};
 use super::recurrence::{BackCell, BackStep, Backward, Cell, Forward, Step, run_backward, run_forward};
+use super::tile::{Place, Tiles};
 use crate::simd::{Vector, math};
 
 struct Lstm;
@@ -62,12 +63,12 @@ impl<V: Vector> BackCell<V> for Lstm {
 
 /// The entry `lstm_forward`.
 #[inline(always)]
-pub(super) fn forward<V: Vector>(isa: V::Isa, args: Forward<'_, '_>) {
+pub(super) fn forward<V: Tiles>(isa: V::Isa, args: Forward<'_, '_>) {
     run_forward::<V, Lstm>(isa, args);
 }
 
 /// The entry `lstm_backward`.
 #[inline(always)]
-pub(super) fn backward<V: Vector>(isa: V::Isa, args: Backward<'_, '_>) {
+pub(super) fn backward<V: Tiles>(isa: V::Isa, args: Backward<'_, '_>) {
     run_backward::<V, Lstm>(isa, args);
 }

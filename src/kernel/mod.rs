@@ -18,6 +18,7 @@ mod lstm;
 pub(crate) mod peak;
 pub(crate) mod recurrence;
 mod table;
+pub(crate) mod tile;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;

@@ -20,10 +20,9 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::gemm::{
-    Blocked, Epilogue, Operands, Place, SHORT, Tile, load, load_row, product, row_product, store, store_row, tile,
-};
+use super::gemm::{Epilogue, Operands, SHORT, load, load_row, product, row_product, store, store_row};
 use super::layout::{KB, PanelsRef, group_rows, groups, round_up};
+use super::tile::{Blocked, Place, Tile, Tiles, tile};
 use crate::simd::Vector;
 use crate::tensor::{Before, Cut, Direction, History, Mat, MatMut, Resets, SeqMut, SeqRef};
 
@@ -194,6 +193,8 @@ fn gate_and_unit(gates: usize, col: usize) -> (usize, usize) {
 }
 
 impl<V: Vector, C: Cell<V>> Epilogue<V> for End<'_, C, V::Isa> {
+    const ROW: bool = C::GATES == 1;
+
     #[inline(always)]
     fn start(&self, at: Place, row: &mut [V]) {
         let step = &self.0;
@@ -254,7 +255,7 @@ impl<V: Vector, C: Cell<V>> Epilogue<V> for End<'_, C, V::Isa> {
 /// The product of one step: over few k, four chains an element. The layer's size decides, not the product's, so that a
 /// step's bits do not depend on where in a sequence it stands.
 #[inline(always)]
-fn step_product<V: Vector, E: Epilogue<V>>(
+fn step_product<V: Tiles, E: Epilogue<V>>(
     isa: V::Isa,
     short: bool,
     operands: Operands<'_>,
@@ -262,12 +263,12 @@ fn step_product<V: Vector, E: Epilogue<V>>(
     tile: &mut Tile<V>,
     epilogue: &mut E,
 ) {
-    if short && operands.rows == 1 {
+    if E::ROW && short && operands.rows == 1 {
         row_product(isa, operands.a, operands.b, epilogue);
     } else if short {
-        product::<V, Blocked, E, 4>(isa, operands, kc, tile, epilogue);
+        product::<V, Blocked, E, 4>(operands, kc, tile, epilogue);
     } else {
-        product::<V, Blocked, E, 1>(isa, operands, kc, tile, epilogue);
+        product::<V, Blocked, E, 1>(operands, kc, tile, epilogue);
     }
 }
 
@@ -311,7 +312,7 @@ fn place_of(row: usize, rows: usize, mr: usize) -> Place {
 
 /// Runs a recurrence forward with the cell `C`.
 #[inline(always)]
-pub(super) fn run_forward<V: Vector, C: Cell<V>>(isa: V::Isa, args: Forward<'_, '_>) {
+pub(super) fn run_forward<V: Tiles, C: Cell<V>>(isa: V::Isa, args: Forward<'_, '_>) {
     let Forward { direction, hidden, z, w_hh, bias_apart, apart, h, c, mut projection, mut y, mut kept, .. } = args;
     let [steps, rows, out] = y.shape();
     let (width, short, mr) = (C::GATES * round_up(hidden), is_short(w_hh), group_rows(V::LANES));
@@ -339,11 +340,9 @@ pub(super) fn run_forward<V: Vector, C: Cell<V>>(isa: V::Isa, args: Forward<'_, 
         };
         clear(args.resets.cut(direction, args.first + t), rows, mr, h.now, c);
         let (gates, cells, m) = match &mut kept {
-            Some(Kept { gates, cells, m }) => (
-                Some(gates.step(t)),
-                cells.as_mut().map(|cells| cells.step(t)),
-                m.as_mut().map(|m| m.step(t)),
-            ),
+            Some(Kept { gates, cells, m }) => {
+                (Some(gates.step(t)), cells.as_mut().map(|cells| cells.step(t)), m.as_mut().map(|m| m.step(t)))
+            }
             None => (None, None, None),
         };
         let target = match &mut projection {
@@ -547,6 +546,8 @@ struct BackEnd<'a, C, I> {
 }
 
 impl<V: Vector, C: BackCell<V>> Epilogue<V> for BackEnd<'_, C, V::Isa> {
+    const ROW: bool = C::CARRIED == 1;
+
     #[inline(always)]
     fn start(&self, at: Place, row: &mut [V]) {
         match &self.upstream {
@@ -657,7 +658,7 @@ impl<V: Vector> Epilogue<V> for First<'_, V::Isa> {
 
 /// Runs a recurrence backward with the cell `C`.
 #[inline(always)]
-pub(super) fn run_backward<V: Vector, C: BackCell<V>>(isa: V::Isa, args: Backward<'_, '_>) {
+pub(super) fn run_backward<V: Tiles, C: BackCell<V>>(isa: V::Isa, args: Backward<'_, '_>) {
     let Backward { direction, hidden, mut gates, y, history, d_y, d_h_n, w_hh, carry, direct, aside, .. } = args;
     let mut projection = args.projection;
     let [steps, rows, out] = y.shape();

@@ -19,6 +19,7 @@ macro_rules! kernel_table {
         use super::{gru, lstm};
         use super::peak::{self, Peak};
         use super::recurrence::{Backward, Forward};
+        use super::tile::{self, Fma, Tiles};
 
         /// This tier's entry points, if the CPU has the instructions.
         pub(super) fn table() -> Option<&'static Kernels> {
@@ -60,6 +61,26 @@ macro_rules! kernel_table {
             tanh(x: &mut [f32]) = elementwise::tanh,
             sigmoid(x: &mut [f32]) = elementwise::sigmoid,
             exp(x: &mut [f32]) = elementwise::exp,
+            blocked(args: Fma<'_, $vector>) = tile::blocked,
+            blocked_short(args: Fma<'_, $vector>) = tile::blocked_short,
+            k_major(args: Fma<'_, $vector>) = tile::k_major,
+        }
+
+        impl Tiles for $vector {
+            #[inline(always)]
+            fn blocked(args: Fma<'_, Self>) {
+                entry::blocked(args);
+            }
+
+            #[inline(always)]
+            fn blocked_short(args: Fma<'_, Self>) {
+                entry::blocked_short(args);
+            }
+
+            #[inline(always)]
+            fn k_major(args: Fma<'_, Self>) {
+                entry::k_major(args);
+            }
         }
     };
     (
@@ -84,7 +105,8 @@ macro_rules! kernel_table {
                 }
             }
             // SAFETY: this function is reached only by way of the table, and `table` hands that out only where the
-            // token's constructor found every feature named here.
+            // token's constructor found every feature named here; or by way of `Tiles`, whose arguments hold values of
+            // the vector type, and none can be made without the token.
             #[allow(unused_unsafe)]
             unsafe {
                 compiled($($arg),*);

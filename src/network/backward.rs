@@ -114,9 +114,7 @@ impl Recurrent {
             let dropped = self.config.dropout > 0.0;
             let x = match before.last() {
                 None => x,
-                Some(before) => {
-                    SeqRef::over(if dropped { &before.dropped } else { &before.y }, lines, sizes.input)
-                }
+                Some(before) => SeqRef::over(if dropped { &before.dropped } else { &before.y }, lines, sizes.input),
             };
             let memory = &mut here[0];
             let y = SeqRef::over(&memory.y, lines, directions * sizes.output());
@@ -174,7 +172,11 @@ impl Door {
     fn same(&self, name: &str, other: &Self) -> Result<()> {
         crate::error::check_shape(name, &[self.steps, self.batch], &[other.steps, other.batch])?;
         if self.form != other.form {
-            return Err(Error::setting(name, &format!("{:?} as in the forward run", self.form), format_args!("{:?}", other.form)));
+            return Err(Error::setting(
+                name,
+                &format!("{:?} as in the forward run", self.form),
+                format_args!("{:?}", other.form),
+            ));
         }
         if self.form == Kind::Packed && self.order != other.order {
             return Err(Error::setting(name, "the batch sizes and order of the forward run", "others"));

@@ -85,10 +85,9 @@ impl Config {
                 sizes.push(Sizes { cell, input, hidden, projection: proj_size, direction });
             }
             let output = sizes.last().map_or(0, Sizes::output);
-            input = output.checked_mul(self.directions()).ok_or_else(|| Error::Overflow {
-                name: "output".into(),
-                shape: vec![self.directions(), output],
-            })?;
+            input = output
+                .checked_mul(self.directions())
+                .ok_or_else(|| Error::Overflow { name: "output".into(), shape: vec![self.directions(), output] })?;
         }
         Ok(sizes)
     }

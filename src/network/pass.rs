@@ -360,5 +360,4 @@ impl Pass {
         assert_eq!(self.door.form, Kind::Packed, "the input was not packed, and nor is the output");
         PackedRef::over(&data[..self.door.lines().end() * width], width, &self.door.order)
     }
-
 }

@@ -69,7 +69,8 @@ impl State {
         c.widths.clear();
         c.widths.extend(layers.filter(|sizes| sizes.cell == Cell::Lstm).map(|sizes| sizes.hidden));
         for (name, part) in [("h_0", h), ("c_0", c)] {
-            let width = part.widths.iter().try_fold(0_usize, |sum, &width| sum.checked_add(width)).unwrap_or(usize::MAX);
+            let width =
+                part.widths.iter().try_fold(0_usize, |sum, &width| sum.checked_add(width)).unwrap_or(usize::MAX);
             part.data.resize(elements(name, &[batch, width])?);
         }
         self.batch = batch;
@@ -144,12 +145,18 @@ impl State {
 
     /// h and c of a layer and direction, to be written.
     pub(crate) fn of_mut(&mut self, index: usize) -> (&mut [f32], Option<&mut [f32]>) {
-        let (h, c) = (self.h.range(self.batch, index), (!self.c.widths.is_empty()).then(|| self.c.range(self.batch, index)));
+        let (h, c) =
+            (self.h.range(self.batch, index), (!self.c.widths.is_empty()).then(|| self.c.range(self.batch, index)));
         (&mut self.h.data[h], c.map(|c| &mut self.c.data[c]))
     }
 
     /// That it is of these layers and that batch.
-    pub(crate) fn check(&self, names: [&str; 2], layers: impl Iterator<Item = Sizes> + Clone, batch: usize) -> Result<()> {
+    pub(crate) fn check(
+        &self,
+        names: [&str; 2],
+        layers: impl Iterator<Item = Sizes> + Clone,
+        batch: usize,
+    ) -> Result<()> {
         let shape = |widths: &mut dyn Iterator<Item = usize>| {
             let (n, widest) = widths.fold((0, 0), |(n, widest), width| (n + 1, widest.max(width)));
             [n, batch, widest]

@@ -94,9 +94,7 @@ impl<'a> Lines<'a> {
     /// The rows of all steps, where they lie in one piece.
     pub(crate) fn whole(self) -> Option<Range<usize>> {
         match self.steps {
-            Steps::Dense { start, steps, batch } => {
-                (self.rows == batch).then_some(start..start + steps * batch)
-            }
+            Steps::Dense { start, steps, batch } => (self.rows == batch).then_some(start..start + steps * batch),
             Steps::Ragged { offsets } => {
                 let (begin, end) = (offsets[0], offsets[offsets.len() - 1]);
                 let all = offsets.get(1).is_none_or(|&second| self.first == 0 && self.rows >= second - begin);

@@ -1,6 +1,6 @@
 //! Ragged batches, packed.
 
-use super::{Buffer, Lines, Mat, Seq, SeqRef};
+use super::{Buffer, Lines, Mat, Seq, SeqMut, SeqRef};
 use crate::error::{Error, Result, check_shape, elements};
 
 /// Rows of different lengths without padding, as PyTorch's `PackedSequence`: sorted by falling length and step by step,
@@ -174,6 +174,25 @@ impl PackedSequence {
         &self.order.sorted
     }
 
+    /// Zeros of that width for the same rows in the same order.
+    ///
+    /// # Errors
+    /// [`Error::Overflow`].
+    pub fn zeros_like(&self, width: usize) -> Result<Self> {
+        let len = elements("packed", &[self.order.lines().end(), width])?;
+        Ok(Self { data: Buffer::zeros(len), width, order: self.order.clone() })
+    }
+
+    /// Every element, to be written.
+    pub fn data_mut(&mut self) -> &mut [f32] {
+        &mut self.data
+    }
+
+    /// The rows step by step, the longest first, to be written: see [`PackedRef::seq`].
+    pub fn seq_mut(&mut self) -> SeqMut<'_> {
+        SeqMut::over(&mut self.data, self.order.lines(), self.width)
+    }
+
     /// [`PackedRef::to_padded`].
     ///
     /// # Errors
@@ -285,7 +304,9 @@ impl<'a> PackedRef<'a> {
         self.order
     }
 
-    pub(crate) fn seq(&self) -> SeqRef<'a> {
+    /// The rows step by step, the longest first: (T, B, width), of which step t has those that are longer than t.
+    #[must_use]
+    pub fn seq(&self) -> SeqRef<'a> {
         SeqRef::over(self.data, self.order.lines(), self.width)
     }
 }

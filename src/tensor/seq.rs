@@ -228,7 +228,11 @@ impl<'a> SeqRef<'a> {
     /// If there are fewer.
     #[must_use]
     pub fn columns(&self, first: usize, width: usize) -> Self {
-        assert!(first <= self.width && width <= self.width - first, "{width} columns from {first} on, of {}", self.width);
+        assert!(
+            first <= self.width && width <= self.width - first,
+            "{width} columns from {first} on, of {}",
+            self.width
+        );
         Self { column: self.column + first, width, ..*self }
     }
 

@@ -1,7 +1,7 @@
-//! The Elman layer and what trains it: by properties on every tier, and against PyTorch.
+//! Layers and networks, and what trains them: by properties on every tier, and against PyTorch.
 
-#[path = "../common/elman_case.rs"]
-mod elman_case;
+#[path = "../common/case.rs"]
+mod case;
 #[cfg(feature = "safetensors")]
 #[path = "../common/fixtures.rs"]
 mod fixtures;

@@ -1,0 +1,256 @@
+//! The FMAs of one tile over a block of k: all that is compiled for every shape of tile. Each tier compiles it once, out of
+//! line, behind [`Tiles`]; the loops around it and the epilogues call it, some thousands of FMAs a call.
+
+use super::layout::{Depth, KB, PanelsRef};
+use crate::simd::Vector;
+
+/// One element's place: which row of which group, and the first column of the register it is in.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    /// The first row of the group.
+    pub(super) group: usize,
+    /// Rows in the group.
+    pub(super) size: usize,
+    /// The row inside the group.
+    pub(super) i: usize,
+    /// The column of lane 0.
+    pub(crate) col: usize,
+}
+
+impl Place {
+    /// Column 0 of row `i` of a group.
+    pub(crate) fn new(group: usize, size: usize, i: usize) -> Self {
+        Self { group, size, i, col: 0 }
+    }
+
+    /// The row of the product.
+    #[inline(always)]
+    pub(crate) fn row(self) -> usize {
+        self.group + self.i
+    }
+
+    /// Where column `col` of this row lies in a blocked operand of `padded` columns with the same groups of rows.
+    #[inline(always)]
+    pub(crate) fn blocked(self, padded: usize, col: usize) -> usize {
+        self.group * padded + (col / KB * self.size + self.i) * KB + col % KB
+    }
+}
+
+/// How A lies inside a block of [`KB`] k of a group of `M` rows.
+pub(crate) trait Order {
+    /// The tier's FMAs for it, with four chains an element or one.
+    fn fma<V: Tiles, const CHAINS: usize>(args: Fma<'_, V>);
+
+    /// The offset of row `i` at `k` (both counted inside the block).
+    fn offset(rows: usize, i: usize, k: usize) -> usize;
+}
+
+/// Sixteen k of one row, then of the next: what a row-major matrix is cut into.
+pub(crate) struct Blocked;
+
+impl Order for Blocked {
+    #[inline(always)]
+    fn fma<V: Tiles, const CHAINS: usize>(args: Fma<'_, V>) {
+        if CHAINS == 1 { V::blocked(args) } else { V::blocked_short(args) }
+    }
+
+    #[inline(always)]
+    fn offset(_: usize, i: usize, k: usize) -> usize {
+        i * KB + k
+    }
+}
+
+/// All rows of one k, then of the next: what the transpose of a row-major matrix is cut into.
+pub(crate) struct KMajor;
+
+impl Order for KMajor {
+    #[inline(always)]
+    fn fma<V: Tiles, const CHAINS: usize>(args: Fma<'_, V>) {
+        const { assert!(CHAINS == 1) };
+        V::k_major(args);
+    }
+
+    #[inline(always)]
+    fn offset(rows: usize, i: usize, k: usize) -> usize {
+        k * rows + i
+    }
+}
+
+/// A part of the k, with their padding: `len` from `first` on, multiples of [`KB`].
+#[derive(Clone, Copy)]
+pub(super) struct KBlock {
+    pub(super) first: usize,
+    pub(super) len: usize,
+    pub(super) last: bool,
+}
+
+/// The registers of the largest tile.
+const TILE: usize = 24;
+
+/// The accumulators of a tile between its start, its FMAs and its end, row by row.
+pub(crate) type Tile<V> = [V; TILE];
+
+/// An empty tile, to be made once and used for many products.
+#[inline(always)]
+pub(crate) fn tile<V: Vector>(isa: V::Isa) -> Tile<V> {
+    [V::splat(isa, 0.0); TILE]
+}
+
+/// A tile's FMAs: `m` rows from `at` on by `nv` registers.
+pub(crate) struct Fma<'a, V> {
+    /// The block of k of A's group of rows.
+    pub(super) group: &'a [f32],
+    pub(super) at: Place,
+    pub(super) b: PanelsRef<'a>,
+    pub(super) block: KBlock,
+    pub(super) shape: (usize, usize),
+    /// Row by row, `nv` registers each.
+    pub(super) tile: &'a mut Tile<V>,
+}
+
+/// A tier's compiled FMAs. The values in the tile are the proof that the CPU has the instructions.
+pub(crate) trait Tiles: Vector {
+    /// A [`Blocked`], one chain an element.
+    fn blocked(args: Fma<'_, Self>);
+    /// A [`Blocked`], four chains an element.
+    fn blocked_short(args: Fma<'_, Self>);
+    /// A [`KMajor`], one chain an element.
+    fn k_major(args: Fma<'_, Self>);
+}
+
+/// Finds the shape.
+#[inline(always)]
+fn fma<V: Vector, O: Order, const CHAINS: usize>(isa: V::Isa, args: Fma<'_, V>) {
+    let Fma { group, at, b, block, shape, tile } = args;
+    macro_rules! shapes {
+        ($($M:literal x $NV:literal)*) => {
+            match shape {
+                $(($M, $NV) => {
+                    let (rows, _) = tile.as_chunks_mut::<$NV>();
+                    let rows = rows.first_chunk_mut::<$M>().expect("a tile holds the largest shape");
+                    accumulate::<V, O, $M, $NV, CHAINS>(isa, group, at, b, block, rows);
+                })*
+                (m, nv) => unreachable!("tiles of {m} rows by {nv} registers"),
+            }
+        };
+    }
+    match (CHAINS, V::LANES) {
+        (1, 16) => shapes!(8 x 3 8 x 2 8 x 1 4 x 4 4 x 2 4 x 1 2 x 4 2 x 2 2 x 1 1 x 8 1 x 4 1 x 2 1 x 1),
+        (1, 8) => shapes!(6 x 2 6 x 1 4 x 2 4 x 1 2 x 4 2 x 2 2 x 1 1 x 8 1 x 4 1 x 2 1 x 1),
+        (4, 16) => shapes!(2 x 2 2 x 1 1 x 4 1 x 2 1 x 1),
+        (4, 8) => shapes!(1 x 2 1 x 1),
+        _ => unreachable!("{CHAINS} chains of {} lanes", V::LANES),
+    }
+}
+
+/// The body of [`Tiles::blocked`].
+#[inline(always)]
+pub(super) fn blocked<V: Vector>(isa: V::Isa, args: Fma<'_, V>) {
+    fma::<V, Blocked, 1>(isa, args);
+}
+
+/// The body of [`Tiles::blocked_short`].
+#[inline(always)]
+pub(super) fn blocked_short<V: Vector>(isa: V::Isa, args: Fma<'_, V>) {
+    fma::<V, Blocked, 4>(isa, args);
+}
+
+/// The body of [`Tiles::k_major`].
+#[inline(always)]
+pub(super) fn k_major<V: Vector>(isa: V::Isa, args: Fma<'_, V>) {
+    fma::<V, KMajor, 1>(isa, args);
+}
+
+/// The FMAs of a tile of `M` rows by `NV` registers over a block of k.
+#[inline(always)]
+pub(super) fn accumulate<V: Vector, O: Order, const M: usize, const NV: usize, const CHAINS: usize>(
+    isa: V::Isa,
+    group: &[f32],
+    at: Place,
+    b: PanelsRef<'_>,
+    block: KBlock,
+    tile: &mut [[V; NV]; M],
+) {
+    let mut panels: [&[[f32; KB * KB]]; NV] = [&[]; NV];
+    for (v, panel) in panels.iter_mut().enumerate() {
+        *panel = b.panel((at.col + v * V::LANES) / KB, block.first);
+    }
+    // Only loops of known length index it, so that it lives in registers.
+    let mut chains = [[[V::splat(isa, 0.0); NV]; M]; CHAINS];
+    copy(&mut chains[0], tile);
+    let Depth { runs, len } = b.depth();
+    let per_run = len.div_ceil(KB);
+    // Blocks from here to the one that ends a run.
+    let mut ahead = per_run - if runs == 1 { block.first / KB } else { block.first / KB % per_run.max(1) };
+    for (n, a) in group.chunks_exact(KB * at.size).enumerate() {
+        let a = &a[at.i * KB..][..M * KB];
+        let mut b: [&[f32; KB * KB]; NV] = [&[0.0; KB * KB]; NV];
+        for (b, panel) in b.iter_mut().zip(panels) {
+            *b = &panel[n];
+        }
+        ahead -= 1;
+        let len = if ahead == 0 { len - (per_run - 1) * KB } else { KB };
+        if ahead == 0 {
+            ahead = per_run;
+        }
+        for k in 0..len / CHAINS {
+            for (chain, acc) in chains.iter_mut().enumerate() {
+                multiply::<V, O, M, NV>(isa, a, b, k * CHAINS + chain, acc);
+            }
+        }
+        for (chain, acc) in chains.iter_mut().enumerate().take(CHAINS - 1) {
+            let k = len / CHAINS * CHAINS + chain;
+            if k < len {
+                multiply::<V, O, M, NV>(isa, a, b, k, acc);
+            }
+        }
+    }
+    // Pairwise: (c0 + c1) + (c2 + c3).
+    if let [c0, c1, c2, c3] = &mut chains[..] {
+        join(c0, c1);
+        join(c2, c3);
+        join(c0, c2);
+    }
+    copy(tile, &chains[0]);
+}
+
+/// Copies register by register: as a whole it becomes a call to `memcpy`.
+#[inline(always)]
+fn copy<V: Vector, const M: usize, const NV: usize>(to: &mut [[V; NV]; M], from: &[[V; NV]; M]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        for (to, &from) in to.iter_mut().zip(from) {
+            *to = from;
+        }
+    }
+}
+
+/// Adds the second tile to the first.
+#[inline(always)]
+fn join<V: Vector, const M: usize, const NV: usize>(sum: &mut [[V; NV]; M], other: &[[V; NV]; M]) {
+    for (sum, other) in sum.iter_mut().zip(other) {
+        for (sum, &other) in sum.iter_mut().zip(other) {
+            *sum = sum.add(other);
+        }
+    }
+}
+
+/// One k of a block: an outer product, `M` FMAs for each register.
+#[inline(always)]
+fn multiply<V: Vector, O: Order, const M: usize, const NV: usize>(
+    isa: V::Isa,
+    a: &[f32],
+    b: [&[f32; KB * KB]; NV],
+    k: usize,
+    acc: &mut [[V; NV]; M],
+) {
+    let mut right = [V::splat(isa, 0.0); NV];
+    for (v, right) in right.iter_mut().enumerate() {
+        *right = V::load(isa, &b[v][k * KB + v * V::LANES % KB..]);
+    }
+    for (i, acc) in acc.iter_mut().enumerate() {
+        let left = V::splat(isa, a[O::offset(M, i, k)]);
+        for (acc, &right) in acc.iter_mut().zip(&right) {
+            *acc = left.mul_add(right, *acc);
+        }
+    }
+}
