@@ -1,30 +1,53 @@
-//! A layer with random data, and its check against the reference.
+//! A layer with random data, its passes, and its check against the reference.
 
-use elman::cell::{Cell, Elman, ElmanWeights, Nonlinearity};
+// Every bench has its own copy and uses a part of it.
+#![allow(dead_code)]
+
+use elman::cell::{
+    BackwardPass, Cell, Direction, ForwardPass, Gradients, Layer as Packed, Nonlinearity, Scratch, Sizes, Tape, Weights,
+};
 use elman::tensor::{Seq, SeqRef};
-use elman::{Kernels, Rng, Shape, Threads, reference};
+use elman::{Kernels, Plan, Rng, Shape, Threads, reference};
+
+/// Every cell, with its name.
+pub(crate) const CELLS: [(&str, Cell); 3] =
+    [("Elman", Cell::Elman(Nonlinearity::Tanh)), ("GRU", Cell::Gru), ("LSTM", Cell::Lstm)];
 
 /// A square layer: as many inputs as hidden units.
 pub(crate) struct Layer {
     pub(crate) shape: Shape,
+    sizes: Sizes,
     weights: [Vec<f32>; 4],
     x: Vec<f32>,
+    d_y: Seq,
+}
+
+/// What a layer's passes work in and leave.
+pub(crate) struct Memory {
+    pub(crate) y: Seq,
+    tape: Tape,
+    scratch: Scratch,
+    gradients: [Vec<f32>; 4],
 }
 
 impl Layer {
-    pub(crate) fn new(hidden: usize, batch: usize, steps: usize) -> Self {
-        let shape = Shape { input: hidden, hidden, batch, steps };
+    pub(crate) fn new(cell: Cell, hidden: usize, batch: usize, steps: usize) -> Self {
+        let gates = cell.gates();
+        let shape = Shape { gates, input: hidden, hidden, projection: 0, batch, steps };
+        let sizes = Sizes { cell, input: hidden, hidden, projection: 0, direction: Direction::Forward };
         let mut rng = Rng::new(1);
         let bound = 1.0 / (hidden as f32).sqrt();
         let mut draw = |len: usize, bound: f32| -> Vec<f32> { (0..len).map(|_| rng.uniform(-bound, bound)).collect() };
-        let [square, row] = [hidden * hidden, hidden];
+        let [square, row] = [gates * hidden * hidden, gates * hidden];
         let weights = [draw(square, bound), draw(square, bound), draw(row, bound), draw(row, bound)];
-        Self { shape, weights, x: draw(steps * batch * hidden, 1.0) }
+        let x = draw(steps * batch * hidden, 1.0);
+        let d_y = Seq::from_slice(steps, batch, hidden, &vec![1e-3; x.len()]).expect("a sequence that fits");
+        Self { shape, sizes, weights, x, d_y }
     }
 
-    pub(crate) fn weights(&self) -> ElmanWeights<'_> {
+    pub(crate) fn weights(&self) -> Weights<'_> {
         let [weight_ih, weight_hh, ih, hh] = &self.weights;
-        ElmanWeights { weight_ih, weight_hh, bias: Some([ih, hh]) }
+        Weights { weight_ih, weight_hh, bias: Some([ih, hh]), weight_hr: None }
     }
 
     pub(crate) fn x(&self) -> SeqRef<'_> {
@@ -32,33 +55,87 @@ impl Layer {
         SeqRef::new(&self.x, steps, batch, input).expect("x has that shape")
     }
 
-    pub(crate) fn cell(&self, kernels: &'static Kernels) -> Elman {
-        let Shape { input, hidden, .. } = self.shape;
-        let mut cell = Elman::new(input, hidden, Nonlinearity::Tanh, kernels).expect("valid sizes");
-        cell.load(self.weights()).expect("weights of that shape");
-        cell
+    /// Every element of x, (T, B, I).
+    pub(crate) fn data(&self) -> &[f32] {
+        &self.x
     }
 
-    /// Checks the first two steps of the first row of `y` against the reference.
-    pub(crate) fn check(&self, kernels: &Kernels, y: &Seq) {
-        let expected = self.reference().forward(&self.row(), None, None).y;
-        for (t, expected) in expected.chunks_exact(self.shape.hidden).enumerate() {
-            let same = y.step(t).iter().zip(expected).all(|(y, e)| (y - e).abs() < 1e-5);
-            assert!(same, "{} is wrong at step {t}", kernels.isa());
+    pub(crate) fn packed(&self, kernels: &'static Kernels) -> Packed {
+        let mut layer = Packed::new(self.sizes, kernels).expect("valid sizes");
+        layer.load(self.weights()).expect("weights of that shape");
+        layer
+    }
+
+    pub(crate) fn plan(&self, kernels: &'static Kernels, threads: Threads) -> Plan {
+        self.packed(kernels).plan(self.shape.steps, self.shape.batch, threads).expect("a sequence that fits")
+    }
+
+    pub(crate) fn memory(&self) -> Memory {
+        let Shape { steps, batch, hidden, .. } = self.shape;
+        Memory {
+            y: Seq::zeros(steps, batch, hidden).expect("a sequence that fits"),
+            tape: Tape::default(),
+            scratch: Scratch::default(),
+            gradients: self.weights.each_ref().map(|weight| vec![0.0; weight.len()]),
         }
     }
 
-    /// The first two steps of the first row of x: (2, 1, I).
-    pub(crate) fn row(&self) -> Vec<f32> {
-        (0..2).flat_map(|t| self.x().step(t)[..self.shape.input].to_vec()).collect()
+    /// Forward, keeping nothing.
+    pub(crate) fn infer(&self, packed: &Packed, plan: &Plan, memory: &mut Memory) {
+        self.forward(packed, plan, memory, false);
     }
 
-    /// The reference in f32 over two steps of one row.
-    pub(crate) fn reference(&self) -> reference::Layer<'_, f32> {
-        let Shape { input, hidden, .. } = self.shape;
-        let ElmanWeights { weight_ih, weight_hh, bias } = self.weights();
-        let (cell, steps) = (Cell::Elman(Nonlinearity::Tanh), reference::Steps::new(2, 1));
-        reference::Layer { cell, steps, input, hidden, weight_ih, weight_hh, bias, weight_hr: None }
+    /// Forward and backward, without the gradient of the input.
+    pub(crate) fn train(&self, packed: &Packed, plan: &Plan, memory: &mut Memory) {
+        self.forward(packed, plan, memory, true);
+        let Memory { y, tape, scratch, gradients: [d_weight_ih, d_weight_hh, ih, hh] } = memory;
+        let pass = BackwardPass {
+            weights: self.weights(),
+            x: self.x(),
+            h_0: None,
+            c_0: None,
+            resets: None,
+            y: y.view(),
+            tape,
+            d_y: self.d_y.view(),
+            d_h_n: None,
+            d_c_n: None,
+            gradients: Gradients { d_weight_ih, d_weight_hh, d_bias: Some([ih, hh]), d_weight_hr: None },
+            d_x: None,
+            d_h_0: None,
+            d_c_0: None,
+        };
+        packed.backward(plan, pass, scratch).expect("shapes that fit");
+    }
+
+    fn forward(&self, packed: &Packed, plan: &Plan, memory: &mut Memory, keep: bool) {
+        let Memory { y, tape, scratch, .. } = memory;
+        let (x, y) = (self.x(), y.view_mut());
+        let tape = keep.then_some(tape);
+        let pass = ForwardPass { x, h_0: None, c_0: None, resets: None, y, h_n: None, c_n: None, tape };
+        packed.forward(plan, pass, scratch).expect("shapes that fit");
+    }
+
+    /// Checks both passes over two steps of one row against the reference.
+    pub(crate) fn check(&self, kernels: &'static Kernels) {
+        let Shape { hidden, batch, .. } = self.shape;
+        let x: Vec<f32> = (0..2).flat_map(|t| self.x[t * batch * hidden..][..hidden].to_vec()).collect();
+        let d_y = Seq::from_slice(2, 1, hidden, &vec![1.0; 2 * hidden]).expect("two steps of one row");
+        let shape = Shape { batch: 1, steps: 2, ..self.shape };
+        let small = Self { shape, sizes: self.sizes, weights: self.weights.clone(), x, d_y };
+        let mut memory = small.memory();
+        small.train(&small.packed(kernels), &small.plan(kernels, Threads::one()), &mut memory);
+        let Weights { weight_ih, weight_hh, bias, weight_hr } = small.weights();
+        let steps = reference::Steps::new(2, 1);
+        let cell = self.sizes.cell;
+        let layer = reference::Layer { cell, steps, input: hidden, hidden, weight_ih, weight_hh, bias, weight_hr };
+        let y = layer.forward(&small.x, None, None).y;
+        let g = layer.backward(&small.x, None, None, small.d_y.data(), None, None);
+        let got = memory.gradients.iter().map(Vec::as_slice).chain([memory.y.data()]);
+        for (got, expected) in got.zip([&g.d_weight_ih, &g.d_weight_hh, &g.d_bias_ih, &g.d_bias_hh, &y]) {
+            let same = got.iter().zip(expected).all(|(g, e)| (g - e).abs() < 1e-5);
+            assert!(same, "{} is wrong", kernels.isa());
+        }
     }
 }
 
