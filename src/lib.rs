@@ -1,5 +1,8 @@
-//! Elman is a recurrent-network engine for CPUs: it trains and runs Elman networks at the limit of the machine's
-//! arithmetic, gives the same bits however the work is cut, and speaks PyTorch's dialect.
+//! Elman is a recurrent-network engine for CPUs: it trains and runs Elman RNNs, GRUs and LSTMs at the limit of the
+//! machine's arithmetic, gives the same bits however the work is cut, and speaks PyTorch's dialect.
+//!
+//! [`Rnn`], [`Gru`] and [`Lstm`] are `torch.nn.RNN`, `GRU` and `LSTM`: layers, directions, dropout, projections, ragged
+//! batches ([`PackedSequence`](tensor::PackedSequence)), forward and backward.
 //!
 //! ```
 //! use elman::optim::{Adam, AdamConfig};
@@ -26,14 +29,21 @@
 //!
 //! # Shapes
 //!
-//! T steps, B rows of the batch, I input features, H hidden units. Sequences are (T, B, ·), row-major, sequence first:
-//! a step is one contiguous matrix. States are (1, B, H). Weights are PyTorch's, `[out, in]`. A gradient is called `d_`
-//! and the name of what it is the gradient of.
+//! T steps, B rows of the batch, I input features, H hidden units, P outputs of an LSTM's projection, D directions, G gates.
+//! Sequences are (T, B, ·), row-major, sequence first: a step is one contiguous matrix. Batch-first input is turned once, at
+//! the door. States are (D·layers, B, H). Weights are PyTorch's, `[out, in]`. A gradient is called `d_` and the name of what
+//! it is the gradient of.
+//!
+//! | cell | G | order of the gates in weights and biases |
+//! |---|---|---|
+//! | Elman | 1 | |
+//! | GRU | 3 | r z n |
+//! | LSTM | 4 | i f g o |
 //!
 //! # The same bits
 //!
 //! For given weights and inputs, outputs, states and gradients are the same bits for any number of threads, for any
-//! batch a row travels in, for a whole sequence in one call or step by step, and on AVX2 as on AVX-512.
+//! batch a row travels in, padded or packed, for a whole sequence in one call or step by step, and on AVX2 as on AVX-512.
 //!
 //! # Tiers
 //!
@@ -47,9 +57,10 @@
 //!
 //! # Where to begin reading
 //!
-//! [`mod@reference`] says in plain loops what everything computes. [`cell`] has a cell's equations and how products and steps
-//! meet; `kernel/README.md` the contract of the loops under it, `kernel/gemm.rs` the one product they all are, and
-//! `simd/` the registers. [`Plan`] is what decides who works on what.
+//! [`mod@reference`] says in plain loops what everything computes. [`cell`] has the cells' equations and how products and
+//! steps meet; `kernel/README.md` the contract of the loops under it, `kernel/recurrence.rs` the steps of any cell,
+//! `kernel/gemm.rs` the one product they all are, and `simd/` the registers. `network/` stacks layers. [`Plan`] is what
+//! decides who works on what.
 
 pub mod cell;
 mod error;
