@@ -70,6 +70,7 @@ pub mod io;
 mod kernel;
 mod linear;
 pub mod loss;
+pub mod measure;
 mod network;
 pub mod optim;
 mod params;

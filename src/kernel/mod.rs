@@ -88,6 +88,7 @@ pub struct Kernels {
     pub(crate) adam: fn(Adam<'_>),
     pub(crate) sgd: fn(Sgd<'_>),
     peak: fn(Peak<'_>),
+    read: fn(&[f32], &mut f32),
     tanh: fn(&mut [f32]),
     sigmoid: fn(&mut [f32]),
     exp: fn(&mut [f32]),
@@ -158,6 +159,13 @@ impl Kernels {
         let mut done = (0.0, 0.0);
         (self.peak)(Peak { rounds, done: &mut done });
         std::hint::black_box(done).0
+    }
+
+    /// Loads every element and does next to nothing with it; what it gives has no meaning. To measure bandwidth.
+    pub(crate) fn read(&self, from: &[f32]) -> f32 {
+        let mut sum = 0.0;
+        (self.read)(from, &mut sum);
+        sum
     }
 
     /// The hyperbolic tangent of every element, in place; at most [`TANH_ULP`](crate::TANH_ULP) from the exact value

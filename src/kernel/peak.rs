@@ -1,4 +1,4 @@
-//! The roof: nothing but fused multiply-adds.
+//! The roofs: nothing but fused multiply-adds, and nothing but loads.
 
 use crate::simd::Vector;
 
@@ -30,4 +30,22 @@ pub(super) fn peak<V: Vector>(isa: V::Isa, args: Peak<'_>) {
     let mut lanes = [0.0; 16];
     sum.store(&mut lanes);
     *args.done = ((2 * V::LANES * CHAINS * args.rounds) as f64, lanes[0]);
+}
+
+/// The entry `read`: loads every element (of whole blocks of 8 registers) and adds them up, lane by lane; gives the first lane.
+#[inline(always)]
+pub(super) fn read<V: Vector>(isa: V::Isa, from: &[f32], sum: &mut f32) {
+    let mut acc = [V::splat(isa, 0.0); 8];
+    for block in from.chunks_exact(8 * V::LANES) {
+        for (v, acc) in acc.iter_mut().enumerate() {
+            *acc = acc.add(V::load(isa, &block[v * V::LANES..]));
+        }
+    }
+    let mut all = acc[0];
+    for acc in &acc[1..] {
+        all = all.add(*acc);
+    }
+    let mut lanes = [0.0; 16];
+    all.store(&mut lanes);
+    *sum = lanes[0];
 }

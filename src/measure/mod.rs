@@ -1,0 +1,28 @@
+//! How fast is it? Workloads that are timed, and the limits of the machine they are held against.
+//!
+//! A shared machine is never twice the same: every figure here is a median over turns of one run, with the FMA peak
+//! measured in between, and its share of that peak is what can be compared.
+
+mod machine;
+mod workload;
+
+pub use machine::{Bandwidth, fma_peak, load_bandwidth, round_trip};
+pub use workload::{Measurement, Mode, Workload};
+
+use std::time::Instant;
+
+/// Seconds that the work takes.
+fn seconds(work: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    work();
+    start.elapsed().as_secs_f64()
+}
+
+/// The value in the middle of the sorted values; of an even number, the upper of the two.
+///
+/// # Panics
+/// If there are none.
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
