@@ -11,10 +11,12 @@ use std::ops::RangeBounds;
 use std::str::FromStr;
 
 use super::elements::one_of;
-use super::names::{Leaf, Place, Role, elsewhere, name, prefixes, roles, with_dot};
+use super::names::{Leaf, Place, Role, elsewhere, name, plain_name, prefixes, roles, with_dot};
 use super::safetensors::quote;
 use super::tensors::TensorFile;
+use crate::cell::{Cell, Nonlinearity};
 use crate::error::{Error, Result, elements};
+use crate::network::Config;
 
 /// The recurrent cells of PyTorch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -96,12 +98,10 @@ pub struct Description {
 }
 
 impl Description {
-    /// How many numbers all tensors hold together.
-    ///
-    /// # Errors
-    /// [`Error::Overflow`] where that many could not be addressed.
-    pub fn parameters(&self) -> Result<usize> {
-        let (mut input, mut all) = (self.input_size, 0_usize);
+    /// Every tensor's name in the file and its shape, layer by layer in PyTorch's order.
+    #[must_use]
+    pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+        let (mut input, mut all) = (self.input_size, Vec::new());
         for (layer, &hidden) in self.hidden_sizes.iter().enumerate() {
             let out = if self.proj_size == 0 { hidden } else { self.proj_size };
             let shapes = Shapes {
@@ -113,14 +113,56 @@ impl Description {
             };
             for direction in 0..=usize::from(self.bidirectional) {
                 for role in roles(self.bias, self.proj_size > 0) {
-                    let name = name(&self.prefix, self.cell, Place { role, layer, direction });
-                    let shape = shapes.of(role).unwrap_or_default();
-                    all = elements(&name, &[all.saturating_add(elements(&name, &shape)?)])?;
+                    let name = plain_name(&self.prefix, self.cell, Place { role, layer, direction });
+                    all.push((name, shapes.of(role).unwrap_or_default()));
                 }
             }
             input = out.saturating_mul(1 + usize::from(self.bidirectional));
         }
-        Ok(all)
+        all
+    }
+
+    /// How many numbers all tensors hold together.
+    ///
+    /// # Errors
+    /// [`Error::Overflow`] where that many could not be addressed.
+    pub fn parameters(&self) -> Result<usize> {
+        self.tensors().iter().try_fold(0_usize, |all, (name, shape)| {
+            let name = quote(name);
+            elements(&name, &[all.saturating_add(elements(&name, shape)?)])
+        })
+    }
+
+    /// The settings of a network that these weights fit. `nonlinearity` is what an RNN's is to be, as a state dict does
+    /// not say; other cells have none to choose.
+    ///
+    /// ```no_run
+    /// use elman::cell::Nonlinearity;
+    /// use elman::io::{LoadOptions, TensorFile, describe};
+    /// use elman::{Layout, Params, Recurrent};
+    ///
+    /// let file = TensorFile::open("model.safetensors".as_ref())?;
+    /// let description = describe(&file, None, None)?;
+    /// let mut layout = Layout::new();
+    /// let mut network = Recurrent::new(description.config(Nonlinearity::Tanh), &mut layout, "")?;
+    /// let mut params = Params::zeros(layout);
+    /// file.load_into(&mut params, &LoadOptions::from(&description))?;
+    /// network.load(&params)?;
+    /// # Ok::<(), elman::Error>(())
+    /// ```
+    #[must_use]
+    pub fn config(&self, nonlinearity: Nonlinearity) -> Config {
+        let cell = match self.kind {
+            Kind::Rnn => Cell::Elman(nonlinearity),
+            Kind::Gru => Cell::Gru,
+            Kind::Lstm => Cell::Lstm,
+        };
+        Config {
+            bias: self.bias,
+            bidirectional: self.bidirectional,
+            proj_size: self.proj_size,
+            ..Config::new(cell, self.input_size, self.hidden_sizes.clone())
+        }
     }
 }
 

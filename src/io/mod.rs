@@ -10,5 +10,6 @@ mod tensors;
 
 pub use self::atomic::{check_writable, write_atomic};
 pub use self::description::{Description, Kind, describe};
+pub use self::names::prefixes;
 pub use self::state_dict::{LoadOptions, load, load_with, save};
 pub use self::tensors::{TensorFile, TensorInfo, write_tensors};

@@ -29,8 +29,11 @@ pub(super) fn elsewhere(file: &TensorFile) -> String {
     format!("the file has recurrent weights behind {}", names.join(", "))
 }
 
-/// Every prefix, with its dot, behind which there is a `weight_ih` or `weight_hh` of a layer or a cell.
-pub(super) fn prefixes(file: &TensorFile) -> BTreeSet<&str> {
+/// Where a file has recurrent weights: every prefix, with its final dot, behind which there is a `weight_ih` or
+/// `weight_hh` of a layer or a cell, in alphabetical order. Empty for the root of the file. Whether they are whole is for
+/// [`describe`](super::describe) to tell.
+#[must_use]
+pub fn prefixes(file: &TensorFile) -> BTreeSet<&str> {
     file.names()
         .map(|name| name.split_at(name.rfind('.').map_or(0, |dot| dot + 1)))
         .filter(|(_, leaf)| Leaf::of(leaf).is_some_and(|leaf| matches!(leaf.role, Role::WeightIh | Role::WeightHh)))
@@ -102,13 +105,17 @@ pub(super) struct Place {
     pub(super) direction: usize,
 }
 
-/// What the tensor of that place is called, as it is in a message too.
-pub(super) fn name(prefix: &str, cell: bool, Place { role, layer, direction }: Place) -> String {
+/// What the tensor of that place is called.
+pub(super) fn plain_name(prefix: &str, cell: bool, Place { role, layer, direction }: Place) -> String {
     let role = role.name();
-    let name = match (cell, direction) {
+    match (cell, direction) {
         (true, _) => format!("{prefix}{role}"),
         (false, 0) => format!("{prefix}{role}_l{layer}"),
         (false, _) => format!("{prefix}{role}_l{layer}_reverse"),
-    };
-    quote(&name)
+    }
+}
+
+/// The same for a message.
+pub(super) fn name(prefix: &str, cell: bool, place: Place) -> String {
+    quote(&plain_name(prefix, cell, place))
 }

@@ -197,7 +197,8 @@ impl<'a> SeqRef<'a> {
 
     /// Every row of every step in one piece, where the whole batch and all columns are in view.
     #[inline]
-    pub(crate) fn flat(&self) -> Option<&'a [f32]> {
+    #[must_use]
+    pub fn flat(&self) -> Option<&'a [f32]> {
         let rows = self.lines.whole().filter(|_| self.pitch == self.width)?;
         Some(&self.data[rows.start * self.width..rows.end * self.width])
     }

@@ -1,6 +1,10 @@
 //! `elman`: the command line. Every verb is a call into the library.
 
+mod batch;
+mod common;
+mod inspect;
 mod plot;
+mod run;
 mod sine;
 
 use std::io::{self, Write as _};
@@ -19,6 +23,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Run a model file over the sequences of another file
+    Run(run::Args),
+    /// Tell what a model file holds
+    Inspect(inspect::Args),
     /// Teach a small network the sine, let it run freely, and draw what it does
     Sine(sine::Args),
 }
@@ -54,6 +62,8 @@ impl From<io::Error> for Failure {
 
 fn main() -> ExitCode {
     let result = match Cli::try_parse() {
+        Ok(Cli { verb: Verb::Run(args) }) => run::run(&args),
+        Ok(Cli { verb: Verb::Inspect(args) }) => inspect::run(&args),
         Ok(Cli { verb: Verb::Sine(args) }) => sine::run(&args),
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
@@ -76,13 +86,8 @@ fn main() -> ExitCode {
 }
 
 fn fail(text: &str, code: u8) -> ExitCode {
-    let mut line = String::from("error: ");
-    for c in text.chars() {
-        // The name of a file may hold line breaks and escape codes.
-        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
-    }
     // Where nobody reads the errors either, the exit code has to do.
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "error: {}", common::visible(text));
     ExitCode::from(code)
 }
 

@@ -1,18 +1,17 @@
 //! `elman sine`: the tutorial's example, from the first weight to the picture.
 
-use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+use elman::cell::Nonlinearity;
 use elman::task::sine::{Config, FreeRun, STEPS, Sine};
 use elman::{Threads, io as files};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::Failure;
+use crate::common::{count, threads, whole};
 use crate::plot::{Format, Picture, render};
 
 /// Iterations from one loss line to the next.
@@ -60,16 +59,6 @@ fn hidden(text: &str) -> Result<usize, String> {
 
 fn seed(text: &str) -> Result<u64, String> {
     whole(text, 0..=u64::MAX)
-}
-
-fn threads(text: &str) -> Result<Threads, String> {
-    Threads::new(whole(text, 1..=usize::MAX)?).map_err(|error| error.to_string())
-}
-
-/// A whole number; clap's own words for what is none do not say what was expected.
-fn whole<N: FromStr + PartialOrd + Display>(text: &str, range: RangeInclusive<N>) -> Result<N, String> {
-    let number = text.parse().ok().filter(|n| range.contains(n));
-    number.ok_or_else(|| format!("expected a whole number from {} to {}", range.start(), range.end()))
 }
 
 fn learning_rate(text: &str) -> Result<f32, String> {
@@ -121,7 +110,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
     files::write_atomic(&args.plot, &draw(&report, args, &free_run, format)?)?;
     if let Some(model) = &args.model {
-        let metadata = [("iterations", args.iterations.to_string()), ("seed", args.seed.to_string())];
+        // A state dict does not say which RNN it is of.
+        let metadata = [
+            ("iterations", args.iterations.to_string()),
+            ("nonlinearity", Nonlinearity::Tanh.to_string()),
+            ("seed", args.seed.to_string()),
+        ];
         files::save(model, sine.params(), &metadata)?;
     }
     if args.json {
@@ -178,11 +172,6 @@ fn loss(loss: impl Into<f64>) -> String {
     let loss = loss.into();
     let places = (2.0 - loss.log10().floor()).clamp(6.0, 20.0) as usize;
     format!("{loss:.places$}")
-}
-
-/// `1 thread`, `2 threads`.
-fn count(n: u64, noun: &str) -> String {
-    format!("{} {noun}{}", HumanCount(n), if n == 1 { "" } else { "s" })
 }
 
 fn summary(report: &Report<'_>, free_run: &FreeRun) -> Result<(), Failure> {
