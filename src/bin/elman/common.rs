@@ -4,9 +4,9 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use elman::Threads;
 use elman::cell::Nonlinearity;
 use elman::io::{Description, Kind};
+use elman::{Kernels, Threads};
 use indicatif::HumanCount;
 
 pub(crate) fn threads(text: &str) -> Result<Threads, String> {
@@ -25,6 +25,15 @@ pub(crate) fn cell(text: &str) -> Result<Kind, String> {
 
 pub(crate) fn nonlinearity(text: &str) -> Result<Nonlinearity, String> {
     text.parse().map_err(|_| "expected tanh or relu".into())
+}
+
+pub(crate) fn isa(text: &str) -> Result<&'static Kernels, String> {
+    Kernels::named(text).map_err(|error| error.to_string())
+}
+
+pub(crate) fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.0..=3600.0).contains(seconds));
+    seconds.ok_or_else(|| "expected a number from 0 to 3600".into())
 }
 
 /// `1 thread`, `2 threads`.

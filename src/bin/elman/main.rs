@@ -1,8 +1,10 @@
 //! `elman`: the command line. Every verb is a call into the library.
 
 mod batch;
+mod bench;
 mod common;
 mod inspect;
+mod peak;
 mod plot;
 mod run;
 mod sine;
@@ -27,6 +29,10 @@ enum Verb {
     Run(run::Args),
     /// Tell what a model file holds
     Inspect(inspect::Args),
+    /// Measure networks as a share of the machine's arithmetic: a table of workloads, or one of any shape
+    Bench(bench::Args),
+    /// Measure the machine's arithmetic, its memory, and the way between its cores
+    Peak(peak::Args),
     /// Teach a small network the sine, let it run freely, and draw what it does
     Sine(sine::Args),
 }
@@ -64,6 +70,8 @@ fn main() -> ExitCode {
     let result = match Cli::try_parse() {
         Ok(Cli { verb: Verb::Run(args) }) => run::run(&args),
         Ok(Cli { verb: Verb::Inspect(args) }) => inspect::run(&args),
+        Ok(Cli { verb: Verb::Bench(args) }) => bench::run(&args),
+        Ok(Cli { verb: Verb::Peak(args) }) => peak::run(&args),
         Ok(Cli { verb: Verb::Sine(args) }) => sine::run(&args),
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
