@@ -12,7 +12,6 @@
 //! PyTorch calls u z. Four values a unit are kept for the way back, r, u, n and h_n, and each is overwritten by its
 //! gradient.
 
-use super::gemm::load;
 use super::recurrence::{BackCell, BackStep, Backward, Cell, Forward, Step, run_backward, run_forward};
 use super::tile::{Place, Tiles};
 use crate::simd::{Vector, math};
@@ -26,14 +25,15 @@ impl<V: Vector> Cell<V> for Gru {
 
     #[inline(always)]
     fn finish(step: &mut Step<'_, V::Isa>, at: Place, unit: usize, h_n: V) {
-        let [r, u, x_n] = [0, 1, 2].map(|gate| step.gate::<V>(at, 3, gate, unit));
-        let (r, u) = (math::sigmoid(r), math::sigmoid(u));
-        let n = math::tanh(r.mul_add(h_n, x_n));
+        let r = math::sigmoid(step.gate::<V>(at, 3, 0, unit));
+        let u = math::sigmoid(step.gate::<V>(at, 3, 1, unit));
+        let n = math::tanh(r.mul_add(h_n, step.gate(at, 3, 2, unit)));
         let before = step.state_before::<V>(at, unit);
         if step.keeps() {
-            for (gate, value) in [r, u, n, h_n].into_iter().enumerate() {
-                step.keep(at, gate, unit, value);
-            }
+            step.keep(at, 0, unit, r);
+            step.keep(at, 1, unit, u);
+            step.keep(at, 2, unit, n);
+            step.keep(at, 3, unit, h_n);
         }
         step.put(at, unit, before.sub(n).mul_add(u, n));
     }
@@ -46,19 +46,21 @@ impl<V: Vector> BackCell<V> for Gru {
     #[inline(always)]
     fn finish(step: &mut BackStep<'_, V::Isa>, at: Place, unit: usize, d_h: V) {
         let one = d_h.like(1.0);
-        let [r, u, n, h_n] = [0, 1, 2, 3].map(|gate| step.kept::<V>(at, gate, unit));
-        let before = step.before.row(at.row()).map_or(d_h.like(0.0), |row| load(step.isa, &row[unit..]));
+        let (r, u) = (step.kept::<V>(at, 0, unit), step.kept::<V>(at, 1, unit));
+        let (n, h_n) = (step.kept::<V>(at, 2, unit), step.kept::<V>(at, 3, unit));
+        let before = step.state_before::<V>(at, unit);
         step.set_direct(at, unit, d_h.mul(u));
         let d_u = d_h.mul(before.sub(n)).mul(u.neg_mul_add(u, u));
         let d_n = d_h.mul(one.sub(u)).mul(n.neg_mul_add(n, one));
         let d_hn = d_n.mul(r);
         let d_r = d_n.mul(h_n).mul(r.neg_mul_add(r, r));
-        for (gate, value) in [d_r, d_u, d_n, d_hn].into_iter().enumerate() {
-            step.put(at, gate, unit, value);
-        }
-        for (gate, value) in [d_r, d_u, d_hn].into_iter().enumerate() {
-            step.carry(at, gate, unit, value);
-        }
+        step.put(at, 0, unit, d_r);
+        step.put(at, 1, unit, d_u);
+        step.put(at, 2, unit, d_n);
+        step.put(at, 3, unit, d_hn);
+        step.carry(at, 0, unit, d_r);
+        step.carry(at, 1, unit, d_u);
+        step.carry(at, 2, unit, d_hn);
     }
 }
 

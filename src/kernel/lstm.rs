@@ -23,15 +23,18 @@ impl<V: Vector> Cell<V> for Lstm {
 
     #[inline(always)]
     fn finish(step: &mut Step<'_, V::Isa>, at: Place, unit: usize, o: V) {
-        let [i, f, g] = [0, 1, 2].map(|gate| step.gate::<V>(at, 4, gate, unit));
-        let (i, f, g, o) = (math::sigmoid(i), math::sigmoid(f), math::tanh(g), math::sigmoid(o));
+        let i = math::sigmoid(step.gate::<V>(at, 4, 0, unit));
+        let f = math::sigmoid(step.gate::<V>(at, 4, 1, unit));
+        let g = math::tanh(step.gate::<V>(at, 4, 2, unit));
+        let o = math::sigmoid(o);
         let c = step.cell_mut(at, unit);
         let after = f.mul_add(load(f.isa(), c), i.mul(g));
         store(after, c);
         if step.keeps() {
-            for (gate, value) in [i, f, g, o].into_iter().enumerate() {
-                step.keep(at, gate, unit, value);
-            }
+            step.keep(at, 0, unit, i);
+            step.keep(at, 1, unit, f);
+            step.keep(at, 2, unit, g);
+            step.keep(at, 3, unit, o);
             step.keep_cell(at, unit, after);
         }
         step.put(at, unit, o.mul(math::tanh(after)));
@@ -45,8 +48,9 @@ impl<V: Vector> BackCell<V> for Lstm {
     #[inline(always)]
     fn finish(step: &mut BackStep<'_, V::Isa>, at: Place, unit: usize, d_m: V) {
         let one = d_m.like(1.0);
-        let [i, f, g, o] = [0, 1, 2, 3].map(|gate| step.kept::<V>(at, gate, unit));
-        let before = step.before.row(at.row()).map_or(d_m.like(0.0), |row| load(step.isa, &row[unit..]));
+        let (i, f) = (step.kept::<V>(at, 0, unit), step.kept::<V>(at, 1, unit));
+        let (g, o) = (step.kept::<V>(at, 2, unit), step.kept::<V>(at, 3, unit));
+        let before = step.state_before::<V>(at, unit);
         let tanh_c = math::tanh(step.cell::<V>(at, unit));
         let d_o = d_m.mul(tanh_c).mul(o.neg_mul_add(o, o));
         let d_c = d_m.mul(o).mul_add(tanh_c.neg_mul_add(tanh_c, one), step.direct::<V>(at, unit));
@@ -54,10 +58,14 @@ impl<V: Vector> BackCell<V> for Lstm {
         let d_f = d_c.mul(before).mul(f.neg_mul_add(f, f));
         let d_g = d_c.mul(i).mul(g.neg_mul_add(g, one));
         step.set_direct(at, unit, d_c.mul(f));
-        for (gate, value) in [d_i, d_f, d_g, d_o].into_iter().enumerate() {
-            step.put(at, gate, unit, value);
-            step.carry(at, gate, unit, value);
-        }
+        step.put(at, 0, unit, d_i);
+        step.put(at, 1, unit, d_f);
+        step.put(at, 2, unit, d_g);
+        step.put(at, 3, unit, d_o);
+        step.carry(at, 0, unit, d_i);
+        step.carry(at, 1, unit, d_f);
+        step.carry(at, 2, unit, d_g);
+        step.carry(at, 3, unit, d_o);
     }
 }
 
