@@ -25,7 +25,7 @@ One line per tensor that fails, a summary, exit status 1 if anything failed.
 
 `gradients` writes one case.safetensors per configuration: the tensors of one case of
 tests/fixtures/networks.safetensors, without the number before their names, and its description as JSON in the metadata
-`case`.
+`case`. No gradient of PyTorch's is further than 2.5e-6 of its largest element from float64's.
 """
 
 import json
@@ -51,6 +51,11 @@ from make_network_fixtures import (  # noqa: E402
 # Of max(1, |value|): 17 times float32's spacing at 1. PyTorch's own results are up to 3.3e-7 away from float64's (300
 # configurations of seed 1).
 TOLERANCE = 2e-6
+
+# Of the largest element. The test of gradients allows 1e-5 between two float32 computations, and sums may cancel: over
+# 36 steps of one relu unit, terms of 251 in all came to 3.1, of which PyTorch was 6e-6 off float64's result and Elman
+# 4e-6, to the other side. Cases of which PyTorch by itself uses more than a quarter of that are drawn again.
+ROUNDING = 2.5e-6
 
 PREFIXES = ["rnn.", "encoder.rnn.", "model.layers.0.lstm."]
 
@@ -177,7 +182,7 @@ def judge(got, expected):
 
 def gradients(count, seed, directory):
     for path, rng, case, longest in configurations(count, seed, directory):
-        write(path / "case.safetensors", network_pass(case, rng, uniform, 1, longest), case=case)
+        write(path / "case.safetensors", network_pass(case, rng, uniform, 1, longest, ROUNDING), case=case)
 
 
 def main(arguments):

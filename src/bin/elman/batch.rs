@@ -45,6 +45,12 @@ pub(crate) struct Batch {
     c_0: Option<Vec<f32>>,
 }
 
+/// The rows of a batch packed, and where in them new sequences begin.
+pub(crate) struct Packed {
+    pub(crate) rows: PackedSequence,
+    resets: Option<Vec<bool>>,
+}
+
 impl Batch {
     pub(crate) fn read(path: &Path, network: &Description, batch_first: bool) -> Result<Self, Failure> {
         let file = TensorFile::open(path)?;
@@ -77,8 +83,8 @@ impl Batch {
         Ok(Self { form, shape, steps, rows, tokens, notes, x, lengths, resets, h_0, c_0 })
     }
 
-    /// The rows packed, and where in them new sequences begin; nothing where all rows have all steps.
-    pub(crate) fn packed(&self, width: usize) -> Result<Option<(PackedSequence, Option<Vec<bool>>)>, Error> {
+    /// The rows packed; nothing where the file has no lengths.
+    pub(crate) fn packed(&self, width: usize) -> Result<Option<Packed>, Error> {
         let Some(lengths) = &self.lengths else { return Ok(None) };
         let &Self { form, steps, rows, .. } = self;
         let (packed, [step, row]) = match form {
@@ -90,17 +96,13 @@ impl Batch {
             let alive = packed.batch_sizes().enumerate();
             alive.flat_map(|(t, alive)| sorted[..alive].iter().map(move |&b| resets[t * step + b * row])).collect()
         });
-        Ok(Some((packed, resets)))
+        Ok(Some(Packed { rows: packed, resets }))
     }
 
     /// What the network reads; `packed` is the batch's own.
-    pub(crate) fn input<'a>(
-        &'a self,
-        packed: Option<&'a (PackedSequence, Option<Vec<bool>>)>,
-        width: usize,
-    ) -> Result<Input<'a>, Error> {
+    pub(crate) fn input<'a>(&'a self, packed: Option<&'a Packed>, width: usize) -> Result<Input<'a>, Error> {
         let (input, resets) = match packed {
-            Some((packed, resets)) => (packed.into(), resets),
+            Some(Packed { rows, resets }) => (rows.into(), resets),
             None if self.form == Form::Unbatched => (Input::unbatched(&self.x, width)?, &self.resets),
             None => (self.padded(width)?.into(), &self.resets),
         };

@@ -1,6 +1,6 @@
 //! `elman inspect`: what a model file holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
@@ -104,8 +104,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             Err(error) => report.problems.push(error.to_string()),
         }
     }
-    let outside: Vec<_> = file.iter().filter(|info| !report.tensors.iter().any(|of| of.name == info.name)).collect();
-    report.tensors.extend(outside.into_iter().map(|info| Tensor::new(info, None)));
+    let inside: HashSet<_> = report.tensors.iter().map(|tensor| tensor.name).collect();
+    let outside = file.iter().filter(|info| !inside.contains(info.name));
+    report.tensors.extend(outside.map(|info| Tensor::new(info, None)));
 
     if args.json {
         let text = serde_json::to_string(&report).map_err(|error| Failure::Run(error.to_string()))?;

@@ -99,7 +99,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     room(&net, &description, &batch)?;
     let width = description.input_size;
     let packed = batch.packed(width)?;
-    batch.note_nan(packed.as_ref().map(|(packed, _)| packed));
+    batch.note_nan(packed.as_ref().map(|packed| &packed.rows));
     notes.append(&mut batch.notes);
     let state = batch.state(&net)?;
     if !args.json {

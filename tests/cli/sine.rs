@@ -1,18 +1,17 @@
-//! `elman sine` as its user meets it: what it prints, what it leaves behind, and how it says no.
-//!
-//! `ELMAN_ISA` of the surroundings is passed on, so that the whole file can be run on any tier.
-#![cfg(feature = "cli")]
+//! `elman sine`.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Cursor};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::Stdio;
 
 use elman::io::load;
 use elman::task::sine::{Config, Sine};
 use elman::{Isa, Kernels};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::{Ran, elman, names, refuses, run, told};
 
 /// The keys of `--json`, in their order.
 const KEYS: [&str; 10] = [
@@ -28,53 +27,6 @@ const KEYS: [&str; 10] = [
     "model",
 ];
 
-/// What a command printed, and its exit code.
-#[derive(Debug)]
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Ran {
-    fn of(output: Output) -> Self {
-        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-        let code = output.status.code().expect("ended by itself");
-        let ran = Self { code, out: text(output.stdout), err: text(output.stderr) };
-        assert!(!ran.err.contains("panicked"), "{ran:?}");
-        assert!(!ran.out.contains('\x1b') && !ran.err.contains('\x1b'), "escape codes, and no terminal: {ran:?}");
-        ran
-    }
-
-    /// The output of a command that did what it was asked to.
-    fn ok(self) -> String {
-        assert!(self.code == 0 && self.err.is_empty(), "{self:?}");
-        self.out
-    }
-
-    /// The one line of a command that refused; it begins with `error: ` and contains all of `words`.
-    fn refused(self, code: i32, words: &[&str]) -> String {
-        assert_eq!(self.code, code, "{self:?}");
-        assert!(self.out.is_empty(), "{self:?}");
-        let line = self.err.strip_suffix('\n').expect("a whole line");
-        assert!(line.starts_with("error: ") && !line.contains(char::is_control), "{self:?}");
-        for word in words {
-            assert!(line.contains(word), "no '{word}' in {self:?}");
-        }
-        line.into()
-    }
-}
-
-fn elman(folder: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_elman"));
-    command.current_dir(folder).args(args).stdin(Stdio::null());
-    command
-}
-
-fn run(folder: &Path, args: &[&str]) -> Ran {
-    Ran::of(elman(folder, args).output().unwrap())
-}
-
 /// `elman sine --json` with a picture that is drawn quickly and a model: the report, and the model file's bytes.
 fn sine(args: &[&str]) -> (Value, Vec<u8>) {
     let folder = TempDir::new().unwrap();
@@ -86,27 +38,6 @@ fn sine(args: &[&str]) -> (Value, Vec<u8>) {
 /// What does not depend on the clock.
 fn numbers(report: &Value) -> [f64; 3] {
     ["final_loss", "mean_loss_last_100", "prediction_rmse"].map(|key| report[key].as_f64().expect(key))
-}
-
-/// Every file and folder below, with the files' contents.
-fn tree(folder: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
-    let mut all = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            all.extend(tree(&path));
-            all.push((path, None));
-        } else {
-            let contents = fs::read(&path).unwrap();
-            all.push((path, Some(contents)));
-        }
-    }
-    all.sort();
-    all
-}
-
-fn names(folder: &Path) -> Vec<String> {
-    tree(folder).iter().map(|(path, _)| path.strip_prefix(folder).unwrap().display().to_string()).collect()
 }
 
 /// The iteration and the loss of `Iteration: 100 loss 0.4321`.
@@ -122,14 +53,6 @@ fn loss_line(line: &str) -> Option<(u64, f64)> {
 
 fn loss_lines(out: &str) -> Vec<(u64, f64)> {
     out.lines().take_while(|line| !line.is_empty()).map(|line| loss_line(line).expect(line)).collect()
-}
-
-/// The line of the summary that begins with that word.
-fn told<'a>(out: &'a str, word: &str) -> &'a str {
-    let mut lines = out.lines().filter(|line| line.starts_with(word));
-    let line = lines.next().unwrap_or_else(|| panic!("no '{word}' in {out}"));
-    assert!(lines.next().is_none(), "'{word}' twice in {out}");
-    line
 }
 
 /// A PNG of 1600 by 900, whole, and not of one colour.
@@ -344,6 +267,7 @@ fn the_model_is_what_the_library_trains() {
     let length = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
     let header: Value = serde_json::from_slice(&file[8..8 + length]).unwrap();
     assert_eq!(header["__metadata__"]["iterations"], "200");
+    assert_eq!(header["__metadata__"]["nonlinearity"], "tanh");
     assert_eq!(header["__metadata__"]["seed"], "7");
 }
 
@@ -412,28 +336,6 @@ fn a_full_disk_is_told() {
         let ran = Ran::of(elman(folder.path(), args).stdout(full).stderr(Stdio::piped()).output().unwrap());
         ran.refused(1, &["standard output", "No space left"]);
     }
-}
-
-/// A folder with things in the way of pictures.
-fn obstacles() -> TempDir {
-    let folder = TempDir::new().unwrap();
-    let at = |name| folder.path().join(name);
-    fs::create_dir(at("folder.png")).unwrap();
-    fs::write(at("file.txt"), "mine").unwrap();
-    fs::write(at("locked.png"), "mine").unwrap();
-    let mut permissions = fs::metadata(at("locked.png")).unwrap().permissions();
-    permissions.set_readonly(true);
-    fs::set_permissions(at("locked.png"), permissions).unwrap();
-    folder
-}
-
-/// The command refuses without printing anything but its reason, and everything is as it was.
-fn refuses(args: &[&str], code: i32, words: &[&str]) -> String {
-    let folder = obstacles();
-    let before = tree(folder.path());
-    let line = run(folder.path(), args).refused(code, words);
-    assert_eq!(tree(folder.path()), before, "after {args:?}");
-    line
 }
 
 #[test]
