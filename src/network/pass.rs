@@ -126,13 +126,13 @@ impl Door {
     /// The mask as a sequence of width 1, time-major.
     pub(super) fn resets<'a>(&'a self, mask: &[bool], buffer: &'a mut Buffer) -> Result<SeqRef<'a>> {
         let (steps, batch, total) = (self.steps, self.batch, self.lines().end());
-        let shape = match self.form {
-            Kind::SequenceFirst => vec![steps, batch],
-            Kind::BatchFirst => vec![batch, steps],
-            Kind::Unbatched => vec![steps],
-            Kind::Packed => vec![total],
-        };
         if mask.len() != total {
+            let shape = match self.form {
+                Kind::SequenceFirst => vec![steps, batch],
+                Kind::BatchFirst => vec![batch, steps],
+                Kind::Unbatched => vec![steps],
+                Kind::Packed => vec![total],
+            };
             return Err(crate::Error::Length { name: "resets".into(), shape, got: mask.len() });
         }
         buffer.resize(total);
