@@ -1,13 +1,16 @@
-//! A warm training step allocates nothing, on every tier with kernels of its own.
+//! A warm pass and a warm training step allocate nothing, on every tier with kernels of its own.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use elman::optim::{Adam, AdamConfig, Sgd, SgdConfig};
 use elman::task::sine::{Config, Sine};
-use elman::tensor::Seq;
+use elman::tensor::{PackedSequence, Seq};
 use elman::train::{Optimizer, Regression};
-use elman::{Isa, Kernels, Rng, Rnn, Threads};
+use elman::{
+    Backward, Config as Network, Gru, Input, Isa, Kernels, Layout as Table, Lstm, Params, Pass, Recurrent, Rng, Rnn,
+    Threads,
+};
 
 /// Counts what every thread asks for.
 struct Counting;
@@ -47,7 +50,7 @@ fn allocations(work: impl FnOnce()) -> usize {
 
 /// One test only: another one running beside it would be counted too.
 #[test]
-fn a_warm_training_step_allocates_nothing() {
+fn warm_passes_and_training_steps_allocate_nothing() {
     if Kernels::active().unwrap().isa() == Isa::Portable {
         // Its products are `matrixmultiply`'s, which packs into memory that it allocates for each.
         eprintln!("skipped: the portable tier allocates in matrixmultiply");
@@ -65,33 +68,121 @@ fn a_warm_training_step_allocates_nothing() {
     {
         let [steps, batch, input, hidden] = shape;
         let threads = Threads::new(threads).unwrap();
-        let mut rng = Rng::new(1);
-        let mut model = Regression::new(Rnn::builder(input, hidden), 3, &mut rng).unwrap();
-        let mut x = Seq::zeros(steps, batch, input).unwrap();
-        x.data_mut().iter_mut().for_each(|x| *x = rng.uniform(-1.0, 1.0));
-        let target = Seq::zeros(steps, batch, 3).unwrap();
-        let h_0 = Seq::zeros(1, batch, hidden).unwrap();
-        let adam = Optimizer::Adam(Adam::new(model.params(), AdamConfig::default()).unwrap());
-        let sgd = Optimizer::Sgd(Sgd::new(model.params(), SgdConfig { momentum: 0.9, ..Default::default() }).unwrap());
-        for mut optimizer in [adam, sgd] {
-            let mut step = || {
-                model.train(x.view(), Some(h_0.view()), target.view(), &mut optimizer, threads).unwrap();
-            };
-            // In a pool: a call from outside is handed over through a queue of rayon's, which allocates a block now and
-            // then. One thread never asks rayon for anything.
-            let count = if threads == Threads::one() {
-                step();
-                allocations(|| (0..5).for_each(|_| step()))
-            } else {
-                let run = || {
-                    (0..3).for_each(|_| step());
-                    allocations(|| (0..5).for_each(|_| step()))
-                };
-                warm_pool().install(run)
-            };
-            assert_eq!(count, 0, "{threads:?} {shape:?}");
+        let what = format!("{threads:?} {shape:?}");
+        for network in networks(input, hidden) {
+            regression(&network, [steps, batch], threads, &what);
+            passes(network, [steps, batch], threads, &what);
         }
     }
+}
+
+/// One of each cell, and everything that a network can have besides.
+fn networks(input: usize, hidden: usize) -> Vec<Network> {
+    vec![
+        Rnn::builder(input, hidden).into(),
+        Lstm::builder(input, hidden).num_layers(2).bidirectional(true).dropout(0.5).into(),
+        Gru::builder(input, hidden).num_layers(2).bidirectional(true).batch_first(true).into(),
+        Gru::builder(input, hidden).hidden_sizes([hidden, 5]).dropout(0.5).batch_first(true).into(),
+        Lstm::builder(input, hidden).proj_size(3).into(),
+    ]
+}
+
+/// That `step` allocates nothing, once warm.
+fn assert_allocates_nothing(threads: Threads, what: &str, mut step: impl FnMut() + Send) {
+    // In a pool: a call from outside is handed over through a queue of rayon's, which allocates a block now and
+    // then. One thread never asks rayon for anything.
+    let count = if threads == Threads::one() {
+        step();
+        allocations(|| (0..5).for_each(|_| step()))
+    } else {
+        let run = || {
+            (0..3).for_each(|_| step());
+            allocations(|| (0..5).for_each(|_| step()))
+        };
+        warm_pool().install(run)
+    };
+    assert_eq!(count, 0, "{what}");
+}
+
+/// Uniform in [-1, 1].
+fn draw(first: usize, second: usize, width: usize) -> Seq {
+    let (mut seq, mut rng) = (Seq::zeros(first, second, width).unwrap(), Rng::new(1));
+    seq.data_mut().iter_mut().for_each(|x| *x = rng.uniform(-1.0, 1.0));
+    seq
+}
+
+/// Training with a head and an optimiser, in one piece and truncated, and prediction.
+fn regression(network: &Network, [steps, batch]: [usize; 2], threads: Threads, what: &str) {
+    let [first, second] = if network.batch_first { [batch, steps] } else { [steps, batch] };
+    let what = format!("{what} {:?}", network.cell);
+    let mut model = Regression::new(network.clone(), 3, &mut Rng::new(1)).unwrap();
+    let (x, target) = (draw(first, second, network.input_size), Seq::zeros(first, second, 3).unwrap());
+    let state = model.rnn().zero_state(batch).unwrap();
+    let adam = Optimizer::Adam(Adam::new(model.params(), AdamConfig::default()).unwrap());
+    let sgd = Optimizer::Sgd(Sgd::new(model.params(), SgdConfig { momentum: 0.9, ..Default::default() }).unwrap());
+    for mut optimizer in [adam, sgd] {
+        assert_allocates_nothing(threads, &what, || {
+            model.train(x.view(), Some(&state), target.view(), &mut optimizer, threads).unwrap();
+        });
+        if !network.bidirectional {
+            assert_allocates_nothing(threads, &format!("{what} truncated"), || {
+                model.train_truncated(x.view(), Some(&state), target.view(), 4, &mut optimizer, threads).unwrap();
+            });
+        }
+    }
+    assert_allocates_nothing(threads, &format!("{what} predicting"), || {
+        model.predict(x.view(), Some(&state), threads).unwrap();
+    });
+}
+
+/// Forward, and forward in training and backward: padded, packed anew each time, and unbatched, with resets and states.
+fn passes(network: Network, [steps, batch]: [usize; 2], threads: Threads, what: &str) {
+    let what = format!("{what} {:?}", network.cell);
+    let batch_first = network.batch_first;
+    let mut layout = Table::new();
+    let mut network = Recurrent::new(network, &mut layout, "").unwrap();
+    let mut params = Params::zeros(layout);
+    network.init(&mut params, &mut Rng::new(1));
+    network.load(&params).unwrap();
+    let mut gradients = params.zeros_like();
+    let [first, second] = if batch_first { [batch, steps] } else { [steps, batch] };
+    let (x, d_y) = (draw(first, second, network.input_size()), draw(first, second, network.output_size()));
+    let lengths: Vec<usize> = (0..batch).map(|row| (steps + 3 * row) % (steps + 1)).collect();
+    let (mut packed_x, mut packed_d_y) = (PackedSequence::default(), PackedSequence::default());
+    let mask: Vec<bool> = (0..steps * batch).map(|i| i % 5 == 2).collect();
+    let [state, one] = [batch, 1].map(|batch| network.zero_state(batch).unwrap());
+    let mut pass = Pass::default();
+    assert_allocates_nothing(threads, &what, || {
+        let pack = |packed: &mut PackedSequence, seq: &Seq| {
+            if batch_first {
+                packed.pack_batch_first(seq.view(), &lengths).unwrap();
+            } else {
+                packed.pack_padded(seq.view(), &lengths).unwrap();
+            }
+        };
+        pack(&mut packed_x, &x);
+        pack(&mut packed_d_y, &d_y);
+        let total = lengths.iter().sum();
+        let single = |seq| Input::unbatched(row(seq, steps), Seq::shape(seq)[2]).unwrap();
+        for (input, d_output, mask, state) in [
+            (Input::from(&x), Input::from(&d_y), &mask[..], &state),
+            (Input::from(&packed_x), Input::from(&packed_d_y), &mask[..total], &state),
+            (single(&x), single(&d_y), &mask[..steps], &one),
+        ] {
+            for (input, state) in [(input, None), (input.resets(mask), Some(state))] {
+                network.forward(input, state, &mut pass, threads).unwrap();
+                network.forward_training(input, state, 1, &mut pass, threads).unwrap();
+                let args = Backward { input, state, d_output, d_state: state, d_input: true, d_state_0: true };
+                network.backward(&params, args, &mut gradients, &mut pass, threads).unwrap();
+            }
+        }
+        network.load(&params).unwrap();
+    });
+}
+
+/// As many elements as a single sequence of so many steps has.
+fn row(seq: &Seq, steps: usize) -> &[f32] {
+    &seq.data()[..steps * seq.shape()[2]]
 }
 
 /// Two threads that have each taken work from the other: rayon's queues register a thread when it first does.

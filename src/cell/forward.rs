@@ -114,7 +114,7 @@ impl Layer {
     /// One worker's rows, forward.
     fn forward_rows(&self, plan: &Plan, read: Read<'_>, written: Written<'_>, worker: &mut Worker) {
         let Sizes { cell, hidden, projection, direction, .. } = self.sizes;
-        let Parts { gates, cell_state, last_apart, .. } = self.parts();
+        let Parts { gates, cell_state, .. } = self.parts();
         let Read { x, h_0, c_0, resets } = read;
         let Written { mut y, h_n, c_n, mut kept } = written;
         let [steps, rows, output] = y.shape();
@@ -138,7 +138,8 @@ impl Layer {
         let mut h = Carry { now, next };
         c.resize(if cell_state { rows * width } else { 0 });
         fill_rows(c, width, c_0);
-        aside.resize(if last_apart { rows * width } else { 0 });
+        let spills = self.w_hh.view().depth().padded() > plan.blocking.kc;
+        aside.resize(if spills { rows * gates * width } else { 0 });
         operand.resize(if projection > 0 { rows * width } else { 0 });
 
         let blocks = steps.div_ceil(plan.time_block);
@@ -160,7 +161,7 @@ impl Layer {
                 z,
                 w_hh: self.w_hh.view(),
                 bias_apart: &self.bias_apart,
-                apart: aside,
+                aside,
                 h: &mut h,
                 c,
                 projection: (projection > 0).then(|| Projection { w_hr: self.w_hr.view(), operand: &mut *operand }),

@@ -44,9 +44,16 @@ pub(super) struct Memory {
     d_first: State,
 }
 
+impl Memory {
+    /// Leaves no gradient of the input to be read.
+    pub(super) fn forget(&mut self) {
+        self.d_input = None;
+    }
+}
+
 impl Recurrent {
     /// Runs the network backward after [`forward_training`](Self::forward_training) over the same input: adds to the
-    /// gradients of its parameters. Uses up what the forward run kept.
+    /// gradients of its parameters. Uses up what the forward run kept, unless its arguments are an error.
     ///
     /// # Errors
     /// [`Error::Shape`] or [`Error::Length`] naming the tensor that does not fit; [`Error::Setting`] for a pass whose last
@@ -61,11 +68,11 @@ impl Recurrent {
     ) -> Result<()> {
         self.check(params)?;
         self.check(gradients)?;
-        let Some(Training { seed }) = pass.training.take() else {
+        let Some(Training { seed, dropout: probability }) = pass.training.filter(|_| self.has_run_in(pass)) else {
             let expected = "one in which forward_training has run, and backward not yet";
             return Err(Error::setting("pass", expected, "another"));
         };
-        let Pass { door, x, resets, layers, sorted, scratch, back, .. } = pass;
+        let Pass { door, x, resets, layers, sorted, scratch, back, training, .. } = pass;
         let Memory { door: d_door, d_output, between, d_input, turned, d_last, d_first_sorted, d_first } = back;
         let (steps, batch, directions) = (door.steps, door.batch, self.config.directions());
 
@@ -76,7 +83,7 @@ impl Recurrent {
             Kind::BatchFirst => SeqRef::over(x, door.lines(), self.config.input_size),
             _ => door.time_major(&args.input, x),
         };
-        let resets = args.input.resets.map(|_| SeqRef::over(resets, door.lines(), 1));
+        let resets = args.input.resets.map(|mask| door.resets(mask, resets)).transpose()?;
         d_door.enter("d_output", &args.d_output, self.config.batch_first, self.output_size())?;
         door.same("d_output", d_door)?;
         let mut d_y = door.time_major(&args.d_output, d_output);
@@ -87,8 +94,14 @@ impl Recurrent {
             d_state.check(["d_h_n", "d_c_n"], self.sizes(), batch)?;
         }
         let packed = door.form == Kind::Packed;
-        // The sorted first state is still there.
-        let state = args.state.map(|state| if packed { &*sorted } else { state });
+        let state = match args.state {
+            Some(state) if packed => {
+                sorted.shape_for(self.sizes(), batch)?;
+                sorted.sort(state, &door.order.sorted);
+                Some(&*sorted)
+            }
+            other => other,
+        };
         let d_state = match args.d_state {
             Some(d_state) if packed => {
                 d_last.shape_for(self.sizes(), batch)?;
@@ -105,13 +118,13 @@ impl Recurrent {
         let lines = door.lines();
         let count = self.layers.len() / directions;
         let [mut this, mut other] = between.each_mut();
-        *d_input = None;
+        (*training, *d_input) = (None, None);
         for k in (0..count).rev() {
             let sizes = self.layers[k * directions].sizes();
             let wanted = k > 0 || args.d_input;
             this.resize(if wanted { lines.end() * sizes.input } else { 0 });
             let (before, here) = layers.split_at_mut(k);
-            let dropped = self.config.dropout > 0.0;
+            let dropped = probability > 0.0;
             let x = match before.last() {
                 None => x,
                 Some(before) => SeqRef::over(if dropped { &before.dropped } else { &before.y }, lines, sizes.input),
@@ -145,7 +158,7 @@ impl Recurrent {
                 layer.backward(&plan, pass, scratch)?;
             }
             if k > 0 && dropped {
-                let dropout = Dropout { probability: self.config.dropout, seed, layer: k - 1 };
+                let dropout = Dropout { probability, seed, layer: k - 1 };
                 each_row(door, (&mut this[..], sizes.input), threads, &|place, _, row| dropout.apply_to(place, row));
             }
             if k == 0 && wanted {
@@ -164,6 +177,17 @@ impl Recurrent {
             turn(&between[which], [steps, batch, width], turned);
         }
         Ok(())
+    }
+}
+
+impl Recurrent {
+    /// Whether the last run in this memory was over layers of these widths.
+    fn has_run_in(&self, pass: &Pass) -> bool {
+        let (directions, rows) = (self.config.directions(), pass.door.lines().end());
+        let mut layers = pass.layers[..pass.count].iter().zip(self.layers.iter().step_by(directions));
+        pass.count == self.layers.len() / directions
+            && (pass.door.form != Kind::BatchFirst || pass.x.len() == rows * self.config.input_size)
+            && layers.all(|(memory, layer)| memory.y.len() == rows * directions * layer.sizes().output())
     }
 }
 

@@ -39,6 +39,7 @@ pub struct Pass {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Training {
     pub(super) seed: u64,
+    pub(super) dropout: f32,
 }
 
 /// The form a batch came in.
@@ -123,15 +124,15 @@ impl Door {
     }
 
     /// The mask as a sequence of width 1, time-major.
-    fn resets<'a>(&'a self, mask: &[bool], buffer: &'a mut Buffer) -> Result<SeqRef<'a>> {
+    pub(super) fn resets<'a>(&'a self, mask: &[bool], buffer: &'a mut Buffer) -> Result<SeqRef<'a>> {
         let (steps, batch, total) = (self.steps, self.batch, self.lines().end());
-        let shape = match self.form {
-            Kind::SequenceFirst => vec![steps, batch],
-            Kind::BatchFirst => vec![batch, steps],
-            Kind::Unbatched => vec![steps],
-            Kind::Packed => vec![total],
-        };
         if mask.len() != total {
+            let shape = match self.form {
+                Kind::SequenceFirst => vec![steps, batch],
+                Kind::BatchFirst => vec![batch, steps],
+                Kind::Unbatched => vec![steps],
+                Kind::Packed => vec![total],
+            };
             return Err(crate::Error::Length { name: "resets".into(), shape, got: mask.len() });
         }
         buffer.resize(total);
@@ -178,7 +179,7 @@ impl Recurrent {
         pass: &mut Pass,
         threads: Threads,
     ) -> Result<()> {
-        self.run(input.into(), state, Some(Training { seed }), pass, threads)
+        self.run(input.into(), state, Some(Training { seed, dropout: self.config.dropout }), pass, threads)
     }
 
     fn run(
@@ -189,8 +190,10 @@ impl Recurrent {
         pass: &mut Pass,
         threads: Threads,
     ) -> Result<()> {
+        // Of a run that fails there is nothing left, and of the one before no gradient fits.
+        (pass.training, pass.count, pass.width) = (None, 0, 0);
+        pass.back.forget();
         let Pass { door, x, resets, layers, sorted, last_sorted, state: last, turned, scratch, .. } = pass;
-        pass.training = None;
         door.enter("input", &input, self.config.batch_first, self.config.input_size)?;
         let x = door.time_major(&input, x);
         let resets = input.resets.map(|mask| door.resets(mask, resets)).transpose()?;
@@ -227,7 +230,7 @@ impl Recurrent {
             let (x, memory) = match (before.last_mut(), &mut here[0]) {
                 (None, memory) => (x, memory),
                 (Some(before), memory) => {
-                    let dropped = training.is_some() && self.config.dropout > 0.0;
+                    let dropped = training.is_some_and(|training| training.dropout > 0.0);
                     let from = if dropped { &before.dropped } else { &before.y };
                     (SeqRef::over(from, lines, sizes.input), memory)
                 }
@@ -253,11 +256,11 @@ impl Recurrent {
                 };
                 layer.forward(&plan, pass, scratch)?;
             }
-            if let Some(Training { seed }) = training
-                && self.config.dropout > 0.0
+            if let Some(Training { seed, dropout: probability }) = training
+                && probability > 0.0
                 && k + 1 < count
             {
-                let dropout = Dropout { probability: self.config.dropout, seed, layer: k };
+                let dropout = Dropout { probability, seed, layer: k };
                 memory.dropped.resize(memory.y.len());
                 let (from, to) = (&memory.y, &mut memory.dropped);
                 each_row(door, (to, width), threads, &|place, at, row| {

@@ -163,17 +163,12 @@ impl State {
         };
         let h = shape(&mut layers.clone().map(|sizes| sizes.output()));
         check_shape(names[0], &h, &self.h_shape())?;
-        let mut cells = layers.clone().filter(|sizes| sizes.cell == Cell::Lstm).map(|sizes| sizes.hidden);
-        if layers.clone().any(|sizes| sizes.cell == Cell::Lstm) {
-            check_shape(names[1], &shape(&mut cells), &self.c_shape())?;
-        }
+        let cells = layers.clone().filter(|sizes| sizes.cell == Cell::Lstm).map(|sizes| sizes.hidden);
+        let c = if cells.clone().next().is_none() { [0; 3] } else { shape(&mut cells.clone()) };
+        check_shape(names[1], &c, &self.c_shape())?;
         // Layers of different sizes can agree in number and in the largest.
-        if layers.clone().map(|sizes| sizes.output()).eq(self.h.widths.iter().copied()) {
-            Ok(())
-        } else {
-            let widths: Vec<usize> = layers.map(|sizes| sizes.output()).collect();
-            check_shape(&format!("sizes of {}", names[0]), &widths, &self.h.widths)
-        }
+        check_widths(names[0], layers.map(|sizes| sizes.output()), &self.h.widths)?;
+        check_widths(names[1], cells, &self.c.widths)
     }
 
     /// Sets row i to row `sorted[i]` of `from`.
@@ -186,5 +181,13 @@ impl State {
     pub(crate) fn unsort(&mut self, from: &Self, sorted: &[usize]) {
         self.h.permute(&from.h, self.batch, |i| (sorted[i], i));
         self.c.permute(&from.c, self.batch, |i| (sorted[i], i));
+    }
+}
+
+fn check_widths(name: &str, expected: impl Iterator<Item = usize> + Clone, got: &[usize]) -> Result<()> {
+    if expected.clone().eq(got.iter().copied()) {
+        Ok(())
+    } else {
+        check_shape(&format!("sizes of {name}"), &expected.collect::<Vec<_>>(), got)
     }
 }

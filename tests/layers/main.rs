@@ -2,6 +2,8 @@
 
 #[path = "../common/case.rs"]
 mod case;
+#[path = "../common/compare.rs"]
+mod compare;
 #[cfg(feature = "safetensors")]
 #[path = "../common/fixtures.rs"]
 mod fixtures;

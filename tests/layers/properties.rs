@@ -1,6 +1,7 @@
 //! One layer on every tier: against the reference, and the same bits however the work is cut.
 
-use crate::case::{Case, Options, assert_same_bits, pick_row};
+use crate::case::{Case, Options};
+use crate::compare::{assert_same_bits, pick_row};
 use crate::tiers::tiers;
 use elman::cell::{Cell, Direction, ForwardPass, Layer, Nonlinearity, Scratch, Sizes};
 use elman::tensor::{Seq, SeqRef};

@@ -1,6 +1,7 @@
 //! Parity with PyTorch, by fixtures: passes, heads, losses, optimisers, and 300 iterations of training.
 
-use crate::case::{Case, distance};
+use crate::case::Case;
+use crate::compare::distance;
 use crate::fixtures::Fixture;
 use crate::tiers::tiers;
 use elman::cell::{Cell, Direction, Scratch, Sizes};
