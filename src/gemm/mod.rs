@@ -100,7 +100,7 @@ impl<'a> Rows<'a> {
     #[inline]
     fn visit(self, first: usize, depth: usize, mut f: impl FnMut(usize, &'a [f32])) {
         let lines = self.seq().lines();
-        let (mut t, mut row) = lines.from_the_end(first);
+        let (mut t, mut row) = lines.place_from_end(first);
         let mut k = 0;
         while k < depth {
             let rows = row..lines.at(t).len().min(row + depth - k);

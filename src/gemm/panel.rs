@@ -46,7 +46,7 @@ impl Panels {
 
     fn pack_gates(&mut self, weight: &[f32], gates: usize) {
         let k = self.depth.k();
-        let hidden = if k == 0 { 0 } else { weight.len() / k / gates };
+        let hidden = weight.len().checked_div(k * gates).unwrap_or(0);
         let expected = if gates == 1 { self.cols * k } else { gates * hidden * k };
         assert_eq!(weight.len(), expected, "a ({}, {k}) matrix", self.cols);
         for (p, panel) in self.data.chunks_exact_mut((round_up(k) * KB).max(1)).enumerate() {

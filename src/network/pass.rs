@@ -298,7 +298,7 @@ pub(super) fn each_row(
     let mut nothing = [(); 64];
     share(shares, (elements, width), &mut nothing, &|range, (elements, width), ()| {
         let mut at = range.start;
-        let (mut t, mut row) = lines.from_the_start(at);
+        let (mut t, mut row) = lines.place_from_start(at);
         for values in elements.chunks_exact_mut(width) {
             while row >= lines.at(t).len() {
                 (t, row) = (t + 1, 0);

@@ -113,7 +113,7 @@ impl<'a> Lines<'a> {
 
     /// The step, and the row inside it, that is the `k`th in view when steps are counted from the last to the first. Of a
     /// ragged sequence the whole must be in view.
-    pub(crate) fn from_the_end(self, k: usize) -> (usize, usize) {
+    pub(crate) fn place_from_end(self, k: usize) -> (usize, usize) {
         match self.steps {
             Steps::Dense { steps, .. } => (steps - 1 - k / self.rows, k % self.rows),
             Steps::Ragged { offsets } => {
@@ -126,7 +126,7 @@ impl<'a> Lines<'a> {
     }
 
     /// The step, and the row inside it, that is the `k`th when steps are counted from the first on. The whole is in view.
-    pub(crate) fn from_the_start(self, k: usize) -> (usize, usize) {
+    pub(crate) fn place_from_start(self, k: usize) -> (usize, usize) {
         match self.steps {
             Steps::Dense { .. } => (k / self.rows.max(1), k % self.rows.max(1)),
             Steps::Ragged { offsets } => {
@@ -165,14 +165,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counting_from_the_end_visits_every_row_once() {
+    fn counting_place_from_end_visits_every_row_once() {
         let offsets = [0, 3, 5, 7, 8];
         for (lines, sizes) in [(Lines::ragged(&offsets, 3), [3, 2, 2, 1]), (Lines::dense(4, 3), [3; 4])] {
             let mut k = 0;
             for t in (0..4).rev() {
                 assert_eq!(lines.at(t).len(), sizes[t]);
                 for row in 0..sizes[t] {
-                    assert_eq!(lines.from_the_end(k), (t, row));
+                    assert_eq!(lines.place_from_end(k), (t, row));
                     k += 1;
                 }
             }
