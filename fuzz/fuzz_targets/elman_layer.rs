@@ -62,7 +62,8 @@ impl Schedule {
         plan.row_workers = self.row_workers.get();
         plan.gradient_workers = self.gradient_workers.get();
         plan.time_block = self.time_block.get();
-        plan.blocking = plan.blocking.with_kc(self.kc.get());
+        plan.forward = plan.forward.with_kc(self.kc.get());
+        plan.backward = plan.backward.with_kc(self.kc.get());
         plan
     }
 }

@@ -185,7 +185,7 @@ impl Layer {
                 let left = d_h.columns(rows.start, rows.len());
                 accumulate_outer(
                     self.kernels,
-                    plan.blocking,
+                    plan.backward,
                     left,
                     &mut [Target { right: Rows::Of(m), c }],
                     &mut worker.gemm,
@@ -204,7 +204,7 @@ impl Layer {
             let d_z = d_z.columns(0, gates * width).as_one_step();
             share(plan.gradients(lines.end()), (d_x, input), workers, &|rows, c, worker: &mut Worker| {
                 let d_z = d_z.rows(rows.start, rows.len());
-                multiply(self.kernels, plan.blocking, d_z, w_ih, start, c, &mut worker.gemm);
+                multiply(self.kernels, plan.backward, d_z, w_ih, start, c, &mut worker.gemm);
             });
         }
         Ok(())
@@ -242,7 +242,7 @@ impl Layer {
             direct,
             aside,
             d_h_0: written.d_h_0.map(|(d_h_0, _)| d_h_0),
-            kc: plan.blocking.kc,
+            kc: plan.backward.kc,
         };
         (self.parts().backward)(self.kernels, cell, args);
         if let Some((d_c_0, _)) = written.d_c_0 {
@@ -287,7 +287,7 @@ impl Layer {
             let c_h = &mut out.d_weight_hh[at * output..][..len * output];
             let (mut x, mut h) = (Target { right: x, c: c_x }, Target { right: before, c: c_h });
             let mut add = |left, targets: &mut [Target<'_>]| {
-                accumulate_outer(self.kernels, plan.blocking, left, targets, &mut worker.gemm);
+                accumulate_outer(self.kernels, plan.backward, left, targets, &mut worker.gemm);
             };
             if columns[0] == columns[1] {
                 add(left_x, &mut [x, h]);

@@ -138,7 +138,7 @@ impl Layer {
         let mut h = Carry { now, next };
         c.resize(if cell_state { rows * width } else { 0 });
         fill_rows(c, width, c_0);
-        let spills = self.w_hh.view().depth().padded() > plan.blocking.kc;
+        let spills = self.w_hh.view().depth().padded() > plan.forward.kc;
         aside.resize(if spills { rows * gates * width } else { 0 });
         operand.resize(if projection > 0 { rows * width } else { 0 });
 
@@ -149,7 +149,7 @@ impl Layer {
             let x = x.steps(first, block);
             z.resize(x.lines().total() * gates * width);
             let bias = Start::Columns(&self.bias);
-            multiply(self.kernels, plan.blocking, x, &self.w_ih, bias, (&mut z[..], gates * width), gemm);
+            multiply(self.kernels, plan.forward, x, &self.w_ih, bias, (&mut z[..], gates * width), gemm);
             let kept = kept.as_mut().map(|Kept { gates, cells, m }| Kept {
                 gates: steps_of(gates, first, block),
                 cells: cells.as_mut().map(|cells| steps_of(cells, first, block)),
@@ -169,7 +169,7 @@ impl Layer {
                 kept,
                 resets,
                 first,
-                kc: plan.blocking.kc,
+                kc: plan.forward.kc,
             };
             (self.parts().forward)(self.kernels, cell, args);
         }

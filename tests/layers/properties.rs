@@ -18,7 +18,8 @@ fn cut(plan: &Plan, [rows, gradients, time_block, kc]: [usize; 4]) -> Plan {
     plan.row_workers = rows;
     plan.gradient_workers = gradients;
     plan.time_block = time_block;
-    plan.blocking = plan.blocking.with_kc(kc);
+    plan.forward = plan.forward.with_kc(kc);
+    plan.backward = plan.backward.with_kc(kc);
     plan
 }
 
