@@ -1,5 +1,6 @@
 //! The settings of a network, as plain data.
 
+use super::kinds::MAX_LAYERS;
 use crate::cell::{Cell, Direction, Sizes};
 use crate::error::{Error, Result, at_least_one};
 use crate::kernel::Kernels;
@@ -68,7 +69,10 @@ impl Config {
     pub(crate) fn sizes(&self) -> Result<Vec<Sizes>> {
         let Self { cell, input_size, ref hidden_sizes, bias, dropout, proj_size, forget_bias, .. } = *self;
         at_least_one("input_size", input_size)?;
-        at_least_one("num_layers", hidden_sizes.len())?;
+        if !(1..=MAX_LAYERS).contains(&hidden_sizes.len()) {
+            let got = if hidden_sizes.is_empty() { "0" } else { "more" };
+            return Err(Error::setting("num_layers", &format!("1 to {MAX_LAYERS}"), got));
+        }
         if !(0.0..=1.0).contains(&dropout) {
             return Err(Error::setting("dropout", "a number from 0 to 1", dropout));
         }

@@ -1,5 +1,8 @@
 //! What the three kinds of network have in common: a type and a builder each, over [`Recurrent`](super::Recurrent).
 
+/// The most layers of a network: far beyond any there is, few enough to be listed.
+pub(super) const MAX_LAYERS: usize = 1 << 16;
+
 /// Defines a network type and its builder: their docs, their names, the cell, and the settings that only this kind has.
 macro_rules! network {
     (
@@ -99,7 +102,9 @@ macro_rules! network {
         impl From<$builder> for Config {
             fn from(builder: $builder) -> Config {
                 let $builder { config, hidden_size, num_layers, hidden_sizes } = builder;
-                let hidden_sizes = hidden_sizes.unwrap_or_else(|| vec![hidden_size; num_layers]);
+                // One more than there may be is enough to be refused.
+                let layers = num_layers.min(MAX_LAYERS + 1);
+                let hidden_sizes = hidden_sizes.unwrap_or_else(|| vec![hidden_size; layers]);
                 Config { hidden_sizes, ..config }
             }
         }

@@ -2,7 +2,7 @@
 
 use super::{Config, Pass, State};
 use crate::cell::{Cell, Gradients, Layer, Sizes, Weights};
-use crate::error::{Result, check_shape};
+use crate::error::{Error, Result, check_shape};
 use crate::kernel::Kernels;
 use crate::params::{Layout, ParamId, Params};
 use crate::rng::Rng;
@@ -41,9 +41,9 @@ impl Recurrent {
     /// PyTorch's order; without a prefix where `name` is empty.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) for a setting outside its range or a name that is taken,
-    /// [`Error::Overflow`](crate::Error::Overflow) for sizes that cannot be addressed,
-    /// [`Error::Isa`](crate::Error::Isa) for an `ELMAN_ISA` that there is not.
+    /// [`Error::Setting`] for a setting outside its range or a name that is taken,
+    /// [`Error::Overflow`] for sizes that cannot be addressed,
+    /// [`Error::Isa`] for an `ELMAN_ISA` that there is not.
     pub fn new(config: impl Into<Config>, layout: &mut Layout, name: &str) -> Result<Self> {
         let config = config.into();
         let kernels = config.kernels.map_or_else(Kernels::active, Ok)?;
@@ -134,7 +134,7 @@ impl Recurrent {
     /// Packs the parameters. To be done again whenever they change.
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) or [`Error::UnknownParameter`](crate::Error::UnknownParameter) where `params`
+    /// [`Error::Shape`] or [`Error::UnknownParameter`] where `params`
     /// are another model's.
     pub fn load(&mut self, params: &Params) -> Result<()> {
         self.check(params)?;
@@ -148,7 +148,7 @@ impl Recurrent {
     /// A state of zeros for a batch, to be filled: h_0 and c_0, or the gradients of h_n and c_n.
     ///
     /// # Errors
-    /// [`Error::Overflow`](crate::Error::Overflow) where it cannot be addressed.
+    /// [`Error::Overflow`] where it cannot be addressed.
     pub fn zero_state(&self, batch: usize) -> Result<State> {
         let mut state = State::default();
         state.zero(self.sizes(), batch)?;
@@ -159,15 +159,17 @@ impl Recurrent {
     /// For layers of one size; others fill a [`zero_state`](Self::zero_state).
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) naming `h_0` or `c_0`.
+    /// [`Error::Shape`] naming `h_0` or `c_0`, [`Error::Setting`] for layers of different sizes.
     pub fn state(&self, batch: usize, h_0: Option<SeqRef<'_>>, c_0: Option<SeqRef<'_>>) -> Result<State> {
         let mut state = self.zero_state(batch)?;
         for (name, from, shape) in [("h_0", h_0, state.h_shape()), ("c_0", c_0, state.c_shape())] {
             let Some(from) = from else { continue };
             check_shape(name, &shape, &from.shape())?;
             let to = if name == "h_0" { state.h_mut() } else { state.c_mut() };
-            let same = to.len() == shape.iter().product::<usize>();
-            check_shape(&format!("{name} of layers that are all of one size"), &[1], &[usize::from(same)])?;
+            if to.len() != shape.iter().product::<usize>() {
+                let expected = "a zero_state filled layer by layer, as the layers are of different sizes";
+                return Err(Error::setting(name, expected, "one tensor"));
+            }
             let width = shape[2].max(1);
             to.chunks_exact_mut(width).zip(from.each_row()).for_each(|(to, from)| to.copy_from_slice(from));
         }

@@ -2,7 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
-use super::kinds::network;
+use super::kinds::{MAX_LAYERS, network};
 use super::{Config, Recurrent};
 use crate::cell::{Cell, Nonlinearity};
 use crate::error::Result;

@@ -3,6 +3,7 @@
 //! `ELMAN_ISA` of the surroundings is passed on, so that all of it can be run on any tier.
 #![cfg(feature = "cli")]
 
+mod bench;
 mod files;
 mod inspect;
 mod run;

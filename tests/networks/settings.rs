@@ -306,8 +306,9 @@ fn settings_outside_their_range_are_errors() {
     let number = "dropout: expected a number from 0 to 1";
     error(Rnn::builder(0, 5).into(), "input_size: expected at least 1, got 0");
     error(Rnn::builder(3, 0).into(), "hidden_size: expected at least 1, got 0");
-    error(Gru::builder(3, 5).num_layers(0).into(), "num_layers: expected at least 1, got 0");
-    error(Gru::builder(3, 5).hidden_sizes([]).into(), "num_layers: expected at least 1, got 0");
+    error(Gru::builder(3, 5).num_layers(0).into(), "num_layers: expected 1 to 65536, got 0");
+    error(Gru::builder(3, 5).hidden_sizes([]).into(), "num_layers: expected 1 to 65536, got 0");
+    error(Gru::builder(3, 5).num_layers(usize::MAX).into(), "num_layers: expected 1 to 65536, got more");
     error(Gru::builder(3, 5).hidden_sizes([5, 0]).into(), "hidden_size: expected at least 1, got 0");
     error(Lstm::builder(3, 5).dropout(-0.1).into(), &format!("{number}, got -0.1"));
     error(Lstm::builder(3, 5).dropout(1.5).into(), &format!("{number}, got 1.5"));
@@ -443,7 +444,10 @@ fn states_are_made_of_pytorchs_tensors() {
     assert!(gru.zero_state(4).unwrap().c_of(0).is_none());
     let (mixed, _) = build(Gru::builder(3, 5).hidden_sizes([5, 3]), 1);
     let result = mixed.state(4, Some(c.view()), None);
-    assert_error(result, "h_0 of layers that are all of one size: expected [1], got [0]");
+    assert_error(
+        result,
+        "h_0: expected a zero_state filled layer by layer, as the layers are of different sizes, got one tensor",
+    );
     assert_eq!(mixed.zero_state(4).unwrap().h().len(), 4 * 8);
 }
 

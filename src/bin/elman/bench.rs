@@ -68,7 +68,7 @@ pub(crate) struct Args {
 }
 
 fn size(text: &str) -> Result<usize, String> {
-    whole(text, 1..=1 << 24)
+    whole(text, 1..=65_536)
 }
 
 fn mode(text: &str) -> Result<Mode, String> {
@@ -142,14 +142,20 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(workloads.len() as u64) };
     let style = ProgressStyle::with_template("{wide_bar} {pos}/{len}  {msg}").expect("a valid template");
     bar.set_style(style.progress_chars("=> "));
-    if !args.json {
-        header(&workloads[0])?;
-    }
-    for load in &workloads {
+    for (i, load) in workloads.iter().enumerate() {
         bar.set_message(format!("{} {} {}", name(load.cell), load.mode, load.hidden));
         let measured = load.measure(args.seconds)?;
         let plan = if args.explain { Some(load.plan()?.to_string()) } else { None };
-        bar.suspend(|| if args.json { json(load, &measured, plan) } else { row(load, &measured, plan) })?;
+        bar.suspend(|| {
+            if args.json {
+                return json(load, &measured, plan);
+            }
+            // Not before the first workload has been accepted.
+            if i == 0 {
+                header(load)?;
+            }
+            row(load, &measured, plan)
+        })?;
         bar.inc(1);
     }
     bar.finish_and_clear();
