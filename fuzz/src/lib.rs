@@ -1,6 +1,8 @@
 //! What the targets have in common.
 
-use libfuzzer_sys::arbitrary::{Arbitrary, Result, Unstructured};
+pub mod file;
+
+use libfuzzer_sys::arbitrary::{self, Arbitrary, Result, Unstructured};
 
 /// A number from `LOW` to `HIGH`, made of a single byte: every byte of an input counts, and so does every mutation.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +23,34 @@ impl<'a, const LOW: u8, const HIGH: u8> Arbitrary<'a> for Within<LOW, HIGH> {
 
     fn size_hint(_: usize) -> (usize, Option<usize>) {
         (1, Some(1))
+    }
+}
+
+/// A size or an offset, often one where sums and products come to overflow.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub enum Size {
+    /// As good as always a valid one.
+    Small(u8),
+    /// A power of two, less one or as it is or and one.
+    Power {
+        /// Its exponent.
+        of_two: Within<56, 63>,
+        /// One more than what is added.
+        plus: Within<0, 2>,
+    },
+    /// Any at all.
+    Any(u64),
+}
+
+impl Size {
+    /// The number.
+    #[must_use]
+    pub fn get(self) -> u64 {
+        match self {
+            Size::Small(size) => size.into(),
+            Size::Power { of_two, plus } => (1_u64 << of_two.get()) - 1 + plus.get() as u64,
+            Size::Any(size) => size,
+        }
     }
 }
 
