@@ -6,7 +6,7 @@ use crate::error::{Result, check_shape};
 use crate::gemm::multiply;
 use crate::gemm::panel::pack_rows;
 use crate::kernel::gemm::Start;
-use crate::kernel::layout::{group_rows, round_up};
+use crate::kernel::layout::round_up;
 use crate::kernel::recurrence::{Carry, Forward, Kept, Projection};
 use crate::plan::Plan;
 use crate::tensor::{Buffer, Mat, Resets, SeqMut, SeqRef};
@@ -127,10 +127,7 @@ impl Layer {
         now.resize(rows * round_up(output));
         next.resize(rows * round_up(output));
         match h_0 {
-            Some(h_0) => {
-                let mr = group_rows(self.kernels.isa().lanes());
-                pack_rows(now, rows, round_up(output), mr, |row| h_0.row(row));
-            }
+            Some(h_0) => pack_rows(self.kernels, now, rows, round_up(output), |row| h_0.row(row)),
             None => now.fill(0.0),
         }
         // Rows that begin later find their first state in either.

@@ -51,7 +51,7 @@ pub struct Layer {
     pub(super) w_hr: Panels,
     /// (G·H'), as the columns of the panels: what the products start from.
     pub(super) bias: Buffer,
-    /// (H'): what the last gate's recurrent part starts from, where it stays apart.
+    /// The same of the recurrent part, where the last gate's stays apart: zeros but for that gate.
     pub(super) bias_apart: Buffer,
 }
 
@@ -195,7 +195,7 @@ impl Layer {
         }
         self.bias.resize(gates * round_up(hidden));
         self.bias.fill(0.0);
-        self.bias_apart.resize(round_up(hidden));
+        self.bias_apart.resize(if last_apart { gates * round_up(hidden) } else { 0 });
         self.bias_apart.fill(0.0);
         if let Some([ih, hh]) = weights.bias {
             for gate in 0..gates {
@@ -205,7 +205,7 @@ impl Layer {
                     let at = (unit / KB * gates + gate) * KB + unit % KB;
                     self.bias[at] = if apart { ih } else { ih + hh };
                     if apart {
-                        self.bias_apart[unit] = hh;
+                        self.bias_apart[at] = hh;
                     }
                 }
             }

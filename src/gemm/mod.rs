@@ -64,9 +64,11 @@ pub(crate) fn multiply(
         match a.flat() {
             Some(flat) => {
                 let width = a.shape()[2];
-                pack_rows(&mut scratch.a, rows, padded, mr, |row| &flat[(first + row) * width..][..width]);
+                pack_rows(kernels, &mut scratch.a, rows, padded, |row| &flat[(first + row) * width..][..width]);
             }
-            None => pack_rows(&mut scratch.a, rows, padded, mr, |_| each_row.next().expect("as many as there are")),
+            None => {
+                pack_rows(kernels, &mut scratch.a, rows, padded, |_| each_row.next().expect("as many as there are"))
+            }
         }
         (kernels.gemm)(Gemm { a: &scratch.a, rows, b, start, c, stride, kc: blocking.kc });
     }

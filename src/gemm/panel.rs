@@ -1,6 +1,8 @@
 //! Packing: matrices as they come, row-major, into the layouts of [`kernel::layout`](crate::kernel::layout).
 
-use crate::kernel::layout::{Depth, KB, PanelsRef, groups, round_up};
+use crate::kernel::Kernels;
+use crate::kernel::elementwise::copy_few;
+use crate::kernel::layout::{Depth, KB, PanelsRef, group_rows, groups, round_up};
 use crate::tensor::Buffer;
 
 /// A matrix B (k, cols) in panels, owned: packed once, multiplied often, on any tier.
@@ -111,32 +113,20 @@ impl Panels {
     }
 }
 
-/// Copies row `i` of a group of `size` rows into the group's part of a blocked A.
-#[inline]
-fn pack_row(group: &mut [f32], size: usize, i: usize, row: &[f32]) {
-    let (full, rest) = row.as_chunks::<KB>();
-    for (block, values) in full.iter().enumerate() {
-        group[(block * size + i) * KB..][..KB].copy_from_slice(values);
-    }
-    if !rest.is_empty() {
-        copy_few(&mut group[(full.len() * size + i) * KB..], rest);
-    }
-}
-
 /// Packs rows as A: `row` gives them in order, `a` holds `rows * padded` floats. A row may end before the padding.
 #[inline]
 pub(crate) fn pack_rows<'r>(
+    kernels: &Kernels,
     a: &mut [f32],
     rows: usize,
     padded: usize,
-    mr: usize,
     mut row: impl FnMut(usize) -> &'r [f32],
 ) {
-    for (first, size) in groups(rows, mr) {
+    for (first, size) in groups(rows, group_rows(kernels.isa().lanes())) {
         let group = &mut a[first * padded..][..size * padded];
         for i in 0..size {
             // The rest of a padded block may hold anything: it is never multiplied.
-            pack_row(group, size, i, row(first + i));
+            (kernels.pack_row)(group, (size, i), row(first + i));
         }
     }
 }
@@ -166,22 +156,6 @@ fn pack_full_groups<const MR: usize>(a: &mut [f32], depth: usize, k: usize, row:
     for (group, values) in row.as_chunks::<MR>().0.iter().enumerate() {
         a[group * MR * depth + k * MR..][..MR].copy_from_slice(values);
     }
-}
-
-/// Copies fewer than [`KB`] floats, by powers of two: a loop becomes a call to `memcpy`, which takes longer.
-#[inline(always)]
-fn copy_few(to: &mut [f32], from: &[f32]) {
-    let mut at = 0;
-    macro_rules! copy {
-        ($($N:literal)*) => {
-            $(if from.len() & $N != 0 {
-                to[at..at + $N].copy_from_slice(&from[at..at + $N]);
-                at += $N;
-            })*
-        };
-    }
-    copy!(8 4 2 1);
-    debug_assert_eq!(at, from.len());
 }
 
 #[cfg(test)]

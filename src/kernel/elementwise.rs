@@ -1,9 +1,10 @@
-//! One pass over slices: activations, optimisers, column sums.
+//! One pass over slices: activations, optimisers, column sums, packing of rows.
 //!
 //! Tails go through the same vector code with the missing lanes zero, so an element's bits do not depend on where in a
 //! slice it stands.
 
 use super::gemm::{load, store};
+use super::layout::KB;
 use crate::simd::{Vector, math};
 
 /// `f` of every element, in place.
@@ -61,6 +62,9 @@ pub(crate) struct ColumnSums<'a> {
     pub(crate) sums: &'a mut [f32],
 }
 
+/// Registers of sums side by side: a row is read in pieces of some cache lines, as each may lie in a page of its own.
+const SUMS: usize = 8;
+
 /// The entry `column_sums`: from the last step to the first and, inside a step, from the first row to the last.
 #[inline(always)]
 pub(super) fn column_sums<V: Vector>(isa: V::Isa, args: ColumnSums<'_>) {
@@ -68,17 +72,63 @@ pub(super) fn column_sums<V: Vector>(isa: V::Isa, args: ColumnSums<'_>) {
     if rows.is_empty() {
         return;
     }
-    for (c, sums) in sums.chunks_mut(V::LANES).enumerate() {
-        let columns = first + c * V::LANES..first + c * V::LANES + sums.len();
-        let mut sum = load::<V>(isa, sums);
+    for (c, sums) in sums.chunks_mut(SUMS * V::LANES).enumerate() {
+        let first = first + c * SUMS * V::LANES;
+        let (full, last) = (sums.len() / V::LANES, sums.len().div_ceil(V::LANES));
+        let mut acc = [V::splat(isa, 0.0); SUMS];
+        for (v, acc) in acc[..last].iter_mut().enumerate() {
+            *acc = load(isa, &sums[v * V::LANES..]);
+        }
         for step in rows.chunks_exact(step).rev() {
             // The last row may end with the columns in view.
             for row in step.chunks(stride) {
-                sum = sum.add(load(isa, &row[columns.clone()]));
+                let row = &row[first..first + sums.len()];
+                if full == SUMS {
+                    for (v, acc) in acc.iter_mut().enumerate() {
+                        *acc = acc.add(V::load(isa, &row[v * V::LANES..]));
+                    }
+                } else {
+                    for (v, acc) in acc[..last].iter_mut().enumerate() {
+                        *acc = acc.add(load(isa, &row[v * V::LANES..]));
+                    }
+                }
             }
         }
-        store(sum, sums);
+        for (v, &acc) in acc[..last].iter().enumerate() {
+            store(acc, &mut sums[v * V::LANES..]);
+        }
     }
+}
+
+/// The entry `pack_row`: copies row `i` of a group of `size` rows into the group's part of a blocked A.
+#[inline(always)]
+pub(super) fn pack_row<V: Vector>(isa: V::Isa, group: &mut [f32], (size, i): (usize, usize), row: &[f32]) {
+    let (full, rest) = row.as_chunks::<KB>();
+    for (block, values) in full.iter().enumerate() {
+        let to = &mut group[(block * size + i) * KB..][..KB];
+        for v in (0..KB).step_by(V::LANES) {
+            V::load(isa, &values[v..]).store(&mut to[v..]);
+        }
+    }
+    if !rest.is_empty() {
+        copy_few(&mut group[(full.len() * size + i) * KB..], rest);
+    }
+}
+
+/// Copies fewer than [`KB`] floats, by powers of two: a loop becomes a call to `memcpy`, which takes longer.
+#[inline(always)]
+pub(crate) fn copy_few(to: &mut [f32], from: &[f32]) {
+    let mut at = 0;
+    macro_rules! copy {
+        ($($N:literal)*) => {
+            $(if from.len() & $N != 0 {
+                to[at..at + $N].copy_from_slice(&from[at..at + $N]);
+                at += $N;
+            })*
+        };
+    }
+    copy!(8 4 2 1);
+    debug_assert_eq!(at, from.len());
 }
 
 /// One step of Adam over all parameters, as `torch.optim.Adam` computes it. All slices have one length.

@@ -21,7 +21,7 @@
 //!    pass it. Between blocks the accumulators go to memory and come back unrounded.
 
 use super::layout::{PanelsRef, group_rows, group_sizes};
-use super::tile::{Blocked, Fma, KBlock, KMajor, Order, Place, Tile, Tiles, accumulate, tile};
+use super::tile::{Blocked, Fma, From, KBlock, KMajor, Order, Place, Tile, Tiles, accumulate, tile};
 use crate::simd::Vector;
 
 /// C = start + A·B. See README.md for the layouts.
@@ -47,7 +47,7 @@ pub(crate) struct Gemm<'a> {
 pub(crate) enum Start<'a> {
     /// Zero: C is not read.
     Zero,
-    /// A value for each column: C is not read.
+    /// A value for each column, as many as whole panels have: C is not read.
     Columns(&'a [f32]),
     /// What stands in C.
     Accumulate,
@@ -73,6 +73,14 @@ pub(crate) trait Epilogue<V: Vector> {
     /// Whether one row of few k is worth code of its own, [`row_product`].
     const ROW: bool = false;
 
+    /// Where the values come from that the chains of a tile from column `col` on start from: by [`start`], row by row,
+    /// unless they are as simple as this says.
+    ///
+    /// [`start`]: Self::start
+    #[inline(always)]
+    fn from(&self, _col: usize) -> From<'_> {
+        From::Tile
+    }
     /// The values the chains start from.
     fn start(&self, at: Place, row: &mut [V]);
     /// Puts unfinished chains aside.
@@ -123,12 +131,17 @@ struct Store<'a, I> {
 
 impl<V: Vector> Epilogue<V> for Store<'_, V::Isa> {
     #[inline(always)]
-    fn start(&self, at: Place, row: &mut [V]) {
+    fn from(&self, col: usize) -> From<'_> {
         match self.start {
-            Start::Zero => row.fill(V::splat(self.isa, 0.0)),
-            Start::Columns(values) => load_row(self.isa, &values[at.col..], row),
-            Start::Accumulate => self.reload(at, row),
+            Start::Zero => From::Zero,
+            Start::Columns(values) => From::Columns(&values[col..]),
+            Start::Accumulate => From::Tile,
         }
+    }
+
+    #[inline(always)]
+    fn start(&self, at: Place, row: &mut [V]) {
+        self.reload(at, row);
     }
 
     #[inline(always)]
@@ -230,7 +243,8 @@ pub(crate) fn product<V: Tiles, O: Order, E: Epilogue<V>, const CHAINS: usize>(
                         let group = &a[row * k + block.first * size..][..block.len * size];
                         for i in (top..top + tall).step_by(m) {
                             let at = Place { group: row, size, i, col: column };
-                            let fma = Fma { group, at, b, block, shape: (m, nv), tile: &mut *tile };
+                            let (shape, from) = ((m, nv), From::Tile);
+                            let fma = Fma { group, at, b, block, shape, from, tile: &mut *tile };
                             run::<V, O, E, CHAINS>(fma, epilogue);
                         }
                     }
@@ -259,7 +273,7 @@ pub(crate) fn row_product<V: Vector, E: Epilogue<V>>(isa: V::Isa, a: &[f32], b: 
             let at = Place { group: 0, size: 1, i: 0, col: $v * V::LANES };
             let mut row = [[V::splat(isa, 0.0); $NV]];
             epilogue.start(at, &mut row[0]);
-            accumulate::<V, Blocked, 1, $NV, 4>(isa, a, at, b, block, &mut row);
+            accumulate::<V, Blocked, 1, $NV, 4>(isa, a, (at, block), b, From::Tile, &mut row);
             epilogue.finish(at, &row[0]);
         }};
     }
@@ -312,19 +326,21 @@ fn tile_registers<V: Vector, const CHAINS: usize>(m: usize, left: usize) -> usiz
 #[inline(always)]
 fn run<V: Tiles, O: Order, E: Epilogue<V>, const CHAINS: usize>(fma: Fma<'_, V>, epilogue: &mut E) {
     let Fma { at, block, shape: (m, nv), .. } = fma;
-    let mut rest = &mut fma.tile[..];
-    for i in 0..m {
-        let row;
-        (row, rest) = rest.split_at_mut(nv);
-        let at = Place { i: at.i + i, ..at };
-        if block.first == 0 {
-            epilogue.start(at, row);
-        } else {
-            epilogue.reload(at, row);
+    let from = if block.first == 0 { epilogue.from(at.col) } else { From::Tile };
+    if let From::Tile = from {
+        let mut rest = &mut fma.tile[..];
+        for i in 0..m {
+            let row;
+            (row, rest) = rest.split_at_mut(nv);
+            let at = Place { i: at.i + i, ..at };
+            if block.first == 0 {
+                epilogue.start(at, row);
+            } else {
+                epilogue.reload(at, row);
+            }
         }
     }
-    let tile = &mut *fma.tile;
-    O::fma::<V, CHAINS>(Fma { tile, ..fma });
+    O::fma::<V, CHAINS>(Fma { from, tile: &mut *fma.tile, ..fma });
     let mut rest = &fma.tile[..];
     for i in 0..m {
         let row;

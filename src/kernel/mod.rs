@@ -85,6 +85,7 @@ pub struct Kernels {
     pub(crate) lstm_forward: fn(Forward<'_, '_>),
     pub(crate) lstm_backward: fn(Backward<'_, '_>),
     pub(crate) column_sums: fn(ColumnSums<'_>),
+    pub(crate) pack_row: fn(&mut [f32], (usize, usize), &[f32]),
     pub(crate) adam: fn(Adam<'_>),
     pub(crate) sgd: fn(Sgd<'_>),
     peak: fn(Peak<'_>),

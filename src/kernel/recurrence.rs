@@ -27,7 +27,7 @@ use std::ops::Range;
 
 use super::gemm::{Epilogue, Operands, SHORT, load, load_row, product, row_product, store, store_row};
 use super::layout::{KB, PanelsRef, group_rows, groups, round_up};
-use super::tile::{Blocked, Place, Tile, Tiles, tile};
+use super::tile::{Blocked, From, Place, Tile, Tiles, tile};
 use crate::simd::Vector;
 use crate::tensor::{Before, Cut, Direction, History, Mat, MatMut, Resets, SeqMut, SeqRef};
 
@@ -53,7 +53,8 @@ pub(crate) struct Forward<'a, 'c> {
     pub(crate) z: &'a mut [f32],
     /// (P, G·H') in panels: the transpose of `weight_hh`, the gates' panels alternating.
     pub(crate) w_hh: PanelsRef<'a>,
-    /// (H'): what the last gate's recurrent part starts from where it stays apart from its input part.
+    /// (G·H'), as the columns of `w_hh`: zeros, and what the last gate's recurrent part starts from where it stays apart
+    /// from its input part.
     pub(crate) bias_apart: &'a [f32],
     /// (rows, G·H'): room for unfinished chains, where they are longer than `kc`.
     pub(crate) aside: &'a mut [f32],
@@ -203,17 +204,24 @@ impl<V: Vector, C: Cell<V>> Epilogue<V> for End<'_, C, V::Isa> {
     const ROW: bool = C::GATES == 1;
 
     #[inline(always)]
+    fn from(&self, col: usize) -> From<'_> {
+        match (self.0.short, C::LAST_APART) {
+            (true, _) => From::Tile,
+            (false, true) => From::Columns(&self.0.bias_apart[col..]),
+            (false, false) => From::Zero,
+        }
+    }
+
+    #[inline(always)]
     fn start(&self, at: Place, row: &mut [V]) {
         let step = &self.0;
         for (v, value) in row.iter_mut().enumerate() {
             let col = at.col + v * V::LANES;
-            let (gate, unit) = gate_and_unit(C::GATES, col);
+            let (gate, _) = gate_and_unit(C::GATES, col);
             *value = if C::LAST_APART && gate + 1 == C::GATES {
-                V::load(step.isa, &step.bias_apart[unit..])
-            } else if step.short {
-                V::load(step.isa, &step.z[at.row() * step.width + col..])
+                V::load(step.isa, &step.bias_apart[col..])
             } else {
-                V::splat(step.isa, 0.0)
+                V::load(step.isa, &step.z[at.row() * step.width + col..])
             };
         }
     }
@@ -382,6 +390,11 @@ struct Project<'a, I> {
 }
 
 impl<V: Vector> Epilogue<V> for Project<'_, V::Isa> {
+    #[inline(always)]
+    fn from(&self, _: usize) -> From<'_> {
+        From::Zero
+    }
+
     #[inline(always)]
     fn start(&self, _: Place, row: &mut [V]) {
         row.fill(V::splat(self.isa, 0.0));

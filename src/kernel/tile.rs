@@ -96,6 +96,17 @@ pub(crate) fn tile<V: Vector>(isa: V::Isa) -> Tile<V> {
     [V::splat(isa, 0.0); TILE]
 }
 
+/// What a tile's chains start from.
+#[derive(Clone, Copy)]
+pub(crate) enum From<'a> {
+    /// Zero.
+    Zero,
+    /// A value for each column, in all rows: from the tile's first column on, whole registers.
+    Columns(&'a [f32]),
+    /// What stands in the tile.
+    Tile,
+}
+
 /// A tile's FMAs: `m` rows from `at` on by `nv` registers.
 pub(crate) struct Fma<'a, V> {
     /// The block of k of A's group of rows.
@@ -104,6 +115,7 @@ pub(crate) struct Fma<'a, V> {
     pub(super) b: PanelsRef<'a>,
     pub(super) block: KBlock,
     pub(super) shape: (usize, usize),
+    pub(super) from: From<'a>,
     /// Row by row, `nv` registers each.
     pub(super) tile: &'a mut Tile<V>,
 }
@@ -121,14 +133,14 @@ pub(crate) trait Tiles: Vector {
 /// Finds the shape.
 #[inline(always)]
 fn fma<V: Vector, O: Order, const CHAINS: usize>(isa: V::Isa, args: Fma<'_, V>) {
-    let Fma { group, at, b, block, shape, tile } = args;
+    let Fma { group, at, b, block, shape, from, tile } = args;
     macro_rules! shapes {
         ($($M:literal x $NV:literal)*) => {
             match shape {
                 $(($M, $NV) => {
                     let (rows, _) = tile.as_chunks_mut::<$NV>();
                     let rows = rows.first_chunk_mut::<$M>().expect("a tile holds the largest shape");
-                    accumulate::<V, O, $M, $NV, CHAINS>(isa, group, at, b, block, rows);
+                    accumulate::<V, O, $M, $NV, CHAINS>(isa, group, (at, block), b, from, rows);
                 })*
                 (m, nv) => unreachable!("tiles of {m} rows by {nv} registers"),
             }
@@ -166,9 +178,9 @@ pub(super) fn k_major<V: Vector>(isa: V::Isa, args: Fma<'_, V>) {
 pub(super) fn accumulate<V: Vector, O: Order, const M: usize, const NV: usize, const CHAINS: usize>(
     isa: V::Isa,
     group: &[f32],
-    at: Place,
+    (at, block): (Place, KBlock),
     b: PanelsRef<'_>,
-    block: KBlock,
+    from: From<'_>,
     tile: &mut [[V; NV]; M],
 ) {
     let mut panels: [&[[f32; KB * KB]]; NV] = [&[]; NV];
@@ -177,7 +189,21 @@ pub(super) fn accumulate<V: Vector, O: Order, const M: usize, const NV: usize, c
     }
     // Only loops of known length index it, so that it lives in registers.
     let mut chains = [[[V::splat(isa, 0.0); NV]; M]; CHAINS];
-    copy(&mut chains[0], tile);
+    match from {
+        From::Zero => {}
+        From::Columns(values) => {
+            let mut first = [V::splat(isa, 0.0); NV];
+            for (v, value) in first.iter_mut().enumerate() {
+                *value = V::load(isa, &values[v * V::LANES..]);
+            }
+            for row in &mut chains[0] {
+                for (value, &first) in row.iter_mut().zip(&first) {
+                    *value = first;
+                }
+            }
+        }
+        From::Tile => copy(&mut chains[0], tile),
+    }
     let Depth { runs, len } = b.depth();
     let per_run = len.div_ceil(KB);
     // Blocks from here to the one that ends a run.

@@ -1,7 +1,7 @@
 //! Ragged batches, packed.
 
 use super::{Buffer, Lines, Mat, Seq, SeqMut, SeqRef};
-use crate::error::{Error, Result, check_shape, elements};
+use crate::error::{Error, Result, at_least_one, check_shape, elements};
 
 /// Rows of different lengths without padding, as PyTorch's `PackedSequence`: sorted by falling length and step by step,
 /// so that step t has the rows that are longer than t.
@@ -77,7 +77,8 @@ impl PackedSequence {
     /// `enforce_sorted=False`.
     ///
     /// # Errors
-    /// [`Error::Shape`] naming `lengths` where they are not B, [`Error::Setting`] where one is longer than T.
+    /// [`Error::Shape`] naming `lengths` where they are not B, [`Error::Setting`] where one is longer than T and for a
+    /// width of 0.
     pub fn from_padded(x: SeqRef<'_>, lengths: &[usize]) -> Result<Self> {
         let mut packed = Self::default();
         packed.pack_padded(x, lengths)?;
@@ -100,6 +101,7 @@ impl PackedSequence {
     /// As [`from_padded`](Self::from_padded); the sequence is then as it was.
     pub fn pack_padded(&mut self, x: SeqRef<'_>, lengths: &[usize]) -> Result<()> {
         let [steps, batch, width] = x.shape();
+        at_least_one("width", width)?;
         check_lengths(lengths, steps, batch)?;
         self.pack(width, batch, |row| lengths[row], |t, row| x.step(t).row(row));
         Ok(())
@@ -111,6 +113,7 @@ impl PackedSequence {
     /// As [`from_padded`](Self::from_padded); the sequence is then as it was.
     pub fn pack_batch_first(&mut self, x: SeqRef<'_>, lengths: &[usize]) -> Result<()> {
         let [batch, steps, width] = x.shape();
+        at_least_one("width", width)?;
         check_lengths(lengths, steps, batch)?;
         self.pack(width, batch, |row| lengths[row], |t, row| x.step(row).row(t));
         Ok(())
@@ -121,7 +124,7 @@ impl PackedSequence {
     /// # Errors
     /// [`Error::Length`] naming the row that is not whole steps of `width`; [`Error::Setting`] for a width of 0.
     pub fn from_rows(width: usize, rows: &[&[f32]]) -> Result<Self> {
-        crate::error::at_least_one("width", width)?;
+        at_least_one("width", width)?;
         for (i, row) in rows.iter().enumerate() {
             if !row.len().is_multiple_of(width) {
                 let shape = vec![row.len() / width, width];
