@@ -2,7 +2,7 @@
 
 Each peer lives in a process of its own (perf/peers/NAME.py) that sleeps while another one works; Elman is the binary as a
 user has it, `elman bench --json`. A turn is `--seconds` of one contestant on one workload; the turns alternate, and the
-figure is the median of the turns' medians. The FMA peak is the one that `elman bench` measured in the same minutes.
+figure is the median of the turns' medians. The FMA peak is the median of those that `elman bench` measured in all turns.
 """
 
 import argparse
@@ -190,6 +190,9 @@ def main():
         print(f"\r{i + 1}/{len(loads)} {label(load):<40}", end="", file=sys.stderr, flush=True)
         rows.append((load, *measure(contestants, load, arguments.turns, arguments.seconds)))
     print("\r" + " " * 60 + "\r", end="", file=sys.stderr)
+    # One peak for all: now and then a core of a shared machine is gone for a while, for the peak or for the work.
+    peak = statistics.median(peak for *_, peak in rows)
+    rows = [(load, times, peak) for load, times, _ in rows]
     date = datetime.date.today().isoformat()
     threads = f"{arguments.threads} thread{'s' if arguments.threads > 1 else ''}"
     about = f"{date}, commit {commit()}, {cpu()}, {threads}: {versions}"

@@ -99,7 +99,7 @@ impl<'a> Rows<'a> {
     /// Calls `f(k, row)` for `depth` rows from the `first` on, k counting from 0, in the order of the sum: from the last
     /// step to the first and, inside a step, from the first row to the last. That is the order in which a backward pass
     /// gets hold of them. The whole batch is in view.
-    #[inline]
+    #[inline(always)]
     fn visit(self, first: usize, depth: usize, mut f: impl FnMut(usize, &'a [f32])) {
         let lines = self.seq().lines();
         let (mut t, mut row) = lines.place_from_end(first);

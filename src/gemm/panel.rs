@@ -126,7 +126,13 @@ pub(crate) fn pack_rows<'r>(
         let group = &mut a[first * padded..][..size * padded];
         for i in 0..size {
             // The rest of a padded block may hold anything: it is never multiplied.
-            (kernels.pack_row)(group, (size, i), row(first + i));
+            let row = row(first + i);
+            // A few features are not worth a call.
+            if row.len() < KB {
+                copy_few(&mut group[i * KB..], row);
+            } else {
+                (kernels.pack_row)(group, (size, i), row);
+            }
         }
     }
 }

@@ -75,6 +75,17 @@ pub(super) fn column_sums<V: Vector>(isa: V::Isa, args: ColumnSums<'_>) {
     for (c, sums) in sums.chunks_mut(SUMS * V::LANES).enumerate() {
         let first = first + c * SUMS * V::LANES;
         let (full, last) = (sums.len() / V::LANES, sums.len().div_ceil(V::LANES));
+        if last == 1 {
+            // A small layer's: accumulators that a loop indexes would live in memory.
+            let mut sum = load::<V>(isa, sums);
+            for step in rows.chunks_exact(step).rev() {
+                for row in step.chunks(stride) {
+                    sum = sum.add(load(isa, &row[first..first + sums.len()]));
+                }
+            }
+            store(sum, sums);
+            continue;
+        }
         let mut acc = [V::splat(isa, 0.0); SUMS];
         for (v, acc) in acc[..last].iter_mut().enumerate() {
             *acc = load(isa, &sums[v * V::LANES..]);

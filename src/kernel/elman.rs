@@ -74,6 +74,7 @@ impl<V: Vector, A: Activation<V>> Cell<V> for Elman<A> {
 
 impl<V: Vector, A: Activation<V>> BackCell<V> for Elman<A> {
     const CARRIED: usize = 1;
+    const LOOKS_BACK: bool = false;
 
     #[inline(always)]
     fn finish(step: &mut BackStep<'_, V::Isa>, at: Place, unit: usize, d_h: V) {

@@ -465,6 +465,8 @@ pub(crate) trait BackCell<V: Vector> {
     const CARRIED: usize;
     /// Whether `direct` is a part of d_h.
     const DIRECT_STATE: bool = false;
+    /// Whether it asks for the state before the step.
+    const LOOKS_BACK: bool = true;
 
     /// Receives the gradient at the output of some units from `unit` on.
     fn finish(step: &mut BackStep<'_, V::Isa>, at: Place, unit: usize, d_h: V);
@@ -721,7 +723,7 @@ pub(super) fn run_backward<V: Tiles, C: BackCell<V>>(isa: V::Isa, args: Backward
             hidden,
             carried: C::CARRIED,
             y: y.step(t),
-            before: history.before(t),
+            before: if C::LOOKS_BACK { history.before(t) } else { Before::NONE },
             cell,
             gates: gates.step(t),
             next: &mut *carry.next,

@@ -29,7 +29,7 @@ pub(crate) struct Resets<'a>(pub(crate) Option<SeqRef<'a>>);
 
 impl<'a> Resets<'a> {
     /// The rows whose state does not pass from the step processed before step `t` to it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn cut(self, direction: Direction, t: usize) -> Cut<'a> {
         Cut(self.0.and_then(|resets| match direction {
             Direction::Forward => Some(resets.step(t)),
@@ -75,7 +75,7 @@ pub(crate) struct History<'a> {
 
 impl<'a> History<'a> {
     /// The states before step `t`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn before(self, t: usize) -> Before<'a> {
         let previous = match self.direction {
             Direction::Forward => t.checked_sub(1),
@@ -96,6 +96,9 @@ pub(crate) struct Before<'a> {
 }
 
 impl<'a> Before<'a> {
+    /// Zeros.
+    pub(crate) const NONE: Self = Self { previous: None, first: None, cut: Cut(None) };
+
     /// The state of row `i`, or `None` for zeros.
     #[inline(always)]
     pub(crate) fn row(&self, i: usize) -> Option<&'a [f32]> {

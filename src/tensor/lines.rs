@@ -113,6 +113,7 @@ impl<'a> Lines<'a> {
 
     /// The step, and the row inside it, that is the `k`th in view when steps are counted from the last to the first. Of a
     /// ragged sequence the whole must be in view.
+    #[inline]
     pub(crate) fn place_from_end(self, k: usize) -> (usize, usize) {
         match self.steps {
             Steps::Dense { steps, .. } => (steps - 1 - k / self.rows, k % self.rows),
