@@ -197,7 +197,7 @@ def main():
     threads = f"{arguments.threads} thread{'s' if arguments.threads > 1 else ''}"
     about = f"{date}, commit {commit()}, {cpu()}, {threads}: {versions}"
     table = markdown(rows, list(contestants))
-    text = f"{about}\n\nGFLOP/s; of one row, the time. Medians of {arguments.turns} turns.\n\n{table}"
+    text = f"{about}\n\nGFLOP/s; of one row, the time. Medians of {arguments.turns} turns. FMA peak {peak:.0f} GFLOP/s.\n\n{table}"
     print(text)
     if arguments.record:
         folder = HERE / "record" / cpu()

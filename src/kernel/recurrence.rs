@@ -288,6 +288,9 @@ fn is_short(b: PanelsRef<'_>) -> bool {
 /// Zeroes rows of a blocked operand and of a row-major one beside it.
 #[inline(always)]
 fn clear(cut: Cut<'_>, rows: usize, mr: usize, blocked: &mut [f32], beside: &mut [f32]) {
+    if cut.is_none() {
+        return;
+    }
     let (width, beside_width) = (blocked.len() / rows, beside.len() / rows);
     for row in cut.rows() {
         let place = place_of(row, rows, mr);
@@ -301,6 +304,9 @@ fn clear(cut: Cut<'_>, rows: usize, mr: usize, blocked: &mut [f32], beside: &mut
 /// Copies rows of a blocked operand to another.
 #[inline(always)]
 fn copy(range: Range<usize>, rows: usize, mr: usize, from: &[f32], to: &mut [f32]) {
+    if range.is_empty() {
+        return;
+    }
     let width = from.len() / rows;
     for row in range {
         let place = place_of(row, rows, mr);

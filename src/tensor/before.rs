@@ -49,6 +49,12 @@ impl<'a> Resets<'a> {
 pub(crate) struct Cut<'a>(Option<Mat<'a>>);
 
 impl Cut<'_> {
+    /// Whether no row is cut for certain.
+    #[inline(always)]
+    pub(crate) fn is_none(self) -> bool {
+        self.0.is_none()
+    }
+
     /// Whether row `i` is cut.
     #[inline(always)]
     pub(crate) fn at(self, i: usize) -> bool {
