@@ -79,6 +79,7 @@ pub mod reference;
 mod rng;
 mod simd;
 pub mod task;
+mod team;
 pub mod tensor;
 mod threads;
 pub mod train;

@@ -103,7 +103,7 @@ impl Linear {
         y.reshape(steps, batch, self.out_features)?;
         let c = (y.data_mut(), self.out_features);
         let start = Start::Columns(&self.packed_bias);
-        multiply(self.kernels, self.blocking, x, &self.panels, start, c, &mut scratch.gemm);
+        multiply(self.kernels, self.blocking, x, self.panels.view(), start, c, &mut scratch.gemm);
         Ok(())
     }
 
@@ -138,7 +138,7 @@ impl Linear {
             scratch.weight.reshape(Depth::of(output), input);
             scratch.weight.pack(params.get(self.weight));
             let c = (d_x.data_mut(), input);
-            multiply(self.kernels, self.blocking, d_y, &scratch.weight, Start::Zero, c, &mut scratch.gemm);
+            multiply(self.kernels, self.blocking, d_y, scratch.weight.view(), Start::Zero, c, &mut scratch.gemm);
         }
         Ok(())
     }

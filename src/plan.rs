@@ -69,6 +69,9 @@ const FORWARD_KC: usize = 2048;
 pub struct Plan {
     /// Workers that own rows of the batch through all steps.
     pub row_workers: usize,
+    /// Workers that own hidden units through all steps and show each other their states after each; 1 where a worker owns
+    /// all units. A pass in training and a layer with a projection do not share units.
+    pub unit_workers: usize,
     /// Workers that own rows of the weight gradients.
     pub gradient_workers: usize,
     /// Steps whose input part is projected at once, before the recurrence runs over them.
@@ -97,15 +100,22 @@ impl Plan {
         let backward = Blocking::of(isa);
         let forward = backward.with_kc(input.max(hidden).min(FORWARD_KC));
         let affordable = ((shape.flop() / SMALLEST_SHARE) as usize).max(1).min(threads.get());
-        let row_workers = affordable.min(batch.div_ceil(backward.mr)).max(1);
-        let rows = batch.div_ceil(row_workers).max(1);
+        let tiles = batch.div_ceil(backward.mr).max(1);
+        let unit_workers = match shape.projection == 0 && tiles < affordable && batch > 0 {
+            true => affordable.min(hidden.div_ceil(KB)),
+            false => 1,
+        };
+        let row_workers = affordable.min(tiles);
+        let rows = batch.div_ceil(if unit_workers > 1 { 1 } else { row_workers }).max(1);
+        let units = hidden.div_ceil(unit_workers);
         let weights = gates.saturating_mul(round_up(hidden)).saturating_mul(input + shape.output()).saturating_mul(4);
         let time_block = match weights > LARGE_WEIGHTS {
             true => LARGE_ROWS.div_ceil(rows),
-            false => Z_BLOCK / (rows * gates * round_up(hidden)),
+            false => Z_BLOCK / (rows * gates * round_up(units)),
         };
         Ok(Self {
             row_workers,
+            unit_workers,
             gradient_workers: affordable.min((gates * hidden).div_ceil(backward.mr)).max(1),
             time_block: time_block.clamp(1, steps.max(1)),
             forward,
@@ -117,6 +127,7 @@ impl Plan {
     pub(crate) fn check(&self) -> Result<()> {
         for (name, value) in [
             ("row_workers", self.row_workers),
+            ("unit_workers", self.unit_workers),
             ("gradient_workers", self.gradient_workers),
             ("time_block", self.time_block),
         ] {
@@ -145,10 +156,10 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { row_workers, gradient_workers, time_block, forward, backward } = self;
+        let Self { row_workers, unit_workers, gradient_workers, time_block, forward, backward } = self;
         write!(
             f,
-            "{row_workers} workers by rows, {gradient_workers} by weight gradients, {time_block} steps a block, tiles of \
+            "{row_workers} workers by rows, {unit_workers} by units, {gradient_workers} by weight gradients, {time_block} steps a block, tiles of \
              {} rows, {} k a block forward and {} backward",
             backward.mr, forward.kc, backward.kc
         )

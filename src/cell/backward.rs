@@ -134,7 +134,7 @@ impl Layer {
         let cells = cell_state.then(|| SeqRef::over(cells, lines, width));
 
         scratch.reserve(plan.row_workers.max(plan.gradient_workers));
-        let Scratch { workers, w_hh, w_ih, w_hr, zeros } = scratch;
+        let Scratch { workers, w_hh, w_ih, w_hr, zeros, .. } = scratch;
         let depth = Depth { runs: gates, len: hidden };
         w_hh.reshape(depth, output);
         w_hh.pack(weights.weight_hh);
@@ -204,7 +204,7 @@ impl Layer {
             let d_z = d_z.columns(0, gates * width).as_one_step();
             share(plan.gradients(lines.end()), (d_x, input), workers, &|rows, c, worker: &mut Worker| {
                 let d_z = d_z.rows(rows.start, rows.len());
-                multiply(self.kernels, plan.backward, d_z, w_ih, start, c, &mut worker.gemm);
+                multiply(self.kernels, plan.backward, d_z, w_ih.view(), start, c, &mut worker.gemm);
             });
         }
         Ok(())

@@ -1,15 +1,18 @@
 //! A layer forward: project a block of steps, recur over it, and so on.
 
+use std::ops::Range;
+
 use super::layer::{Layer, Scratch, Tape, Worker, check_len};
 use super::{Direction, Parts, Sizes};
 use crate::error::{Result, check_shape};
 use crate::gemm::multiply;
 use crate::gemm::panel::pack_rows;
 use crate::kernel::gemm::Start;
-use crate::kernel::layout::round_up;
-use crate::kernel::recurrence::{Carry, Forward, Kept, Projection};
+use crate::kernel::layout::{KB, group_rows, groups, round_up};
+use crate::kernel::recurrence::{Carry, Exchange, Forward, Kept, Projection};
 use crate::plan::Plan;
-use crate::tensor::{Buffer, Mat, Resets, SeqMut, SeqRef};
+use crate::team::Member;
+use crate::tensor::{Buffer, Mat, MatMut, Resets, SeqMut, SeqRef};
 use crate::threads::{Divide, share};
 
 /// What a forward pass reads and writes.
@@ -62,11 +65,19 @@ impl Divide for Written<'_> {
 }
 
 /// What one worker reads.
+#[derive(Clone, Copy)]
 struct Read<'a> {
     x: SeqRef<'a>,
     h_0: Option<Mat<'a>>,
     c_0: Option<Mat<'a>>,
     resets: Resets<'a>,
+}
+
+impl Read<'_> {
+    fn rows(self, first: usize, rows: usize) -> Self {
+        let [h_0, c_0] = [self.h_0, self.c_0].map(|state| state.map(|state| state.rows(first, rows)));
+        Self { x: self.x.rows(first, rows), h_0, c_0, resets: self.resets.rows(first, rows) }
+    }
 }
 
 impl Layer {
@@ -100,34 +111,105 @@ impl Layer {
         let [h_0, c_0] = [pass.h_0, pass.c_0].map(|state| state.map(|state| state.step(0)));
         let h_n = pass.h_n.map(|h_n| (h_n, output));
         let c_n = pass.c_n.map(|c_n| (c_n, hidden));
-        scratch.reserve(plan.row_workers);
+        let read = Read { x, h_0, c_0, resets };
         let written = Written { y: pass.y, h_n, c_n, kept };
+        if plan.unit_workers > 1 && self.can_share_units() && written.kept.is_none() {
+            self.forward_units(plan, read, written, scratch);
+            return Ok(());
+        }
+        scratch.reserve(plan.row_workers);
         share(plan.rows(lines), written, &mut scratch.workers, &|rows, written, worker: &mut Worker| {
-            let (first, rows) = (rows.start, rows.len());
-            let [h_0, c_0] = [h_0, c_0].map(|state| state.map(|state| state.rows(first, rows)));
-            let read = Read { x: x.rows(first, rows), h_0, c_0, resets: resets.rows(first, rows) };
-            self.forward_rows(plan, read, written, worker);
+            if !rows.is_empty() {
+                let read = read.rows(rows.start, rows.len());
+                let Written { mut y, h_n, c_n, kept } = written;
+                self.run(plan, read, (0..hidden, None), (Some(y.reborrow()), kept), worker);
+                self.last_states(read, y, (h_n, c_n), worker);
+            }
         });
         Ok(())
     }
 
-    /// One worker's rows, forward.
-    fn forward_rows(&self, plan: &Plan, read: Read<'_>, written: Written<'_>, worker: &mut Worker) {
-        let Sizes { cell, hidden, projection, direction, .. } = self.sizes;
-        let Parts { gates, cell_state, .. } = self.parts();
-        let Read { x, h_0, c_0, resets } = read;
-        let Written { mut y, h_n, c_n, mut kept } = written;
-        let [steps, rows, output] = y.shape();
-        let width = round_up(hidden);
+    /// Whether units can have different owners: a projection needs all of them in mid-step.
+    pub(super) fn can_share_units(&self) -> bool {
+        self.sizes.projection == 0
+    }
+
+    /// All rows forward, by workers that own units and show each other their states after every step.
+    fn forward_units(&self, plan: &Plan, read: Read<'_>, written: Written<'_>, scratch: &mut Scratch) {
+        let (hidden, mr) = (self.sizes.hidden, group_rows(self.kernels.isa().lanes()));
+        let (width, panels, cell_state) = (round_up(hidden), hidden.div_ceil(KB), self.parts().cell_state);
+        let rows = read.x.lines().rows();
         if rows == 0 {
             return;
         }
+        let members = plan.unit_workers.min(panels);
+        scratch.reserve(members);
+        let Scratch { workers, team, .. } = scratch;
+        // Who joins later than another time, or works for more, finds room too.
+        let block = plan.time_block.min(read.x.lines().steps()) * rows;
+        workers[..members].iter_mut().for_each(|worker| self.reserve(worker, rows, block));
+        team.reserve(members, rows * width);
+        // Of each piece that an operand is made of, one panel's part.
+        let pieces = groups(rows, mr).map(|(first, size)| (first * width, size * KB));
+        team.meet(written, &mut workers[..members], &|mut member: Member<'_>, written, worker: &mut Worker| {
+            // The first member has the whole output in hand after each step; nobody else needs to write it.
+            let (mut y, states) = written.map_or((None, (None, None)), |all| (Some(all.y), (all.h_n, all.c_n)));
+            let share = member.share(panels);
+            let units = share.start * KB..(share.end * KB).min(hidden);
+            let mut exchange = |t: usize, next: &mut [f32]| {
+                member.exchange(next, panels, pieces.clone());
+                if let Some(y) = &mut y {
+                    unpack(next, (rows, mr), y.step(t));
+                }
+            };
+            self.run(plan, read, (units, Some(&mut exchange)), (None, None), worker);
+            if cell_state {
+                member.exchange(&mut worker.beside, panels, (0..rows).map(|row| (row * width, KB)));
+            }
+            if let Some(y) = y {
+                self.last_states(read, y, states, worker);
+            }
+        });
+    }
+
+    /// Room for a worker that runs these rows, `block` of all steps at a time.
+    fn reserve(&self, worker: &mut Worker, rows: usize, block: usize) {
+        let Parts { gates, cell_state, .. } = self.parts();
+        let (width, input) = (round_up(self.sizes.hidden), round_up(self.sizes.input));
+        let Worker { gemm, z, carry, beside, aside, .. } = worker;
+        gemm.reserve(block, input);
+        z.reserve(block * gates * width);
+        carry.iter_mut().for_each(|carry| carry.reserve(rows * width));
+        beside.reserve(if cell_state { rows * width } else { 0 });
+        aside.reserve(rows * gates * width);
+    }
+
+    /// One worker's rows and units, forward. Leaves the last cell states in `beside`.
+    fn run(
+        &self,
+        plan: &Plan,
+        read: Read<'_>,
+        (units, mut exchange): (Range<usize>, Option<Exchange<'_>>),
+        (mut y, mut kept): (Option<SeqMut<'_>>, Option<Kept<'_>>),
+        worker: &mut Worker,
+    ) {
+        let Sizes { cell, hidden, projection, direction, .. } = self.sizes;
+        let Parts { gates, cell_state, last_apart, .. } = self.parts();
+        let Read { x, h_0, c_0, resets } = read;
+        let ([steps, rows, _], output) = (x.shape(), round_up(self.sizes.output()));
+        let (width, own) = (round_up(hidden), gates * round_up(units.len()));
+        // The gates' panels alternate: those of some units lie side by side.
+        let panels = units.start / KB * gates..units.end.div_ceil(KB) * gates;
+        let columns = panels.start * KB..panels.end * KB;
+        let [w_ih, w_hh] = [&self.w_ih, &self.w_hh].map(|panels_of| panels_of.view().panels(panels.clone()));
+        let bias = Start::Columns(&self.bias[columns.clone()]);
+        let bias_apart = if last_apart { &self.bias_apart[columns] } else { &[] };
 
         let Worker { gemm, z, carry: [now, next], operand, beside: c, aside, .. } = worker;
-        now.resize(rows * round_up(output));
-        next.resize(rows * round_up(output));
+        now.resize(rows * output);
+        next.resize(rows * output);
         match h_0 {
-            Some(h_0) => pack_rows(self.kernels, now, rows, round_up(output), |row| h_0.row(row)),
+            Some(h_0) => pack_rows(self.kernels, now, rows, output, |row| h_0.row(row)),
             None => now.fill(0.0),
         }
         // Rows that begin later find their first state in either.
@@ -135,8 +217,8 @@ impl Layer {
         let mut h = Carry { now, next };
         c.resize(if cell_state { rows * width } else { 0 });
         fill_rows(c, width, c_0);
-        let spills = self.w_hh.view().depth().padded() > plan.forward.kc;
-        aside.resize(if spills { rows * gates * width } else { 0 });
+        let spills = w_hh.depth().padded() > plan.forward.kc;
+        aside.resize(if spills { rows * own } else { 0 });
         operand.resize(if projection > 0 { rows * width } else { 0 });
 
         let blocks = steps.div_ceil(plan.time_block);
@@ -144,9 +226,8 @@ impl Layer {
             let first = direction.nth(n, blocks) * plan.time_block;
             let block = plan.time_block.min(steps - first);
             let x = x.steps(first, block);
-            z.resize(x.lines().total() * gates * width);
-            let bias = Start::Columns(&self.bias);
-            multiply(self.kernels, plan.forward, x, &self.w_ih, bias, (&mut z[..], gates * width), gemm);
+            z.resize(x.lines().total() * own);
+            multiply(self.kernels, plan.forward, x, w_ih, bias, (&mut z[..], own), gemm);
             let kept = kept.as_mut().map(|Kept { gates, cells, m }| Kept {
                 gates: steps_of(gates, first, block),
                 cells: cells.as_mut().map(|cells| steps_of(cells, first, block)),
@@ -155,14 +236,17 @@ impl Layer {
             let args = Forward {
                 direction,
                 hidden,
+                units: units.clone(),
+                lines: x.lines(),
                 z,
-                w_hh: self.w_hh.view(),
-                bias_apart: &self.bias_apart,
+                w_hh,
+                bias_apart,
                 aside,
                 h: &mut h,
                 c,
                 projection: (projection > 0).then(|| Projection { w_hr: self.w_hr.view(), operand: &mut *operand }),
-                y: steps_of(&mut y, first, block),
+                y: y.as_mut().map(|y| steps_of(y, first, block)),
+                exchange: exchange.as_mut().map(|exchange| &mut **exchange as Exchange<'_>),
                 kept,
                 resets,
                 first,
@@ -170,12 +254,22 @@ impl Layer {
             };
             (self.parts().forward)(self.kernels, cell, args);
         }
+    }
 
+    /// Each row's state after its last step, and the cell state that a run left with its worker.
+    fn last_states(
+        &self,
+        read: Read<'_>,
+        y: SeqMut<'_>,
+        (h_n, c_n): (Option<(&mut [f32], usize)>, Option<(&mut [f32], usize)>),
+        worker: &Worker,
+    ) {
+        let Sizes { hidden, direction, .. } = self.sizes;
         if let Some((h_n, _)) = h_n {
-            last_states(y, direction, h_0, h_n);
+            last_states(y, direction, read.h_0, h_n);
         }
         if let Some((c_n, _)) = c_n {
-            for (to, from) in c_n.chunks_exact_mut(hidden).zip(c.chunks_exact(width)) {
+            for (to, from) in c_n.chunks_exact_mut(hidden).zip(worker.beside.chunks_exact(round_up(hidden))) {
                 to.copy_from_slice(&from[..hidden]);
             }
         }
@@ -214,6 +308,18 @@ impl Layer {
 /// The steps `first..first + steps` for a shorter life.
 fn steps_of<'a>(seq: &'a mut SeqMut<'_>, first: usize, steps: usize) -> SeqMut<'a> {
     seq.reborrow().split_steps(first).1.split_steps(steps).0
+}
+
+/// The state of a step out of the operand of the next, whose rows lie in groups.
+fn unpack(operand: &[f32], (rows, mr): (usize, usize), mut y: MatMut<'_>) {
+    let (width, alive) = (operand.len() / rows, y.rows());
+    for (first, size) in groups(rows, mr) {
+        for i in (0..size).take_while(|i| first + i < alive) {
+            for (p, to) in y.row(first + i).chunks_mut(KB).enumerate() {
+                to.copy_from_slice(&operand[first * width + (p * size + i) * KB..][..to.len()]);
+            }
+        }
+    }
 }
 
 /// Sets rows of `width` elements to those of `from`, or zeros.

@@ -6,6 +6,7 @@ use crate::gemm::{GemmScratch, Panels};
 use crate::kernel::Kernels;
 use crate::kernel::layout::{KB, round_up};
 use crate::plan::{Plan, Shape};
+use crate::team::Team;
 use crate::tensor::Buffer;
 use crate::threads::Threads;
 
@@ -96,6 +97,8 @@ pub struct Scratch {
     pub(super) w_hr: Panels,
     /// (P): a row of the state where there is none.
     pub(super) zeros: Buffer,
+    /// Where workers that own units meet.
+    pub(super) team: Team,
 }
 
 /// One worker's part of it.

@@ -21,7 +21,7 @@ pub use panel::Panels;
 
 use crate::kernel::elementwise::ColumnSums;
 use crate::kernel::gemm::{Gemm, Outer, Start};
-use crate::kernel::layout::{Depth, group_rows, round_up};
+use crate::kernel::layout::{Depth, PanelsRef, group_rows, round_up};
 use crate::kernel::{Isa, Kernels};
 use crate::tensor::{Buffer, History, SeqRef};
 use panel::{pack_rows, pack_transposed_row};
@@ -37,24 +37,36 @@ pub struct GemmScratch {
     plain: Buffer,
 }
 
+impl GemmScratch {
+    /// Makes room for products whose A is (rows, k), k padded.
+    pub(crate) fn reserve(&mut self, rows: usize, padded: usize) {
+        self.a.reserve(rows.min(block_rows(padded, 1) + 8) * padded);
+    }
+}
+
+/// Rows of A in a block of LOOP 5: whole groups of `mr`.
+fn block_rows(padded: usize, mr: usize) -> usize {
+    (A_BLOCK / padded.max(1)).max(1).next_multiple_of(mr)
+}
+
 /// C = start + A·B. `a` is (steps, rows, k with the padding of `b`'s runs), `c` (all rows of all steps, stride) row-major;
 /// of each row the first `b.cols()` elements are written.
 pub(crate) fn multiply(
     kernels: &Kernels,
     blocking: Blocking,
     a: SeqRef<'_>,
-    b: &Panels,
+    b: PanelsRef<'_>,
     start: Start<'_>,
     (c, stride): (&mut [f32], usize),
     scratch: &mut GemmScratch,
 ) {
-    let (b, mr) = (b.view(), group_rows(kernels.isa().lanes()));
+    let mr = group_rows(kernels.isa().lanes());
     if kernels.isa() == Isa::Portable {
         fallback::multiply(a, b, start, (c, stride), &mut scratch.plain);
         return;
     }
     let (rows, padded) = (a.lines().total(), b.depth().padded());
-    let mc = (A_BLOCK / padded.max(1)).max(1).next_multiple_of(mr);
+    let mc = block_rows(padded, mr);
     let mut each_row = a.each_row();
     // LOOP 5
     for (block, c) in c[..rows * stride].chunks_mut((mc * stride).max(1)).enumerate() {
@@ -190,5 +202,5 @@ pub fn product(kernels: &Kernels, blocking: Blocking, a: &[f32], b: &Panels, c: 
     let rows = a.len() / b.k().max(1);
     let a = SeqRef::new(a, 1, rows, b.k()).expect("a is (rows, k)");
     assert_eq!(c.len(), rows * b.cols(), "c is (rows, cols)");
-    multiply(kernels, blocking, a, b, Start::Zero, (c, b.cols()), scratch);
+    multiply(kernels, blocking, a, b.view(), Start::Zero, (c, b.cols()), scratch);
 }

@@ -19,6 +19,8 @@
 //! each gate is padded by itself ([`Depth`]). Where columns do, panels of the gates alternate: those of the first 16 units,
 //! gate by gate, then those of the next 16.
 
+use std::ops::Range;
+
 /// k in a block, and columns in a panel: the floats of one cache line.
 pub(crate) const KB: usize = 16;
 
@@ -47,6 +49,7 @@ pub(crate) fn groups(rows: usize, mr: usize) -> Groups {
 }
 
 /// Iterates over [`groups`].
+#[derive(Clone)]
 pub(crate) struct Groups {
     row: usize,
     rows: usize,
@@ -133,6 +136,16 @@ impl<'a> PanelsRef<'a> {
     pub(crate) fn panel(self, p: usize, k: usize) -> &'a [[f32; KB * KB]] {
         let blocks = self.depth.padded() / KB;
         &self.data[p * blocks + k / KB..(p + 1) * blocks]
+    }
+
+    /// Panels `panels`, with their padding.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub(crate) fn panels(self, panels: Range<usize>) -> Self {
+        let blocks = self.depth.padded() / KB;
+        let cols = (self.cols - panels.start * KB).min(panels.len() * KB);
+        Self { data: &self.data[panels.start * blocks..panels.end * blocks], cols, ..self }
     }
 
     /// The same columns over no rows: a product with it only starts and finishes.

@@ -27,7 +27,7 @@ mod forward;
 pub(super) use backward::{BackCell, BackStep, run_backward};
 pub(crate) use backward::{BackProjection, Backward};
 pub(super) use forward::{Cell, Step, run_forward};
-pub(crate) use forward::{Forward, Kept};
+pub(crate) use forward::{Exchange, Forward, Kept};
 
 use std::ops::Range;
 

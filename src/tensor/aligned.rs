@@ -30,6 +30,11 @@ impl Buffer {
         buffer
     }
 
+    /// Makes room for `len` elements; the length stays. Allocates only where `len` exceeds every length before.
+    pub fn reserve(&mut self, len: usize) {
+        self.lines.reserve_exact(len.div_ceil(16).saturating_sub(self.lines.len()));
+    }
+
     /// Makes the length `len`. What the elements hold afterwards is anybody's guess: callers write before they read.
     /// Allocates only where `len` exceeds every length before.
     pub fn resize(&mut self, len: usize) {

@@ -257,6 +257,11 @@ pub struct MatMut<'a> {
 }
 
 impl MatMut<'_> {
+    /// Rows.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// Row `i`.
     ///
     /// # Panics

@@ -173,17 +173,34 @@ impl Case {
         let mut h_n = vec![f32::NAN; batch * output];
         let mut c_n = vec![f32::NAN; if lstm { batch * hidden } else { 0 }];
         let mut tape = Tape::default();
-        let pass = ForwardPass {
-            x,
-            h_0: h_0.as_ref().map(Seq::view),
-            c_0: c_0.as_ref().map(Seq::view),
-            resets,
-            y: if self.lengths.is_some() { packed_y.seq_mut() } else { dense_y.view_mut() },
-            h_n: Some(&mut h_n),
-            c_n: lstm.then_some(&mut c_n[..]),
-            tape: Some(&mut tape),
-        };
-        layer.forward(plan, pass, scratch).unwrap();
+        let mut inferred: Option<[Vec<f32>; 3]> = None;
+        for training in [false, true] {
+            let pass = ForwardPass {
+                x,
+                h_0: h_0.as_ref().map(Seq::view),
+                c_0: c_0.as_ref().map(Seq::view),
+                resets,
+                y: if self.lengths.is_some() { packed_y.seq_mut() } else { dense_y.view_mut() },
+                h_n: Some(&mut h_n),
+                c_n: lstm.then_some(&mut c_n[..]),
+                tape: training.then_some(&mut tape),
+            };
+            layer.forward(plan, pass, scratch).unwrap();
+            let y = if self.lengths.is_some() { packed_y.data_mut() } else { dense_y.data_mut() };
+            // Inference may go another way, by workers that share units; the bits are the same.
+            match &inferred {
+                None => inferred = Some([y.to_vec(), h_n.clone(), c_n.clone()]),
+                Some([inferred_y, inferred_h_n, inferred_c_n]) => {
+                    assert_same_bits(inferred_y, y, "y in inference and in training");
+                    assert_same_bits(inferred_h_n, &h_n, "h_n in inference and in training");
+                    assert_same_bits(inferred_c_n, &c_n, "c_n in inference and in training");
+                    continue;
+                }
+            }
+            y.fill(f32::NAN);
+            h_n.fill(f32::NAN);
+            c_n.fill(f32::NAN);
+        }
 
         let y = if self.lengths.is_some() { packed_y.view().seq() } else { dense_y.view() };
         let rows = self.lengths.as_ref().map_or(steps * batch, |lengths| lengths.iter().sum());

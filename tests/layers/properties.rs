@@ -13,9 +13,10 @@ use proptest::test_runner::RngSeed;
 const TOLERANCE: f64 = 5e-6;
 
 /// A schedule out of numbers drawn at random: any of them must give the same bits.
-fn cut(plan: &Plan, [rows, gradients, time_block, kc]: [usize; 4]) -> Plan {
+fn cut(plan: &Plan, [rows, units, gradients, time_block, kc]: [usize; 5]) -> Plan {
     let mut plan = *plan;
     plan.row_workers = rows;
+    plan.unit_workers = units;
     plan.gradient_workers = gradients;
     plan.time_block = time_block;
     plan.forward = plan.forward.with_kc(kc);
@@ -66,7 +67,7 @@ proptest! {
         shape in shapes(),
         options in options(),
         seed: u64,
-        numbers in [1..9_usize, 1..9_usize, 1..9_usize, 1..200_usize],
+        numbers in [1..9_usize, 1..5_usize, 1..9_usize, 1..9_usize, 1..200_usize],
     ) {
         let case = Case::random(shape, options, seed);
         for kernels in tiers() {
@@ -334,8 +335,9 @@ fn a_plan_without_workers_is_an_error() {
     let kernels = Kernels::best();
     let case = Case::random([2, 3, 4, 5], Options { cell: 0, bits: 0 }, 1);
     let (layer, x) = (case.layer(kernels), Seq::zeros(2, 3, 4).unwrap());
-    for numbers in [[0, 1, 1, 16], [1, 0, 1, 16], [1, 1, 0, 16], [usize::MAX, 1, 1, 16]] {
-        let plan = cut(&case.plan(kernels), numbers);
+    for numbers in [[0, 1, 1, 1], [1, 0, 1, 1], [1, 1, 0, 1], [1, 1, 1, 0], [usize::MAX, 1, 1, 1]] {
+        let [rows, units, gradients, time_block] = numbers;
+        let plan = cut(&case.plan(kernels), [rows, units, gradients, time_block, 16]);
         let mut y = Seq::zeros(2, 3, 5).unwrap();
         let (x, y) = (x.view(), y.view_mut());
         let pass = ForwardPass { x, h_0: None, c_0: None, resets: None, y, h_n: None, c_n: None, tape: None };

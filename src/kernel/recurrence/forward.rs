@@ -1,26 +1,32 @@
 //! Forward: what a step reads and writes, the epilogue that ends it in a cell, and the loop over the steps.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use super::{Carry, Projection, clear, is_short, step_product};
-use crate::kernel::gemm::{Epilogue, Operands, load_row, store, store_row};
+use crate::kernel::gemm::{Epilogue, Operands, store};
 use crate::kernel::layout::{KB, PanelsRef, group_rows, round_up};
 use crate::kernel::tile::{From, Place, Tiles, tile};
 use crate::simd::Vector;
-use crate::tensor::{Direction, MatMut, Resets, SeqMut};
+use crate::tensor::{Direction, Lines, MatMut, Resets, SeqMut};
 
-/// Runs a recurrence forward. With `rows` rows, H hidden units (H' rounded up to 16), G gates, P outputs:
+/// Runs a recurrence forward. With `rows` rows, H hidden units (H' rounded up to 16), of which U are computed (U' rounded
+/// up), G gates, P outputs:
 pub(crate) struct Forward<'a, 'c> {
     pub(crate) direction: Direction,
     pub(crate) hidden: usize,
-    /// (the rows alive of each step, G·H'): bias and input part, the gates' panels alternating. Overwritten.
+    /// The units that are computed: all, or a worker's, who begins at a multiple of 16.
+    pub(crate) units: Range<usize>,
+    /// Where the rows of the steps lie.
+    pub(crate) lines: Lines<'a>,
+    /// (the rows alive of each step, G·U'): bias and input part, the gates' panels alternating. Overwritten.
     pub(crate) z: &'a mut [f32],
-    /// (P, G·H') in panels: the transpose of `weight_hh`, the gates' panels alternating.
+    /// (P, G·U') in panels: the transpose of `weight_hh`, the gates' panels alternating.
     pub(crate) w_hh: PanelsRef<'a>,
-    /// (G·H'), as the columns of `w_hh`: zeros, and what the last gate's recurrent part starts from where it stays apart
+    /// (G·U'), as the columns of `w_hh`: zeros, and what the last gate's recurrent part starts from where it stays apart
     /// from its input part.
     pub(crate) bias_apart: &'a [f32],
-    /// (rows, G·H'): room for unfinished chains, where they are longer than `kc`.
+    /// (rows, G·U'): room for unfinished chains, where they are longer than `kc`.
     pub(crate) aside: &'a mut [f32],
     /// The state before the first step, in both operands; afterwards `now` has the state after the last.
     pub(crate) h: &'a mut Carry<'c>,
@@ -29,7 +35,10 @@ pub(crate) struct Forward<'a, 'c> {
     /// The output's projection.
     pub(crate) projection: Option<Projection<'a>>,
     /// (steps, rows, P): every state.
-    pub(crate) y: SeqMut<'a>,
+    pub(crate) y: Option<SeqMut<'a>>,
+    /// Where others compute the other units: called after each step with it and the next step's operand, in which their
+    /// part is still missing.
+    pub(crate) exchange: Option<Exchange<'a>>,
     /// What is kept for the way back.
     pub(crate) kept: Option<Kept<'a>>,
     /// Of the whole sequence, of which this is `steps` steps from `first` on.
@@ -37,6 +46,9 @@ pub(crate) struct Forward<'a, 'c> {
     pub(crate) first: usize,
     pub(crate) kc: usize,
 }
+
+/// Completes an operand at the end of a step.
+pub(crate) type Exchange<'a> = &'a mut dyn FnMut(usize, &mut [f32]);
 
 /// What a forward run keeps for the way back.
 pub(crate) struct Kept<'a> {
@@ -61,10 +73,14 @@ pub(crate) trait Cell<V: Vector> {
 /// What the end of a forward step reads and writes.
 pub(crate) struct Step<'a, I> {
     pub(crate) isa: I,
+    /// Units that are computed, and the first of them; a cell counts from there.
+    units: usize,
+    first: usize,
+    /// H'.
     hidden: usize,
-    /// (rows, G·H').
+    /// (rows, G·U').
     z: &'a mut [f32],
-    /// G·H'.
+    /// G·U'.
     width: usize,
     /// Whether the chains are four, of which the first starts from z.
     short: bool,
@@ -80,7 +96,7 @@ pub(crate) struct Step<'a, I> {
 /// Where a cell's output goes.
 enum Target<'a> {
     /// To the sequence and to the next step's operand.
-    State { y: MatMut<'a>, next: &'a mut [f32] },
+    State { y: Option<MatMut<'a>>, next: &'a mut [f32] },
     /// To the operand of the projection.
     Projection { operand: &'a mut [f32], kept: Option<MatMut<'a>> },
 }
@@ -96,13 +112,13 @@ impl<I: Copy> Step<'_, I> {
     /// The state before the step.
     #[inline(always)]
     pub(crate) fn state_before<V: Vector<Isa = I>>(&self, at: Place, unit: usize) -> V {
-        V::load(self.isa, &self.now[at.blocked(round_up(self.hidden), unit)..])
+        V::load(self.isa, &self.now[at.blocked(self.hidden, self.first + unit)..])
     }
 
     /// The cell state.
     #[inline(always)]
     pub(crate) fn cell_mut(&mut self, at: Place, unit: usize) -> &mut [f32] {
-        &mut self.c[at.row() * round_up(self.hidden)..][unit..round_up(self.hidden)]
+        &mut self.c[at.row() * self.hidden..][self.first + unit..self.hidden]
     }
 
     /// Whether there is a way back.
@@ -115,7 +131,7 @@ impl<I: Copy> Step<'_, I> {
     #[inline(always)]
     pub(crate) fn keep<V: Vector>(&mut self, at: Place, slot: usize, unit: usize, value: V) {
         if let Some(gates) = &mut self.gates {
-            value.store(&mut gates.row(at.row())[slot * round_up(self.hidden) + unit..]);
+            value.store(&mut gates.row(at.row())[slot * self.hidden + self.first + unit..]);
         }
     }
 
@@ -123,18 +139,21 @@ impl<I: Copy> Step<'_, I> {
     #[inline(always)]
     pub(crate) fn keep_cell<V: Vector>(&mut self, at: Place, unit: usize, value: V) {
         if let Some(cells) = &mut self.cells {
-            value.store(&mut cells.row(at.row())[unit..]);
+            value.store(&mut cells.row(at.row())[self.first + unit..]);
         }
     }
 
     /// Receives the cell's output.
     #[inline(always)]
     pub(crate) fn put<V: Vector>(&mut self, at: Place, unit: usize, h: V) {
-        let blocked = at.blocked(round_up(self.hidden), unit);
+        let unit = self.first + unit;
+        let blocked = at.blocked(self.hidden, unit);
         match &mut self.target {
             Target::State { y, next } => {
                 h.store(&mut next[blocked..]);
-                store(h, &mut y.row(at.row())[unit..]);
+                if let Some(y) = y {
+                    store(h, &mut y.row(at.row())[unit..]);
+                }
             }
             Target::Projection { operand, kept } => {
                 h.store(&mut operand[blocked..]);
@@ -208,7 +227,7 @@ impl<V: Vector, C: Cell<V>> Epilogue<V> for End<'_, C, V::Isa> {
             let acc = if whole { acc } else { acc.add(V::load(step.isa, &step.z[at.row() * step.width + col..])) };
             if gate + 1 < C::GATES {
                 acc.store(&mut step.z[at.row() * step.width + col..]);
-            } else if unit < step.hidden {
+            } else if unit < step.units {
                 C::finish(step, at, unit, acc);
             }
         }
@@ -218,18 +237,19 @@ impl<V: Vector, C: Cell<V>> Epilogue<V> for End<'_, C, V::Isa> {
 /// Runs a recurrence forward with the cell `C`.
 #[inline(always)]
 pub(in crate::kernel) fn run_forward<V: Tiles, C: Cell<V>>(isa: V::Isa, args: Forward<'_, '_>) {
-    let Forward { direction, hidden, z, w_hh, bias_apart, aside, h, c, mut projection, mut y, mut kept, .. } = args;
-    let [steps, rows, out] = y.shape();
-    let (width, short, mr) = (C::GATES * round_up(hidden), is_short(w_hh), group_rows(V::LANES));
+    let Forward { direction, hidden, units, lines, z, w_hh, bias_apart, aside, h, c, mut projection, .. } = args;
+    let Forward { mut y, mut kept, mut exchange, .. } = args;
+    let (steps, rows, out) = (lines.steps(), lines.rows(), w_hh.depth().len);
+    let (width, short, mr) = (C::GATES * round_up(units.len()), is_short(w_hh), group_rows(V::LANES));
     let mut tile = tile::<V>(isa);
     // Where the rows of the next step end in z, or begin.
     let mut edge = match direction {
         Direction::Forward => 0,
-        Direction::Reverse => y.lines().total(),
+        Direction::Reverse => lines.total(),
     };
     for n in 0..steps {
         let t = direction.nth(n, steps);
-        let live = y.lines().at(t).len();
+        let live = lines.at(t).len();
         if live == 0 {
             continue;
         }
@@ -252,11 +272,13 @@ pub(in crate::kernel) fn run_forward<V: Tiles, C: Cell<V>>(isa: V::Isa, args: Fo
         };
         let target = match &mut projection {
             Some(projection) => Target::Projection { operand: &mut *projection.operand, kept: m },
-            None => Target::State { y: y.step(t), next: &mut *h.next },
+            None => Target::State { y: y.as_mut().map(|y| y.step(t)), next: &mut *h.next },
         };
         let step = Step {
             isa,
-            hidden,
+            units: units.len(),
+            first: units.start,
+            hidden: round_up(hidden),
             z: &mut z[first * width..][..live * width],
             width,
             short,
@@ -271,9 +293,12 @@ pub(in crate::kernel) fn run_forward<V: Tiles, C: Cell<V>>(isa: V::Isa, args: Fo
         let operands = Operands { a: h.now, rows, live, b: w_hh };
         step_product::<V, _>(isa, short, operands, args.kc, &mut tile, &mut End(step, PhantomData::<C>));
         if let Some(Projection { w_hr, operand }) = &projection {
-            let mut project = Project { isa, y: y.step(t), next: &mut *h.next, out };
+            let mut project = Project { isa, y: y.as_mut().map(|y| y.step(t)), next: &mut *h.next, out };
             let operands = Operands { a: operand, rows, live, b: *w_hr };
             step_product::<V, _>(isa, is_short(*w_hr), operands, args.kc, &mut tile, &mut project);
+        }
+        if let Some(exchange) = &mut exchange {
+            exchange(args.first + t, h.next);
         }
         h.turn();
     }
@@ -282,7 +307,8 @@ pub(in crate::kernel) fn run_forward<V: Tiles, C: Cell<V>>(isa: V::Isa, args: Fo
 /// The epilogue of a forward projection: h_t.
 struct Project<'a, I> {
     isa: I,
-    y: MatMut<'a>,
+    y: Option<MatMut<'a>>,
+    /// Unfinished sums, then h_t.
     next: &'a mut [f32],
     out: usize,
 }
@@ -300,12 +326,16 @@ impl<V: Vector> Epilogue<V> for Project<'_, V::Isa> {
 
     #[inline(always)]
     fn spill(&mut self, at: Place, row: &[V]) {
-        store_row(row, &mut self.y.row(at.row())[at.col..]);
+        for (v, value) in row.iter().enumerate() {
+            value.store(&mut self.next[at.blocked(round_up(self.out), at.col + v * V::LANES)..]);
+        }
     }
 
     #[inline(always)]
     fn reload(&self, at: Place, row: &mut [V]) {
-        load_row(self.isa, &self.y.read(at.row())[at.col..], row);
+        for (v, value) in row.iter_mut().enumerate() {
+            *value = V::load(self.isa, &self.next[at.blocked(round_up(self.out), at.col + v * V::LANES)..]);
+        }
     }
 
     #[inline(always)]
@@ -313,7 +343,9 @@ impl<V: Vector> Epilogue<V> for Project<'_, V::Isa> {
         for (v, &h) in row.iter().enumerate() {
             let col = at.col + v * V::LANES;
             h.store(&mut self.next[at.blocked(round_up(self.out), col)..]);
-            store(h, &mut self.y.row(at.row())[col..]);
+            if let Some(y) = &mut self.y {
+                store(h, &mut y.row(at.row())[col..]);
+            }
         }
     }
 }

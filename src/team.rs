@@ -1,0 +1,271 @@
+//! Workers in lock step: each owns a part of every step's result, and all see the whole before the next step.
+//!
+//! A step takes microseconds, a fork and join of rayon as long: so the members are found once for a whole sequence, and
+//! between steps meet by way of a mailbox. A member puts its part there, counts its turn up, waits for the others' turns
+//! and takes their parts over. There are two boxes, used in turn: nobody can be a turn ahead of somebody who still reads.
+//!
+//! Nobody waits for a thread that may never come. The calling thread waits a bounded time for others to join, then closes
+//! the roll, and the work is cut between those on it; whoever comes late goes home. Every wait for a member on the roll is
+//! for a thread that runs: it spins for a bounded time, then yields. So a team finishes inside a busy pool, inside a pool
+//! of one thread, and with more members than cores.
+
+use std::hint::spin_loop;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread::yield_now;
+use std::time::{Duration, Instant};
+
+/// How long the first member waits for others. A sleeping thread of rayon's takes 5 to 50 µs to come.
+const ROLL_CALL: Duration = Duration::from_micros(100);
+
+/// Turns of a loop before a wait yields: some tens of microseconds, more than any member that runs is behind.
+const SPINS: usize = 2000;
+
+/// Beside the number of members, in the roll: nobody joins any more.
+const CLOSED: usize = 1 << (usize::BITS - 1);
+
+/// A meeting place. Belongs to the caller, grows to the largest use, and then is never allocated again.
+#[derive(Debug, Default)]
+pub(crate) struct Team {
+    roll: AtomicUsize,
+    /// Set by a member that panics, so that nobody waits for it.
+    broken: AtomicBool,
+    seats: Vec<Seat>,
+    /// Pairs of floats.
+    boxes: [Vec<AtomicU64>; 2],
+}
+
+/// A member's count of turns, on a cache line of its own and the one that is fetched beside it.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Seat(AtomicU64);
+
+impl Clone for Team {
+    /// A meeting place has no content between meetings.
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl Team {
+    /// Makes room for members that exchange up to `len` floats a turn. Allocates only to grow.
+    pub(crate) fn reserve(&mut self, members: usize, len: usize) {
+        if self.seats.len() < members {
+            self.seats.resize_with(members, Seat::default);
+        }
+        for mail in &mut self.boxes {
+            if mail.len() < len.div_ceil(2) {
+                mail.resize_with(len.div_ceil(2), AtomicU64::default);
+            }
+        }
+    }
+
+    /// Runs `work` once on each of up to as many threads as there are scratches, all at the same time; `first` goes to
+    /// the first member, which there always is.
+    ///
+    /// # Panics
+    /// Where `work` does, on any thread.
+    pub(crate) fn meet<F: Send, S: Send>(
+        &mut self,
+        first: F,
+        scratch: &mut [S],
+        work: &(impl Fn(Member<'_>, Option<F>, &mut S) + Sync),
+    ) {
+        assert!(scratch.len() <= self.seats.len(), "{} members, {} seats", scratch.len(), self.seats.len());
+        self.roll = AtomicUsize::new(1);
+        self.broken = AtomicBool::new(false);
+        self.seats.iter_mut().for_each(|seat| *seat = Seat::default());
+        self.fork(Some(first), scratch.len(), scratch, work);
+    }
+
+    fn fork<F: Send, S: Send>(
+        &self,
+        first: Option<F>,
+        wanted: usize,
+        scratch: &mut [S],
+        work: &(impl Fn(Member<'_>, Option<F>, &mut S) + Sync),
+    ) {
+        let (scratch, others) = scratch.split_at_mut(scratch.len() / 2);
+        match (scratch, others) {
+            ([], [scratch]) => {
+                let member = if first.is_some() { Some(self.call(wanted)) } else { self.join() };
+                if let Some(member) = member {
+                    let guard = Guard(&self.broken);
+                    work(member, first, scratch);
+                    std::mem::forget(guard);
+                }
+            }
+            (scratch, others) => {
+                rayon::join(
+                    || self.fork(first, wanted, scratch, work),
+                    || self.fork(None, wanted, others, work),
+                );
+            }
+        }
+    }
+
+    /// The first member: waits for the others and closes the roll.
+    fn call(&self, wanted: usize) -> Member<'_> {
+        let begin = Instant::now();
+        while self.roll.load(Ordering::Relaxed) < wanted && begin.elapsed() < ROLL_CALL {
+            spin_loop();
+        }
+        let members = self.roll.fetch_or(CLOSED, Ordering::AcqRel);
+        Member { team: self, seat: 0, members, turn: 0 }
+    }
+
+    /// Another member, unless the roll is closed.
+    fn join(&self) -> Option<Member<'_>> {
+        let mut roll = self.roll.load(Ordering::Relaxed);
+        while roll & CLOSED == 0 {
+            match self.roll.compare_exchange_weak(roll, roll + 1, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(seat) => {
+                    self.wait(|| self.roll.load(Ordering::Acquire) & CLOSED != 0);
+                    let members = self.roll.load(Ordering::Relaxed) & !CLOSED;
+                    return Some(Member { team: self, seat, members, turn: 0 });
+                }
+                Err(now) => roll = now,
+            }
+        }
+        None
+    }
+
+    /// Spins until `done`, and later yields to whoever is waited for.
+    fn wait(&self, done: impl Fn() -> bool) {
+        for _ in 0..SPINS {
+            if done() {
+                return;
+            }
+            spin_loop();
+        }
+        while !done() {
+            assert!(!self.broken.load(Ordering::Relaxed), "another member of the team has panicked");
+            yield_now();
+        }
+    }
+}
+
+/// Tells the others where its owner does not come to the end.
+struct Guard<'a>(&'a AtomicBool);
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// One of a team, on a thread of its own.
+pub(crate) struct Member<'a> {
+    team: &'a Team,
+    seat: usize,
+    members: usize,
+    turn: u64,
+}
+
+impl Member<'_> {
+    /// This member's part of `n` things.
+    pub(crate) fn share(&self, n: usize) -> Range<usize> {
+        self.part(self.seat, n)
+    }
+
+    fn part(&self, seat: usize, n: usize) -> Range<usize> {
+        n * seat / self.members..n * (seat + 1) / self.members
+    }
+
+    /// Gives this member's part of `data` to the others and takes theirs. `data` is made of `pieces`, each of which begins
+    /// somewhere and has so many floats for each of the `n` things that are shared; the number must be even.
+    pub(crate) fn exchange(&mut self, data: &mut [f32], n: usize, pieces: impl Iterator<Item = (usize, usize)> + Clone) {
+        if self.members == 1 {
+            return;
+        }
+        self.turn += 1;
+        let mail = &self.team.boxes[self.turn as usize % 2];
+        let ours = self.share(n);
+        for (begin, each) in pieces.clone() {
+            let range = begin + ours.start * each..begin + ours.end * each;
+            let mail = &mail[range.start / 2..range.end / 2];
+            for (mail, &[low, high]) in mail.iter().zip(data[range].as_chunks().0) {
+                // What makes it visible is the turn.
+                mail.store(u64::from(f32::to_bits(low)) | u64::from(f32::to_bits(high)) << 32, Ordering::Relaxed);
+            }
+        }
+        self.team.seats[self.seat].0.store(self.turn, Ordering::Release);
+        for seat in (0..self.members).filter(|&seat| seat != self.seat) {
+            self.team.wait(|| self.team.seats[seat].0.load(Ordering::Acquire) >= self.turn);
+            let theirs = self.part(seat, n);
+            for (begin, each) in pieces.clone() {
+                let range = begin + theirs.start * each..begin + theirs.end * each;
+                let mail = &mail[range.start / 2..range.end / 2];
+                for (mail, pair) in mail.iter().zip(data[range].as_chunks_mut().0) {
+                    let bits = mail.load(Ordering::Relaxed);
+                    *pair = [f32::from_bits(bits as u32), f32::from_bits((bits >> 32) as u32)];
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each step every element becomes the sum of all: wrong as soon as somebody works on an old or a half-taken state.
+    fn play(members: usize, len: usize, turns: usize) {
+        let mut team = Team::default();
+        team.reserve(members, 2 * len);
+        let mut scratch = vec![(Vec::new(), 0); members];
+        team.meet((), &mut scratch, &|mut member, first, (data, seat)| {
+            *data = vec![1.0; 2 * len];
+            *seat = 1 + member.seat;
+            assert_eq!(first.is_some(), member.seat == 0);
+            for turn in 0..turns {
+                let sum = data.iter().sum::<f32>() / data.len() as f32;
+                assert_eq!(sum, turn as f32 + 1.0);
+                for i in member.share(len) {
+                    data[2 * i] = sum + 1.0;
+                    data[2 * i + 1] = sum + 1.0;
+                }
+                member.exchange(data, len, [(0, 2)].into_iter());
+            }
+        });
+        let mut seats: Vec<usize> = scratch.iter().map(|(_, seat)| *seat).filter(|&seat| seat > 0).collect();
+        seats.sort();
+        assert!(!seats.is_empty() && seats.iter().enumerate().all(|(i, &seat)| seat == i + 1), "{seats:?}");
+        for (data, _) in scratch.iter().filter(|(_, seat)| *seat > 0) {
+            assert!(data.iter().all(|&x| x == turns as f32 + 1.0));
+        }
+    }
+
+    #[test]
+    fn all_see_the_whole_before_the_next_step() {
+        for members in [1, 2, 3, 4] {
+            play(members, 37, 3000);
+        }
+    }
+
+    #[test]
+    fn finishes_in_a_pool_that_is_too_small_and_in_one_that_is_busy() {
+        for threads in [1, 2, 3] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| play(4, 8, 200));
+            // Teams inside of tasks, more than there are threads, and in each other's way.
+            pool.scope(|scope| (0..12).for_each(|_| scope.spawn(|_| play(3, 8, 200))));
+        }
+        std::thread::scope(|scope| (0..6).for_each(|_| _ = scope.spawn(|| play(2, 8, 500))));
+    }
+
+    #[test]
+    fn a_member_that_panics_does_not_leave_the_others_waiting() {
+        let outcome = std::panic::catch_unwind(|| {
+            let mut team = Team::default();
+            team.reserve(2, 2);
+            team.meet((), &mut [(), ()], &|mut member, _, ()| {
+                // Alone, the first member is the one.
+                assert!(member.seat + 1 < member.members, "on purpose");
+                member.exchange(&mut [0.0; 2], 1, [(0, 2)].into_iter());
+                member.exchange(&mut [0.0; 2], 1, [(0, 2)].into_iter());
+            });
+        });
+        assert!(outcome.is_err());
+    }
+}
