@@ -219,6 +219,16 @@ pub(super) fn accumulate<V: Vector, O: Order, const M: usize, const NV: usize, c
         if ahead == 0 {
             ahead = per_run;
         }
+        // A whole block by a loop of known length, in which no index needs a check: with eight lanes those would cost as
+        // much as the FMAs.
+        if len == KB {
+            for k in 0..KB / CHAINS {
+                for (chain, acc) in chains.iter_mut().enumerate() {
+                    multiply::<V, O, M, NV>(isa, a, b, k * CHAINS + chain, acc);
+                }
+            }
+            continue;
+        }
         for k in 0..len / CHAINS {
             for (chain, acc) in chains.iter_mut().enumerate() {
                 multiply::<V, O, M, NV>(isa, a, b, k * CHAINS + chain, acc);
