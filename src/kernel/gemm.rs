@@ -21,7 +21,7 @@
 //!    pass it. Between blocks the accumulators go to memory and come back unrounded.
 
 use super::layout::{PanelsRef, group_rows, group_sizes};
-use super::tile::{Blocked, Fma, From, KBlock, KMajor, Order, Place, Tile, Tiles, accumulate, tile};
+use super::tile::{Blocked, Direct, Fma, From, KBlock, KMajor, Order, Place, Tile, Tiles, accumulate, tile};
 use crate::simd::Vector;
 
 /// C = start + A·B. See README.md for the layouts.
@@ -53,6 +53,18 @@ pub(crate) enum Start<'a> {
     Accumulate,
 }
 
+impl<'a> Start<'a> {
+    /// What the chains of the columns from `col` on start from.
+    #[inline(always)]
+    fn from(self, col: usize) -> From<'a> {
+        match self {
+            Start::Zero => From::Zero,
+            Start::Columns(values) => From::Columns(&values[col..]),
+            Start::Accumulate => From::Tile,
+        }
+    }
+}
+
 /// C += Aᵀ·B, summed over the rows that A and B have in common, in the order in which they were packed.
 pub(crate) struct Outer<'a> {
     /// (k, rows) in groups of columns of the original, k-major.
@@ -81,6 +93,13 @@ pub(crate) trait Epilogue<V: Vector> {
     fn from(&self, _col: usize) -> From<'_> {
         From::Tile
     }
+    /// Where nothing is done to the finished chains: what they start from, and the matrix that so many whole registers
+    /// from `at` on are written to. `fresh` where they are not taken up again.
+    #[inline(always)]
+    fn direct(&mut self, _at: Place, _registers: usize, _fresh: bool) -> Option<(From<'_>, Direct<'_>)> {
+        None
+    }
+
     /// The values the chains start from.
     fn start(&self, at: Place, row: &mut [V]);
     /// Puts unfinished chains aside.
@@ -132,11 +151,17 @@ struct Store<'a, I> {
 impl<V: Vector> Epilogue<V> for Store<'_, V::Isa> {
     #[inline(always)]
     fn from(&self, col: usize) -> From<'_> {
-        match self.start {
-            Start::Zero => From::Zero,
-            Start::Columns(values) => From::Columns(&values[col..]),
-            Start::Accumulate => From::Tile,
+        self.start.from(col)
+    }
+
+    #[inline(always)]
+    fn direct(&mut self, at: Place, registers: usize, fresh: bool) -> Option<(From<'_>, Direct<'_>)> {
+        if at.col + registers * V::LANES > self.cols {
+            return None;
         }
+        let from = if fresh { self.start.from(at.col) } else { From::Tile };
+        let first = at.row() * self.stride + at.col;
+        Some((from, Direct { c: &mut self.c[first..], stride: self.stride }))
     }
 
     #[inline(always)]
@@ -244,7 +269,7 @@ pub(crate) fn product<V: Tiles, O: Order, E: Epilogue<V>, const CHAINS: usize>(
                         for i in (top..top + tall).step_by(m) {
                             let at = Place { group: row, size, i, col: column };
                             let (shape, from) = ((m, nv), From::Tile);
-                            let fma = Fma { group, at, b, block, shape, from, tile: &mut *tile };
+                            let fma = Fma { group, at, b, block, shape, from, tile: &mut *tile, direct: None };
                             run::<V, O, E, CHAINS>(fma, epilogue);
                         }
                     }
@@ -273,7 +298,7 @@ pub(crate) fn row_product<V: Vector, E: Epilogue<V>>(isa: V::Isa, a: &[f32], b: 
             let at = Place { group: 0, size: 1, i: 0, col: $v * V::LANES };
             let mut row = [[V::splat(isa, 0.0); $NV]];
             epilogue.start(at, &mut row[0]);
-            accumulate::<V, Blocked, 1, $NV, 4>(isa, a, (at, block), b, From::Tile, &mut row);
+            accumulate::<V, Blocked, 1, $NV, 4>(isa, a, (at, block), b, From::Tile, &mut row, &mut None);
             epilogue.finish(at, &row[0]);
         }};
     }
@@ -329,6 +354,10 @@ fn tile_registers<V: Vector, const CHAINS: usize>(m: usize, left: usize) -> usiz
 #[inline(always)]
 fn run<V: Tiles, O: Order, E: Epilogue<V>, const CHAINS: usize>(fma: Fma<'_, V>, epilogue: &mut E) {
     let Fma { at, block, shape: (m, nv), .. } = fma;
+    if let Some((from, direct)) = epilogue.direct(at, nv, block.first == 0) {
+        O::fma::<V, CHAINS>(Fma { from, direct: Some(direct), ..fma });
+        return;
+    }
     let from = if block.first == 0 { epilogue.from(at.col) } else { From::Tile };
     if let From::Tile = from {
         let mut rest = &mut fma.tile[..];

@@ -118,6 +118,16 @@ pub(crate) struct Fma<'a, V> {
     pub(super) from: From<'a>,
     /// Row by row, `nv` registers each.
     pub(super) tile: &'a mut Tile<V>,
+    /// Where the tile's place is taken by the result itself.
+    pub(super) direct: Option<Direct<'a>>,
+}
+
+/// A matrix that a tile's chains are read from and written to without a stop in the tile.
+pub(crate) struct Direct<'a> {
+    /// From the tile's first element on.
+    pub(super) c: &'a mut [f32],
+    /// Elements from one row to the next.
+    pub(super) stride: usize,
 }
 
 /// A tier's compiled FMAs. The values in the tile are the proof that the CPU has the instructions.
@@ -133,14 +143,14 @@ pub(crate) trait Tiles: Vector {
 /// Finds the shape.
 #[inline(always)]
 fn fma<V: Vector, O: Order, const CHAINS: usize>(isa: V::Isa, args: Fma<'_, V>) {
-    let Fma { group, at, b, block, shape, from, tile } = args;
+    let Fma { group, at, b, block, shape, from, tile, mut direct } = args;
     macro_rules! shapes {
         ($($M:literal x $NV:literal)*) => {
             match shape {
                 $(($M, $NV) => {
                     let (rows, _) = tile.as_chunks_mut::<$NV>();
                     let rows = rows.first_chunk_mut::<$M>().expect("a tile holds the largest shape");
-                    accumulate::<V, O, $M, $NV, CHAINS>(isa, group, (at, block), b, from, rows);
+                    accumulate::<V, O, $M, $NV, CHAINS>(isa, group, (at, block), b, from, rows, &mut direct);
                 })*
                 (m, nv) => unreachable!("tiles of {m} rows by {nv} registers"),
             }
@@ -182,6 +192,7 @@ pub(super) fn accumulate<V: Vector, O: Order, const M: usize, const NV: usize, c
     b: PanelsRef<'_>,
     from: From<'_>,
     tile: &mut [[V; NV]; M],
+    direct: &mut Option<Direct<'_>>,
 ) {
     let mut panels: [&[[f32; KB * KB]]; NV] = [&[]; NV];
     for (v, panel) in panels.iter_mut().enumerate() {
@@ -202,7 +213,17 @@ pub(super) fn accumulate<V: Vector, O: Order, const M: usize, const NV: usize, c
                 }
             }
         }
-        From::Tile => copy(&mut chains[0], tile),
+        From::Tile => match direct {
+            None => copy(&mut chains[0], tile),
+            Some(Direct { c, stride }) => {
+                for (i, row) in chains[0].iter_mut().enumerate() {
+                    let c = &c[i * *stride..][..NV * V::LANES];
+                    for (v, value) in row.iter_mut().enumerate() {
+                        *value = V::load(isa, &c[v * V::LANES..]);
+                    }
+                }
+            }
+        },
     }
     let Depth { runs, len } = b.depth();
     let per_run = len.div_ceil(KB);
@@ -247,7 +268,17 @@ pub(super) fn accumulate<V: Vector, O: Order, const M: usize, const NV: usize, c
         join(c2, c3);
         join(c0, c2);
     }
-    copy(tile, &chains[0]);
+    match direct {
+        None => copy(tile, &chains[0]),
+        Some(Direct { c, stride }) => {
+            for (i, row) in chains[0].iter().enumerate() {
+                let c = &mut c[i * *stride..][..NV * V::LANES];
+                for (v, value) in row.iter().enumerate() {
+                    value.store(&mut c[v * V::LANES..]);
+                }
+            }
+        }
+    }
 }
 
 /// Copies register by register: as a whole it becomes a call to `memcpy`.

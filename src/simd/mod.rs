@@ -47,6 +47,10 @@ pub(crate) trait Vector: Copy {
     /// The first `min(from.len(), LANES)` elements of `from`, zero in the lanes beyond.
     fn load_partial(isa: Self::Isa, from: &[f32]) -> Self;
 
+    /// Asks for the cache line of the first of `of`, if there is one, to be brought to L2. Changes nothing but the time.
+    #[inline(always)]
+    fn prefetch(_: Self::Isa, _of: &[f32]) {}
+
     /// Writes every lane to the start of `to`.
     ///
     /// # Panics

@@ -263,6 +263,15 @@ pub(in crate::kernel) fn run_forward<V: Tiles, C: Cell<V>>(isa: V::Isa, args: Fo
                 edge
             }
         };
+        // The memory is idle while the FMAs are not: what is written at the end of a tile is fetched by then.
+        if live >= mr && let Some(y) = &mut y {
+            let y = y.step(t);
+            for row in 0..live {
+                for line in y.read(row).chunks(KB) {
+                    V::prefetch(isa, line);
+                }
+            }
+        }
         clear(args.resets.cut(direction, args.first + t), rows, mr, h.now, c);
         let (gates, cells, m) = match &mut kept {
             Some(Kept { gates, cells, m }) => {
