@@ -96,10 +96,7 @@ impl Team {
                 }
             }
             (scratch, others) => {
-                rayon::join(
-                    || self.fork(first, wanted, scratch, work),
-                    || self.fork(None, wanted, others, work),
-                );
+                rayon::join(|| self.fork(first, wanted, scratch, work), || self.fork(None, wanted, others, work));
             }
         }
     }
@@ -174,7 +171,12 @@ impl Member<'_> {
 
     /// Gives this member's part of `data` to the others and takes theirs. `data` is made of `pieces`, each of which begins
     /// somewhere and has so many floats for each of the `n` things that are shared; the number must be even.
-    pub(crate) fn exchange(&mut self, data: &mut [f32], n: usize, pieces: impl Iterator<Item = (usize, usize)> + Clone) {
+    pub(crate) fn exchange(
+        &mut self,
+        data: &mut [f32],
+        n: usize,
+        pieces: impl Iterator<Item = (usize, usize)> + Clone,
+    ) {
         if self.members == 1 {
             return;
         }

@@ -227,6 +227,10 @@ impl Layer {
             let block = plan.time_block.min(steps - first);
             let x = x.steps(first, block);
             z.resize(x.lines().total() * own);
+            let ahead = (n + 1 < blocks).then(|| {
+                let first = direction.nth(n + 1, blocks) * plan.time_block;
+                read.x.steps(first, plan.time_block.min(steps - first))
+            });
             multiply(self.kernels, plan.forward, x, w_ih, bias, (&mut z[..], own), gemm);
             let kept = kept.as_mut().map(|Kept { gates, cells, m }| Kept {
                 gates: steps_of(gates, first, block),
@@ -247,6 +251,7 @@ impl Layer {
                 projection: (projection > 0).then(|| Projection { w_hr: self.w_hr.view(), operand: &mut *operand }),
                 y: y.as_mut().map(|y| steps_of(y, first, block)),
                 exchange: exchange.as_mut().map(|exchange| &mut **exchange as Exchange<'_>),
+                ahead,
                 kept,
                 resets,
                 first,

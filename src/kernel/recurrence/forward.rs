@@ -8,7 +8,7 @@ use crate::kernel::gemm::{Epilogue, Operands, store};
 use crate::kernel::layout::{KB, PanelsRef, group_rows, round_up};
 use crate::kernel::tile::{From, Place, Tiles, tile};
 use crate::simd::Vector;
-use crate::tensor::{Direction, Lines, MatMut, Resets, SeqMut};
+use crate::tensor::{Direction, Lines, MatMut, Resets, SeqMut, SeqRef};
 
 /// Runs a recurrence forward. With `rows` rows, H hidden units (H' rounded up to 16), of which U are computed (U' rounded
 /// up), G gates, P outputs:
@@ -39,6 +39,8 @@ pub(crate) struct Forward<'a, 'c> {
     /// Where others compute the other units: called after each step with it and the next step's operand, in which their
     /// part is still missing.
     pub(crate) exchange: Option<Exchange<'a>>,
+    /// What is read after this run, step by step as this run's: fetched meanwhile.
+    pub(crate) ahead: Option<SeqRef<'a>>,
     /// What is kept for the way back.
     pub(crate) kept: Option<Kept<'a>>,
     /// Of the whole sequence, of which this is `steps` steps from `first` on.
@@ -263,13 +265,16 @@ pub(in crate::kernel) fn run_forward<V: Tiles, C: Cell<V>>(isa: V::Isa, args: Fo
                 edge
             }
         };
-        // The memory is idle while the FMAs are not: what is written at the end of a tile is fetched by then.
-        if live >= mr && let Some(y) = &mut y {
-            let y = y.step(t);
-            for row in 0..live {
-                for line in y.read(row).chunks(KB) {
-                    V::prefetch(isa, line);
-                }
+        // The memory is idle while the FMAs are not: what is written at the end of a tile is fetched by then, and what is
+        // read after this run.
+        if live >= mr {
+            if let Some(y) = &mut y {
+                let y = y.step(t);
+                (0..live).for_each(|row| fetch::<V>(isa, y.read(row)));
+            }
+            if let Some(ahead) = args.ahead.filter(|ahead| n < ahead.lines().steps()) {
+                let x = ahead.step(n);
+                (0..x.shape()[0]).for_each(|row| fetch::<V>(isa, x.row(row)));
             }
         }
         clear(args.resets.cut(direction, args.first + t), rows, mr, h.now, c);
@@ -310,6 +315,13 @@ pub(in crate::kernel) fn run_forward<V: Tiles, C: Cell<V>>(isa: V::Isa, args: Fo
             exchange(args.first + t, h.next);
         }
         h.turn();
+    }
+}
+
+#[inline(always)]
+fn fetch<V: Vector>(isa: V::Isa, row: &[f32]) {
+    for line in row.chunks(KB) {
+        V::prefetch(isa, line);
     }
 }
 
