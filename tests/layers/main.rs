@@ -4,6 +4,7 @@
 mod case;
 #[path = "../common/compare.rs"]
 mod compare;
+mod denormals;
 #[cfg(feature = "safetensors")]
 #[path = "../common/fixtures.rs"]
 mod fixtures;

@@ -1,0 +1,56 @@
+//! How fast does a layer run a sequence, forward and in training, on each tier and for 1 and 2 threads?
+//!
+//! Elements are floating-point operations, so that Gelem/s is GFLOP/s: 2·G·B·T·H·(I + H) forward, and three times that in
+//! training, forward and back: the gradient of the input, which a first layer does not need, is counted and not computed.
+
+mod common;
+
+use common::{CELLS, Layer, Memory, thread_counts};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use elman::cell::Layer as Packed;
+use elman::{Kernels, Plan};
+
+/// H, B, T; the last one runs forward only.
+const SHAPES: [[usize; 3]; 5] = [[64, 32, 100], [128, 64, 100], [256, 64, 100], [512, 64, 100], [128, 1, 100]];
+
+fn forward(criterion: &mut Criterion) {
+    each(criterion, "forward", &SHAPES, 1.0, Layer::infer);
+}
+
+fn training(criterion: &mut Criterion) {
+    each(criterion, "training", &SHAPES[..4], 3.0, Layer::train);
+}
+
+/// `pass`, whose work is `times` that of a forward pass, for every cell, shape, tier and number of threads.
+fn each(
+    criterion: &mut Criterion,
+    what: &str,
+    shapes: &[[usize; 3]],
+    times: f64,
+    pass: fn(&Layer, &Packed, &Plan, &mut Memory),
+) {
+    for (name, cell) in CELLS {
+        for &[hidden, batch, steps] in shapes {
+            let layer = Layer::new(cell, hidden, batch, steps);
+            let mut group = criterion.benchmark_group(format!("{name} {what}, H {hidden}, B {batch}, T {steps}"));
+            group.throughput(Throughput::Elements((layer.shape.flop() * times) as u64));
+            for kernels in Kernels::available() {
+                layer.check(kernels);
+                let (packed, mut memory) = (layer.packed(kernels), layer.memory());
+                for threads in thread_counts() {
+                    let plan = layer.plan(kernels, threads);
+                    group.bench_function(BenchmarkId::new(kernels.isa().name(), threads.get()), |bencher| {
+                        bencher.iter(|| pass(&layer, &packed, &plan, &mut memory));
+                    });
+                }
+            }
+        }
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(20);
+    targets = forward, training
+}
+criterion_main!(benches);

@@ -1,0 +1,566 @@
+//! What a state dict is: described by its names and shapes, or refused with every rule it breaks.
+
+use std::fs;
+
+use elman::Error;
+use elman::io::{Description, Kind, LoadOptions, TensorFile, describe};
+use safetensors::tensor::Dtype;
+
+use super::{Folder, crate_file, open, params_of, raw_file, text, zeros};
+
+/// Names and shapes of a state dict.
+type Table = Vec<(String, Vec<usize>)>;
+
+/// What PyTorch would save of such a module.
+fn table_of(description: &Description) -> Table {
+    let Description { kind, prefix, hidden_sizes, bidirectional, bias, proj_size, .. } = description;
+    let gates = match kind {
+        Kind::Rnn => 1,
+        Kind::Gru => 3,
+        Kind::Lstm => 4,
+    };
+    let (mut table, mut input) = (Table::new(), description.input_size);
+    for (layer, &hidden) in hidden_sizes.iter().enumerate() {
+        let out = if *proj_size > 0 { *proj_size } else { hidden };
+        let suffixes = match (description.cell, bidirectional) {
+            (true, _) => vec![String::new()],
+            (false, false) => vec![format!("_l{layer}")],
+            (false, true) => vec![format!("_l{layer}"), format!("_l{layer}_reverse")],
+        };
+        for suffix in &suffixes {
+            let mut add = |name: &str, shape: &[usize]| table.push((format!("{prefix}{name}{suffix}"), shape.into()));
+            add("weight_ih", &[gates * hidden, input]);
+            add("weight_hh", &[gates * hidden, out]);
+            if *bias {
+                add("bias_ih", &[gates * hidden]);
+                add("bias_hh", &[gates * hidden]);
+            }
+            if *proj_size > 0 {
+                add("weight_hr", &[*proj_size, hidden]);
+            }
+        }
+        input = out * suffixes.len();
+    }
+    table
+}
+
+fn file_of(table: &[(String, Vec<usize>)]) -> TensorFile {
+    let tensors: Vec<_> = table.iter().map(|(name, shape)| zeros(name, Dtype::F32, shape)).collect();
+    open(&crate_file(&tensors)).unwrap()
+}
+
+/// An LSTM of two layers and two directions, behind `rnn.`.
+fn lstm() -> Description {
+    Description {
+        kind: Kind::Lstm,
+        prefix: "rnn.".into(),
+        input_size: 3,
+        hidden_sizes: vec![5, 5],
+        bidirectional: true,
+        bias: true,
+        proj_size: 2,
+        cell: false,
+    }
+}
+
+/// A GRU of one layer, at the root.
+fn gru() -> Description {
+    Description {
+        kind: Kind::Gru,
+        prefix: String::new(),
+        input_size: 1,
+        hidden_sizes: vec![4],
+        bidirectional: false,
+        bias: true,
+        proj_size: 0,
+        cell: false,
+    }
+}
+
+#[test]
+fn what_pytorch_saves_is_described() {
+    let mut count = 0;
+    for kind in [Kind::Rnn, Kind::Gru, Kind::Lstm] {
+        for prefix in ["", "rnn.", "encoder.rnn."] {
+            for (input_size, hidden_sizes) in [(1, vec![1]), (7, vec![3]), (2, vec![4, 4]), (3, vec![12, 4, 3, 1, 9])] {
+                for (bidirectional, bias) in [(false, false), (false, true), (true, false), (true, true)] {
+                    for (proj_size, cell) in [(0, false), (1, false), (2, false), (0, true)] {
+                        let projectable = kind == Kind::Lstm && hidden_sizes.iter().all(|&hidden| hidden > proj_size);
+                        let cellable = hidden_sizes.len() == 1 && !bidirectional;
+                        if proj_size > 0 && !projectable || cell && !cellable {
+                            continue;
+                        }
+                        let (prefix, hidden_sizes) = (prefix.into(), hidden_sizes.clone());
+                        let expected = Description {
+                            kind,
+                            prefix,
+                            input_size,
+                            hidden_sizes,
+                            bidirectional,
+                            bias,
+                            proj_size,
+                            cell,
+                        };
+                        let mut table = table_of(&expected);
+                        let parameters: usize = table.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
+                        assert_eq!(expected.parameters().unwrap(), parameters);
+                        if !expected.prefix.is_empty() {
+                            table.push(("linear.weight".into(), vec![1, 3]));
+                            table.push(("encoder.embed.weight".into(), vec![9, 2]));
+                        }
+                        let file = file_of(&table);
+                        let dotless = expected.prefix.trim_end_matches('.');
+                        for prefix in [None, Some(&expected.prefix[..]), Some(dotless)] {
+                            for asked in [None, Some(kind)] {
+                                assert_eq!(describe(&file, prefix, asked).unwrap(), expected);
+                            }
+                        }
+                        count += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(count > 150, "{count}");
+}
+
+#[test]
+fn pytorchs_own_file_is_described() {
+    let file = TensorFile::open("tests/fixtures/sine_model.safetensors".as_ref()).unwrap();
+    let expected = Description {
+        kind: Kind::Rnn,
+        prefix: "rnn.".into(),
+        input_size: 1,
+        hidden_sizes: vec![16],
+        bidirectional: false,
+        bias: true,
+        proj_size: 0,
+        cell: false,
+    };
+    assert_eq!(describe(&file, None, None).unwrap(), expected);
+    assert_eq!(expected.parameters().unwrap(), 16 + 256 + 16 + 16);
+    assert_eq!(file.metadata().collect::<Vec<_>>(), [("torch", "2.15.0+cu132")]);
+}
+
+#[test]
+fn a_kind_is_spelled_as_it_is_read() {
+    for (kind, name, gates) in [(Kind::Rnn, "rnn", 1), (Kind::Gru, "gru", 3), (Kind::Lstm, "lstm", 4)] {
+        assert_eq!((kind.to_string(), name.parse::<Kind>().unwrap(), kind.gates()), (name.into(), kind, gates));
+    }
+    assert_eq!("LSTM".parse::<Kind>().unwrap_err().to_string(), "cell: expected 'rnn', 'gru' or 'lstm', got 'LSTM'");
+}
+
+#[test]
+fn where_the_layers_are_must_be_plain() {
+    let two = [table_of(&Description { prefix: "a.".into(), ..gru() }), table_of(&lstm())].concat();
+    let file = file_of(&two);
+    assert_eq!(
+        text(&describe(&file, None, None).unwrap_err()),
+        "the file has recurrent weights behind 'a.', 'rnn.'; choose one with --prefix"
+    );
+    assert_eq!(describe(&file, Some("rnn"), None).unwrap(), lstm());
+    assert_eq!(
+        text(&describe(&file, Some(""), None).unwrap_err()),
+        "prefix '': no recurrent weights are behind it; the file has recurrent weights behind 'a.', 'rnn.'"
+    );
+
+    let none = file_of(&[("linear.weight".into(), vec![1]), ("bias_ih_l0".into(), vec![1])]);
+    assert_eq!(
+        text(&describe(&none, None, None).unwrap_err()),
+        "the file has no recurrent weights, such as weight_ih_l0 or rnn.weight_ih_l0"
+    );
+    assert_eq!(
+        text(&describe(&none, Some("linear"), None).unwrap_err()),
+        "prefix 'linear.': no recurrent weights are behind it; the file has no recurrent weights"
+    );
+
+    // A tensor at the root that is no recurrent weight does not make it the place.
+    let beside = [table_of(&lstm()), vec![("scale".into(), vec![])]].concat();
+    assert_eq!(describe(&file_of(&beside), None, None).unwrap(), lstm());
+    // At the root, everything is inside.
+    let root = [table_of(&gru()), vec![("linear.weight".into(), vec![1]), ("b.weight_ih".into(), vec![1])]].concat();
+    assert_eq!(
+        text(&describe(&file_of(&root), None, None).unwrap_err()),
+        "b.weight_ih: unused, no recurrent layer has it; linear.weight: unused, no recurrent layer has it"
+    );
+}
+
+/// The state dict after these changes: `name` is not there, `name: sizes` has that shape.
+fn edited(description: &Description, edits: &[&str]) -> TensorFile {
+    let mut table = table_of(description);
+    for edit in edits {
+        let (name, sizes) = edit.split_once(':').map_or((*edit, None), |(name, sizes)| (name, Some(sizes)));
+        table.retain(|(known, _)| known != name);
+        let shape = |sizes: &str| sizes.split(',').filter_map(|size| size.trim().parse().ok()).collect();
+        table.extend(sizes.map(|sizes| (name.into(), shape(sizes))));
+    }
+    file_of(&table)
+}
+
+/// A state dict, the cell that it is said to be, what is changed of it, and every problem it has then.
+type Rule<'a> = (&'a Description, Option<Kind>, &'a [&'a str], &'a [&'a str]);
+
+#[test]
+fn each_rule_of_a_state_dict_is_told_by_name() {
+    let (gru, lstm) = (gru(), lstm());
+    let plain = Description { proj_size: 0, bidirectional: false, ..lstm.clone() };
+    let deep = Description { hidden_sizes: vec![4; 4], ..gru.clone() };
+    let cell = Description { cell: true, ..gru.clone() };
+    let projected = Description { hidden_sizes: vec![5], bidirectional: false, ..lstm.clone() };
+    let table: &[Rule<'_>] = &[
+        // What is missing.
+        (&gru, None, &["weight_ih_l0"], &["weight_ih_l0: missing"]),
+        (&gru, None, &["weight_hh_l0"], &["weight_hh_l0: missing"]),
+        (&gru, None, &["bias_hh_l0"], &["bias_hh_l0: missing, expected [12]"]),
+        (&cell, None, &["bias_ih"], &["bias_ih: missing, expected [12]"]),
+        (
+            &lstm,
+            None,
+            &["rnn.weight_ih_l1_reverse", "rnn.weight_hr_l0", "rnn.bias_ih_l1"],
+            &[
+                "rnn.weight_hr_l0: missing, expected [2, 5]",
+                "rnn.bias_ih_l1: missing, expected [20]",
+                "rnn.weight_ih_l1_reverse: missing, expected [20, 4]",
+            ],
+        ),
+        // A reverse in one layer, of one tensor: it asks for all of them.
+        (
+            &plain,
+            None,
+            &["rnn.weight_hh_l1_reverse: 20, 5"],
+            &[
+                "rnn.weight_ih_l0_reverse: missing, expected [20, 3]",
+                "rnn.weight_hh_l0_reverse: missing, expected [20, 5]",
+                "rnn.bias_ih_l0_reverse: missing, expected [20]",
+                "rnn.bias_hh_l0_reverse: missing, expected [20]",
+                "rnn.weight_ih_l1: expected [20, 10], got [20, 5]",
+                "rnn.weight_ih_l1_reverse: missing, expected [20, 10]",
+                "rnn.bias_ih_l1_reverse: missing, expected [20]",
+                "rnn.bias_hh_l1_reverse: missing, expected [20]",
+            ],
+        ),
+        // A bias in one layer.
+        (
+            &Description { bias: false, ..plain.clone() },
+            None,
+            &["rnn.bias_hh_l1: 20"],
+            &[
+                "rnn.bias_ih_l0: missing, expected [20]",
+                "rnn.bias_hh_l0: missing, expected [20]",
+                "rnn.bias_ih_l1: missing, expected [20]",
+            ],
+        ),
+        // A projection in one layer; the other's H cannot be known then.
+        (
+            &plain,
+            None,
+            &["rnn.weight_hr_l1: 2, 5"],
+            &[
+                "rnn.weight_hr_l0: missing",
+                "rnn.weight_ih_l1: expected [20, 2], got [20, 5]",
+                "rnn.weight_hh_l1: expected [20, 2], got [20, 5]",
+            ],
+        ),
+        // Shapes.
+        (&gru, None, &["weight_ih_l0: 16, 1"], &["weight_ih_l0: expected [12, 1], got [16, 1]"]),
+        (&gru, None, &["weight_ih_l0: 12"], &["weight_ih_l0: expected 2 dimensions, got [12]"]),
+        (&gru, None, &["weight_hh_l0: 12, 4, 1"], &["weight_hh_l0: expected 2 dimensions, got [12, 4, 1]"]),
+        (&gru, Some(Kind::Gru), &["weight_hh_l0:"], &["weight_hh_l0: expected 2 dimensions, got []"]),
+        (
+            &gru,
+            None,
+            &["weight_hh_l0: 12", "bias_ih_l0: 1, 12"],
+            &["weight_hh_l0: expected 2 dimensions, got [12]", "bias_ih_l0: expected 1 dimension, got [1, 12]"],
+        ),
+        (&gru, None, &["bias_ih_l0: 12, 1"], &["bias_ih_l0: expected [12], got [12, 1]"]),
+        (&cell, None, &["bias_hh: 13"], &["bias_hh: expected [12], got [13]"]),
+        (
+            &deep,
+            None,
+            &["weight_ih_l1: 12, 5", "weight_ih_l3: 12, 8"],
+            &["weight_ih_l1: expected [12, 4], got [12, 5]", "weight_ih_l3: expected [12, 4], got [12, 8]"],
+        ),
+        // Another H in one layer: this, and what the next one reads.
+        (
+            &deep,
+            None,
+            &["weight_hh_l1: 15, 5"],
+            &[
+                "weight_ih_l1: expected [15, 4], got [12, 4]",
+                "bias_ih_l1: expected [15], got [12]",
+                "bias_hh_l1: expected [15], got [12]",
+                "weight_ih_l2: expected [12, 5], got [12, 4]",
+            ],
+        ),
+        (
+            &lstm,
+            None,
+            &[
+                "rnn.weight_ih_l0_reverse: 20, 4",
+                "rnn.weight_hh_l0_reverse: 20, 3",
+                "rnn.weight_ih_l1: 20, 2",
+                "rnn.weight_hr_l1_reverse: 3, 5",
+            ],
+            &[
+                "rnn.weight_ih_l0_reverse: expected [20, 3], got [20, 4]",
+                "rnn.weight_hh_l0_reverse: expected [20, 2], got [20, 3]",
+                "rnn.weight_ih_l1: expected [20, 4], got [20, 2]",
+                "rnn.weight_hr_l1_reverse: expected [2, 5], got [3, 5]",
+            ],
+        ),
+        // Sizes of 0.
+        (&gru, None, &["weight_hh_l0: 0, 0"], &["weight_hh_l0: expected hidden_size of at least 1, got [0, 0]"]),
+        (&gru, None, &["weight_ih_l0: 12, 0"], &["weight_ih_l0: expected input_size of at least 1, got [12, 0]"]),
+        (
+            &projected,
+            None,
+            &["rnn.weight_hr_l0: 0, 5"],
+            &["rnn.weight_hr_l0: expected proj_size of at least 1, got [0, 5]"],
+        ),
+        // The projection.
+        (
+            &Description { hidden_sizes: vec![2], ..projected.clone() },
+            None,
+            &[],
+            &["rnn.weight_hr_l0: expected proj_size < hidden_size, got 2 and 2"],
+        ),
+        (
+            &gru,
+            None,
+            &["weight_hh_l0: 12, 2", "weight_hr_l0: 2, 4"],
+            &["weight_hr_l0: unused, only an lstm has a projection and this is of cell gru"],
+        ),
+        (
+            &projected,
+            None,
+            &["rnn.weight_hh_l0: 21, 2"],
+            &["rnn.weight_hh_l0: expected [20, 2] of cell lstm, got [21, 2]; say which cell it is with --cell"],
+        ),
+        // The cell.
+        (
+            &gru,
+            None,
+            &["weight_hh_l0: 8, 4"],
+            &["weight_hh_l0: expected [4, 4] of cell rnn, [12, 4] of cell gru or [16, 4] of cell lstm, got [8, 4]; \
+               say which cell it is with --cell"],
+        ),
+        (&gru, Some(Kind::Gru), &["weight_hh_l0: 8, 4"], &["weight_hh_l0: expected [12, 4], got [8, 4]"]),
+        (&gru, Some(Kind::Lstm), &[], &["weight_hh_l0: expected [16, 4] of cell lstm, got [12, 4] of cell gru"]),
+        (
+            &gru,
+            Some(Kind::Rnn),
+            &["bias_ih_l0: 11"],
+            &[
+                "weight_hh_l0: expected [4, 4] of cell rnn, got [12, 4] of cell gru",
+                "bias_ih_l0: expected [12], got [11]",
+            ],
+        ),
+        (
+            &projected,
+            Some(Kind::Gru),
+            &[],
+            &["rnn.weight_hh_l0: expected [15, 2] of cell gru, got [20, 2] of cell lstm"],
+        ),
+        // The first weight that is of any cell is what the others are held to.
+        (
+            &deep,
+            None,
+            &["weight_hh_l0: 8, 4", "weight_hh_l2: 16, 4"],
+            &["weight_hh_l0: expected [12, 4], got [8, 4]", "weight_hh_l2: expected [12, 4], got [16, 4]"],
+        ),
+        // Layers by number.
+        (
+            &deep,
+            None,
+            &["weight_ih_l2", "weight_hh_l2", "bias_ih_l2", "bias_hh_l2"],
+            &["weight_ih_l3: expected layer 2 next, as none is left out, got layer 3"],
+        ),
+        (
+            &gru,
+            None,
+            &["bias_hh_l18446744073709551615: 12"],
+            &[
+                "bias_hh_l18446744073709551615: expected layer 1 next, as none is left out, \
+                 got layer 18446744073709551615",
+                "weight_ih_l18446744073709551615: missing",
+                "weight_hh_l18446744073709551615: missing",
+                "bias_ih_l18446744073709551615: missing",
+            ],
+        ),
+        (
+            &gru,
+            None,
+            &["weight_ih_l99999999999999999999: 12, 4", "bias_hh_l99999999999999999999: 12"],
+            &["bias_hh_l99999999999999999999: expected layer 1 next, as none is left out, \
+               got layer 99999999999999999999"],
+        ),
+        // What no layer has.
+        (
+            &gru,
+            None,
+            &[
+                "h_0: 4",
+                "weight_ih: 12, 1",
+                "weight_ih_l: 12, 1",
+                "weight_ih_l00: 12, 1",
+                "weight_ih_l+1: 12, 1",
+                "weight_ih_l0_reversed: 12, 1",
+                "weight_ih_l0_reverse_reverse: 12, 1",
+                "bias_hr_l0: 12",
+                "Weight_ih_l0: 12, 1",
+                "weight_ih_l0\n: 12, 1",
+            ],
+            &[
+                "Weight_ih_l0: unused, no recurrent layer has it",
+                "bias_hr_l0: unused, no recurrent layer has it",
+                "h_0: unused, no recurrent layer has it",
+                "weight_ih: unused, no recurrent layer has it",
+                "weight_ih_l: unused, no recurrent layer has it",
+                "weight_ih_l+1: unused, no recurrent layer has it",
+                r"weight_ih_l0\n: unused, no recurrent layer has it",
+                "weight_ih_l00: unused, no recurrent layer has it",
+                "weight_ih_l0_reverse_reverse: unused, no recurrent layer has it",
+                "weight_ih_l0_reversed: unused, no recurrent layer has it",
+            ],
+        ),
+        (
+            &cell,
+            None,
+            &["weight_hr: 2, 4", "weight_hh_reverse: 12, 4"],
+            &["weight_hh_reverse: unused, no recurrent layer has it", "weight_hr: unused, no recurrent layer has it"],
+        ),
+    ];
+    for (description, kind, edits, expected) in table {
+        let file = edited(description, edits);
+        match describe(&file, None, *kind).expect_err("this state dict is to be refused") {
+            Error::Weights { path: Some(_), problems } => assert_eq!(&problems, expected, "{edits:?}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn thousands_of_layers_are_described() {
+    let many = Description { hidden_sizes: vec![1; 5000], ..gru() };
+    let mut table = table_of(&many);
+    assert_eq!(describe(&file_of(&table), None, None).unwrap(), many);
+    table.retain(|(name, _)| !name.ends_with('7'));
+    let Error::Weights { problems, .. } = describe(&file_of(&table), None, None).unwrap_err() else { panic!() };
+    assert_eq!(problems.len(), 500);
+    assert_eq!(problems[1], "weight_ih_l18: expected layer 17 next, as none is left out, got layer 18");
+}
+
+/// Sizes as large as a file can say, in tensors without elements.
+#[test]
+fn attack_sizes_at_the_edge_of_what_can_be_multiplied() {
+    const MOST: &str = "999999999999999999";
+    let file = |ih: &str, hh: &str| {
+        let entry = |shape| format!(r#"{{"dtype":"F32","shape":[{shape}],"data_offsets":[0,0]}}"#);
+        raw_file(format!(r#"{{"weight_ih_l0":{},"weight_hh_l0":{}}}"#, entry(ih), entry(hh)), &[])
+    };
+    for (ih, hh, expected) in [
+        (
+            format!("0,{MOST}"),
+            format!("0,{MOST}"),
+            format!(
+                "weight_hh_l0: expected [{MOST}, {MOST}] of cell rnn, [2999999999999999997, {MOST}] of cell gru or \
+                 [3999999999999999996, {MOST}] of cell lstm, got [0, {MOST}]; say which cell it is with --cell"
+            ),
+        ),
+        (
+            format!("{MOST},0"),
+            format!("{MOST},0"),
+            format!(
+                "weight_hh_l0: expected hidden_size of at least 1, got [{MOST}, 0]; \
+                 weight_ih_l0: expected input_size of at least 1, got [{MOST}, 0]"
+            ),
+        ),
+        (
+            format!("{MOST},0,{MOST}"),
+            "0".into(),
+            format!(
+                "weight_ih_l0: expected 2 dimensions, got [{MOST}, 0, {MOST}]; weight_hh_l0: expected 2 dimensions, got [0]"
+            ),
+        ),
+    ] {
+        assert_eq!(text(&describe(&open(&file(&ih, &hh)).unwrap(), None, None).unwrap_err()), expected);
+    }
+
+    for (description, overflows) in [
+        (Description { hidden_sizes: vec![usize::MAX], ..gru() }, true),
+        (Description { input_size: usize::MAX, ..gru() }, true),
+        (Description { hidden_sizes: vec![1, usize::MAX / 2], ..gru() }, true),
+        (Description { proj_size: usize::MAX, ..lstm() }, true),
+        (Description { input_size: isize::MAX as usize / 12, ..lstm() }, true),
+        (Description { hidden_sizes: vec![0; 3], ..lstm() }, false),
+        (Description { hidden_sizes: vec![], input_size: usize::MAX, ..lstm() }, false),
+    ] {
+        match description.parameters() {
+            Ok(0) => assert!(!overflows, "{description:?}"),
+            Err(Error::Overflow { .. }) => assert!(overflows, "{description:?}"),
+            other => panic!("{description:?}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn mutated_files_never_panic_and_are_what_they_are_described_as() {
+    let folder = Folder::new();
+    let path = folder.path("model");
+    let original =
+        crate_file(&table_of(&lstm()).iter().map(|(name, shape)| zeros(name, Dtype::F32, shape)).collect::<Vec<_>>());
+    let header = 8 + usize::from(original[0]) + 256 * usize::from(original[1]);
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut below = |n: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % n as u64) as usize
+    };
+    const TEXT: &[u8] = b"0123456789ihr_lbws.\"\\,[]";
+    let (mut described, mut formats, mut weights) = (0, 0, 0);
+    for _ in 0..4000 {
+        let mut contents = original.clone();
+        for _ in 0..1 + below(2) {
+            let at = 8 + below(header - 8);
+            match (below(2), (at..header).find(|&at| contents[at].is_ascii_digit())) {
+                (0, Some(at)) => contents[at] = TEXT[below(10)],
+                _ => contents[at] = TEXT[below(TEXT.len())],
+            }
+        }
+        fs::write(&path, &contents).unwrap();
+        let file = match TensorFile::open(&path) {
+            Ok(file) => file,
+            Err(error) => {
+                assert!(matches!(error, Error::Format { .. }), "{error}");
+                formats += 1;
+                continue;
+            }
+        };
+        for kind in [None, Some(Kind::Rnn), Some(Kind::Lstm)] {
+            match describe(&file, None, kind) {
+                Ok(description) => {
+                    described += 1;
+                    let mut table = table_of(&description);
+                    table.sort();
+                    let inside = || file.iter().filter(|info| info.name.starts_with(&description.prefix));
+                    assert_eq!(inside().map(|info| (info.name.into(), info.shape.into())).collect::<Table>(), table);
+                    // Then it is loaded, unless another type came of F32.
+                    let behind = |(name, shape): &'_ (String, Vec<usize>)| {
+                        (name[description.prefix.len()..].to_string(), shape.clone())
+                    };
+                    let names: Vec<_> = table.iter().map(behind).collect();
+                    let mut params =
+                        params_of(&names.iter().map(|(name, shape)| (&name[..], &shape[..])).collect::<Vec<_>>());
+                    let floats = inside().all(|info| info.dtype == "F32");
+                    assert_eq!(file.load_into(&mut params, &LoadOptions::from(&description)).is_ok(), floats);
+                }
+                Err(error) => {
+                    text(&error);
+                    weights += 1;
+                }
+            }
+        }
+    }
+    assert!(described > 100 && formats > 100 && weights > 100, "{described} {formats} {weights}");
+}
