@@ -58,6 +58,7 @@ impl Shape {
 #[derive(Arbitrary, Clone, Copy, Debug)]
 struct Schedule {
     row_workers: Within<1, 9>,
+    unit_workers: Within<1, 5>,
     gradient_workers: Within<1, 9>,
     time_block: Within<1, 9>,
     kc: Within<1, 200>,
@@ -66,6 +67,7 @@ struct Schedule {
 impl Schedule {
     fn of(self, mut plan: Plan) -> Plan {
         plan.row_workers = self.row_workers.get();
+        plan.unit_workers = self.unit_workers.get();
         plan.gradient_workers = self.gradient_workers.get();
         plan.time_block = self.time_block.get();
         plan.forward = plan.forward.with_kc(self.kc.get());

@@ -123,7 +123,7 @@ impl Layer {
                 let read = read.rows(rows.start, rows.len());
                 let Written { mut y, h_n, c_n, kept } = written;
                 self.run(plan, read, (0..hidden, None), (Some(y.reborrow()), kept), worker);
-                self.last_states(read, y, (h_n, c_n), worker);
+                self.last_states(read, y, [h_n, c_n], worker);
             }
         });
         Ok(())
@@ -153,7 +153,7 @@ impl Layer {
         let pieces = groups(rows, mr).map(|(first, size)| (first * width, size * KB));
         team.meet(written, &mut workers[..members], &|mut member: Member<'_>, written, worker: &mut Worker| {
             // The first member has the whole output in hand after each step; nobody else needs to write it.
-            let (mut y, states) = written.map_or((None, (None, None)), |all| (Some(all.y), (all.h_n, all.c_n)));
+            let (mut y, states) = written.map_or((None, [None, None]), |all| (Some(all.y), [all.h_n, all.c_n]));
             let share = member.share(panels);
             let units = share.start * KB..(share.end * KB).min(hidden);
             let mut exchange = |t: usize, next: &mut [f32]| {
@@ -266,7 +266,7 @@ impl Layer {
         &self,
         read: Read<'_>,
         y: SeqMut<'_>,
-        (h_n, c_n): (Option<(&mut [f32], usize)>, Option<(&mut [f32], usize)>),
+        [h_n, c_n]: [Option<(&mut [f32], usize)>; 2],
         worker: &Worker,
     ) {
         let Sizes { hidden, direction, .. } = self.sizes;
