@@ -120,6 +120,19 @@ pub(crate) struct Fma<'a, V> {
     pub(super) tile: &'a mut Tile<V>,
     /// Where the tile's place is taken by the result itself.
     pub(super) direct: Option<Direct<'a>>,
+    /// What is fetched meanwhile.
+    pub(super) ahead: Option<Ahead>,
+}
+
+/// A part of the panels that come next: `groups` groups of rows pass the panels in use, and each of them fetches its share.
+#[derive(Clone, Copy)]
+pub(crate) struct Ahead {
+    /// Panels from the first on.
+    pub(super) panel: usize,
+    pub(super) panels: usize,
+    /// Which of the groups.
+    pub(super) group: usize,
+    pub(super) groups: usize,
 }
 
 /// A matrix that a tile's chains are read from and written to without a stop in the tile.
@@ -143,14 +156,14 @@ pub(crate) trait Tiles: Vector {
 /// Finds the shape.
 #[inline(always)]
 fn fma<V: Vector, O: Order, const CHAINS: usize>(isa: V::Isa, args: Fma<'_, V>) {
-    let Fma { group, at, b, block, shape, from, tile, mut direct } = args;
+    let Fma { group, at, b, block, shape, from, tile, mut direct, ahead } = args;
     macro_rules! shapes {
         ($($M:literal x $NV:literal)*) => {
             match shape {
                 $(($M, $NV) => {
                     let (rows, _) = tile.as_chunks_mut::<$NV>();
                     let rows = rows.first_chunk_mut::<$M>().expect("a tile holds the largest shape");
-                    accumulate::<V, O, $M, $NV, CHAINS>(isa, group, (at, block), b, from, rows, &mut direct);
+                    accumulate::<V, O, $M, $NV, CHAINS>(isa, group, (at, block), (b, ahead), from, rows, &mut direct);
                 })*
                 (m, nv) => unreachable!("tiles of {m} rows by {nv} registers"),
             }
@@ -189,11 +202,12 @@ pub(super) fn accumulate<V: Vector, O: Order, const M: usize, const NV: usize, c
     isa: V::Isa,
     group: &[f32],
     (at, block): (Place, KBlock),
-    b: PanelsRef<'_>,
+    (b, next): (PanelsRef<'_>, Option<Ahead>),
     from: From<'_>,
     tile: &mut [[V; NV]; M],
     direct: &mut Option<Direct<'_>>,
 ) {
+    let matrix = b;
     let mut panels: [&[[f32; KB * KB]]; NV] = [&[]; NV];
     for (v, panel) in panels.iter_mut().enumerate() {
         *panel = b.panel((at.col + v * V::LANES) / KB, block.first);
@@ -234,6 +248,18 @@ pub(super) fn accumulate<V: Vector, O: Order, const M: usize, const NV: usize, c
         let mut b: [&[f32; KB * KB]; NV] = [&[0.0; KB * KB]; NV];
         for (b, panel) in b.iter_mut().zip(panels) {
             *b = &panel[n];
+        }
+        if let Some(Ahead { panel, panels, group, groups }) = next
+            && n % groups == 0
+        {
+            let blocks = block.len / KB;
+            for p in panel..panel + panels {
+                for line in
+                    matrix.panel(p, block.first)[(blocks * group / groups + n / groups).min(blocks - 1)].chunks(KB)
+                {
+                    V::prefetch(isa, line);
+                }
+            }
         }
         ahead -= 1;
         let len = if ahead == 0 { len - (per_run - 1) * KB } else { KB };
