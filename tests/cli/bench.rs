@@ -89,7 +89,7 @@ fn other_machines_are_predicted_and_nothing_is_run() {
     let number = |key: &str| report[key].as_f64().unwrap_or_else(|| panic!("{key} in {out}"));
     assert_eq!(report["predicted"], Value::Bool(true));
     assert_eq!(report["caches"], serde_json::json!([48 << 10, 2 << 20, 1 << 30]));
-    assert!(report["plan"] != report["plan_above"] && report.get("median_s").is_none(), "{out}");
+    assert!(report["plan_above"].is_string() && report.get("median_s").is_none(), "{out}");
     let flop = 2.0 * 4.0 * 4096.0 * 1000.0 * 8192.0 * ((100.0 + 8192.0) + 2.0 * (8192.0 + 8192.0));
     assert!((number("predicted_gflops") * 1e9 * number("predicted_s") / flop - 1.0).abs() < 1e-9, "{out}");
     let share = number("predicted_gflops") / number("machine_peak_gflops");
