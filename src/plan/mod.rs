@@ -92,7 +92,7 @@ impl Plan {
     /// The schedule for `shape` on a tier with up to `threads` threads.
     ///
     /// # Errors
-    /// [`Error::Overflow`](crate::Error::Overflow) where a sequence of that shape cannot be addressed.
+    /// [`Error::Overflow`] where a sequence of that shape cannot be addressed.
     pub fn new(shape: Shape, threads: Threads, isa: Isa) -> Result<Self> {
         let Shape { gates, input, hidden, projection, batch, steps } = shape;
         // One step at least: the state before the first has that size too.
