@@ -77,7 +77,7 @@
 //! [`mod@reference`] says in plain loops what everything computes. [`cell`] has the cells' equations and how products and
 //! steps meet; `kernel/README.md` the contract of the loops under it, `kernel/recurrence.rs` the steps of any cell,
 //! `kernel/gemm.rs` the one product they all are, and `simd/` the registers. `network/` stacks layers. [`Plan`] is what
-//! decides who works on what.
+//! decides who works on what, and [`plan::Prediction`] how long it should take.
 
 pub mod cell;
 mod error;
@@ -91,7 +91,7 @@ pub mod measure;
 mod network;
 pub mod optim;
 mod params;
-mod plan;
+pub mod plan;
 pub mod reference;
 mod rng;
 mod simd;

@@ -1,8 +1,11 @@
-//! Losses and their gradients. Sums are taken in f64, one after the other: the same bits on every tier.
+//! Losses and their gradients. Sums are taken in f64, in an order of their own: the same bits on every tier.
 
 use crate::error::{Error, Result, check_shape};
 use crate::kernel::Kernels;
 use crate::tensor::{Seq, SeqRef};
+
+/// Sums that the elements of a row take part in by turns.
+const LANES: usize = 8;
 
 /// Mean squared error over all elements, `torch.nn.MSELoss`. `d_prediction` takes the shape of `prediction` and
 /// receives the gradient, 2 (prediction - target) / elements.
@@ -19,17 +22,30 @@ pub fn mse(prediction: SeqRef<'_>, target: SeqRef<'_>, d_prediction: &mut Seq) -
     }
     d_prediction.reshape(steps, batch, width)?;
     let scale = 2.0 / n as f32;
-    let mut sum = 0.0;
+    // One sum waits for itself: 4 cycles an element, a tenth of the training of a small layer.
+    let mut sums = [0.0; LANES];
     for (t, d) in d_prediction.data_mut().chunks_exact_mut(batch * width).enumerate() {
         let (prediction, target) = (prediction.step(t), target.step(t));
         for (i, d) in d.chunks_exact_mut(width).enumerate() {
-            for ((d, p), y) in d.iter_mut().zip(prediction.row(i)).zip(target.row(i)) {
+            let (prediction, target) = (prediction.row(i), target.row(i));
+            let (full, rest) = d.as_chunks_mut::<LANES>();
+            let (full_p, rest_p) = prediction.as_chunks::<LANES>();
+            let (full_y, rest_y) = target.as_chunks::<LANES>();
+            for ((d, p), y) in full.iter_mut().zip(full_p).zip(full_y) {
+                for lane in 0..LANES {
+                    let difference = p[lane] - y[lane];
+                    sums[lane] += f64::from(difference) * f64::from(difference);
+                    d[lane] = difference * scale;
+                }
+            }
+            for (((d, p), y), sum) in rest.iter_mut().zip(rest_p).zip(rest_y).zip(&mut sums) {
                 let difference = p - y;
-                sum += f64::from(difference) * f64::from(difference);
+                *sum += f64::from(difference) * f64::from(difference);
                 *d = difference * scale;
             }
         }
     }
+    let sum: f64 = sums.iter().sum();
     Ok((sum / n as f64) as f32)
 }
 

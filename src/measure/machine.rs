@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{median, seconds};
 use crate::kernel::Kernels;
+use crate::plan::Machine;
 use crate::tensor::Buffer;
 use crate::threads::Threads;
 
@@ -99,6 +100,42 @@ pub fn round_trip() -> Option<f64> {
     Some(median(&mut turns))
 }
 
+/// The machine as it is in this minute, for predictions: the limits above, and the sizes of its caches where the system
+/// tells them. What is not measured is the default machine's.
+#[must_use]
+pub fn machine(kernels: &'static Kernels, threads: Threads) -> Machine {
+    let known = Machine::default();
+    let mut peaks: Vec<f64> = (0..9).map(|_| fma_peak(kernels, threads) / threads.get() as f64).collect();
+    let mut bandwidth = known.bandwidth;
+    bandwidth.iter_mut().zip(load_bandwidth(kernels)).for_each(|(to, measured)| *to = measured.bytes_per_second);
+    Machine {
+        fma: median(&mut peaks),
+        bandwidth,
+        caches: cache_sizes().unwrap_or(known.caches),
+        threads: threads.get(),
+        round_trip: round_trip().unwrap_or(known.round_trip),
+        ..known
+    }
+}
+
+/// The sizes of L1d, L2 and L3 as Linux tells them.
+fn cache_sizes() -> Option<[usize; 3]> {
+    let mut sizes = [0; 3];
+    for index in 0..8 {
+        let read = |file: &str| {
+            std::fs::read_to_string(format!("/sys/devices/system/cpu/cpu0/cache/index{index}/{file}")).ok()
+        };
+        let Some(level) = read("level").and_then(|text| text.trim().parse::<usize>().ok()) else { continue };
+        if read("type").is_none_or(|kind| kind.trim() == "Instruction") || !(1..=3).contains(&level) {
+            continue;
+        }
+        let size = read("size")?;
+        sizes[level - 1] = size.trim().strip_suffix('K')?.parse::<usize>().ok()?.checked_mul(1024)?;
+    }
+    let [l1, l2, l3] = sizes;
+    (0 < l1 && l1 <= l2 && l2 <= l3).then_some(sizes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +145,9 @@ mod tests {
         // Within a factor of thousands of any CPU: units, not speed.
         let peak = fma_peak(Kernels::best(), Threads::one());
         assert!((1e8..1e13).contains(&peak), "{peak}");
+        if let Some(sizes) = cache_sizes() {
+            assert!(Machine { caches: sizes, ..Machine::default() }.check().is_ok());
+        }
         if let Some(trip) = round_trip() {
             assert!((1e-9..1e-2).contains(&trip), "{trip}");
         }

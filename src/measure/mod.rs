@@ -6,7 +6,7 @@
 mod machine;
 mod workload;
 
-pub use machine::{Bandwidth, fma_peak, load_bandwidth, round_trip};
+pub use machine::{Bandwidth, fma_peak, load_bandwidth, machine, round_trip};
 pub use workload::{Measurement, Mode, Workload};
 
 use std::time::Instant;

@@ -12,7 +12,7 @@ use crate::loss;
 use crate::network::{Backward, Config, Input, Pass, Recurrent, State};
 use crate::optim::{Adam, AdamConfig};
 use crate::params::{Layout, Params};
-use crate::plan::Plan;
+use crate::plan::{Machine, Plan, Prediction, Shape, Work as Pieces};
 use crate::rng::Rng;
 use crate::tensor::{PackedSequence, Seq, SeqRef};
 use crate::threads::Threads;
@@ -163,14 +163,8 @@ impl Workload {
     pub fn flop(&self, tokens: usize) -> f64 {
         let directions = if self.bidirectional { 2 } else { 1 };
         let layer = |input: usize| {
-            let shape = crate::plan::Shape {
-                gates: self.cell.gates(),
-                input,
-                hidden: self.hidden,
-                projection: 0,
-                batch: 1,
-                steps: 1,
-            };
+            let shape =
+                Shape { gates: self.cell.gates(), input, hidden: self.hidden, projection: 0, batch: 1, steps: 1 };
             shape.flop() * directions as f64
         };
         let above = self.layers.saturating_sub(1) as f64 * layer(directions * self.hidden);
@@ -178,15 +172,79 @@ impl Workload {
         training * tokens as f64 * (layer(self.input) + above)
     }
 
-    /// The schedule of the first layer.
+    /// The shape of the first layer and, where they differ from it, of the others, with their schedules and how many
+    /// layers and directions there are of each. A stream's are of one step.
     ///
     /// # Errors
     /// As [`Plan::new`].
-    pub fn plan(&self) -> Result<Plan> {
-        let Self { input, hidden, batch, steps, .. } = *self;
-        let steps = if self.mode == Mode::Stream { 1 } else { steps };
-        let shape = crate::plan::Shape { gates: self.cell.gates(), input, hidden, projection: 0, batch, steps };
-        Plan::new(shape, self.threads, self.kernels.isa())
+    pub fn plans(&self) -> Result<Vec<(Shape, Plan, usize)>> {
+        let Self { input, hidden, batch, layers, .. } = *self;
+        let directions = if self.bidirectional { 2 } else { 1 };
+        let steps = if self.mode == Mode::Stream { 1 } else { self.steps };
+        let shape = |input| Shape { gates: self.cell.gates(), input, hidden, projection: 0, batch, steps };
+        let mut shapes = vec![(shape(input), directions)];
+        if layers > 1 {
+            let above = (layers - 1) * directions;
+            if input == directions * hidden {
+                shapes[0].1 += above;
+            } else {
+                shapes.push((shape(directions * hidden), above));
+            }
+        }
+        let plan = |(shape, count)| Ok((shape, Plan::new(shape, self.threads, self.kernels.isa())?, count));
+        shapes.into_iter().map(plan).collect()
+    }
+
+    /// How long one run should take on a machine. A ragged batch counts as one of as many full rows of its mean length,
+    /// 5/8 of the steps; what lies between the layers does not count.
+    ///
+    /// # Errors
+    /// As [`measure`](Self::measure), and [`Error::Setting`] for limits that are no positive numbers.
+    pub fn predict(&self, machine: &Machine) -> Result<Prediction> {
+        machine.check()?;
+        self.check()?;
+        let mut prediction = Prediction::default();
+        for (i, (shape, plan, count)) in self.plans()?.into_iter().enumerate() {
+            let shape = if self.ragged { Shape { steps: (5 * shape.steps).div_ceil(8), ..shape } } else { shape };
+            for layer in 0..count {
+                // Of the first layer, the first ones of the first shape.
+                let first = i == 0 && layer < if self.bidirectional { 2 } else { 1 };
+                let work = if self.mode == Mode::Train { Pieces::Train { d_input: !first } } else { Pieces::Infer };
+                prediction += plan.predict(shape, work, machine);
+            }
+        }
+        let tokens = self.predicted_tokens();
+        match self.mode {
+            Mode::Infer => {}
+            Mode::Stream => prediction = prediction * self.steps as f64,
+            Mode::Train => {
+                let directions = if self.bidirectional { 2.0 } else { 1.0 };
+                prediction = prediction.with_loss(tokens as f64 * directions * self.hidden as f64, machine);
+            }
+        }
+        Ok(prediction)
+    }
+
+    /// Steps of all rows that a prediction is of.
+    #[must_use]
+    pub fn predicted_tokens(&self) -> usize {
+        self.batch * if self.ragged { (5 * self.steps).div_ceil(8) } else { self.steps }
+    }
+
+    fn check(&self) -> Result<()> {
+        for (name, size) in [
+            ("input", self.input),
+            ("hidden", self.hidden),
+            ("batch", self.batch),
+            ("steps", self.steps),
+            ("layers", self.layers),
+        ] {
+            at_least_one(name, size)?;
+        }
+        if self.mode == Mode::Stream && (self.ragged || self.bidirectional) {
+            return Err(Error::setting("stream", "a batch that is neither ragged nor bidirectional", "one that is"));
+        }
+        Ok(())
     }
 
     /// Runs it for about that many seconds, five times at least, turn by turn with the FMA peak.
@@ -246,13 +304,8 @@ struct Work<'a> {
 
 impl<'a> Work<'a> {
     fn new(load: &'a Workload) -> Result<Self> {
-        let Workload { cell, mode, input, hidden, batch, steps, layers, bidirectional, ragged, kernels, .. } = *load;
-        for (name, size) in [("batch", batch), ("steps", steps)] {
-            at_least_one(name, size)?;
-        }
-        if mode == Mode::Stream && (ragged || bidirectional) {
-            return Err(Error::setting("stream", "a batch that is neither ragged nor bidirectional", "one that is"));
-        }
+        let Workload { cell, input, hidden, batch, steps, layers, bidirectional, ragged, kernels, .. } = *load;
+        load.check()?;
         let config = Config { bidirectional, kernels: Some(kernels), ..Config::new(cell, input, vec![hidden; layers]) };
         let mut layout = Layout::new();
         let mut network = Recurrent::new(config, &mut layout, "")?;
@@ -353,9 +406,23 @@ mod tests {
     }
 
     #[test]
+    fn layers_of_one_shape_share_a_plan() {
+        let counts =
+            |load: Workload| load.plans().unwrap().iter().map(|(shape, _, n)| (shape.input, *n)).collect::<Vec<_>>();
+        let load = Workload { layers: 3, ..small(Mode::Infer) };
+        assert_eq!(counts(load), [(8, 3)]);
+        assert_eq!(counts(Workload { input: 5, ..load }), [(5, 1), (8, 2)]);
+        assert_eq!(counts(Workload { bidirectional: true, ..load }), [(8, 2), (16, 4)]);
+        assert_eq!(load.plans().unwrap()[0].0.steps, 5);
+        assert_eq!(Workload { mode: Mode::Stream, ..load }.plans().unwrap()[0].0.steps, 1);
+    }
+
+    #[test]
     fn what_cannot_be_run_is_an_error() {
         let load = Workload { batch: 0, ..small(Mode::Infer) };
         assert_eq!(load.measure(0.0).unwrap_err().to_string(), "batch: expected at least 1, got 0");
+        let text = "batch: expected at least 1, got 0";
+        assert_eq!(load.predict(&Machine::default()).unwrap_err().to_string(), text);
         let load = Workload { bidirectional: true, ..small(Mode::Stream) };
         let text = "stream: expected a batch that is neither ragged nor bidirectional, got one that is";
         assert_eq!(load.measure(0.0).unwrap_err().to_string(), text);

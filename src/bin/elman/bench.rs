@@ -4,7 +4,8 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use elman::cell::{Cell, Nonlinearity};
 use elman::io::Kind;
-use elman::measure::{Measurement, Mode, Workload};
+use elman::measure::{self, Measurement, Mode, Workload};
+use elman::plan::{Machine, Prediction};
 use elman::{Kernels, Threads};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -17,7 +18,9 @@ use crate::common::{cell, isa, nonlinearity, seconds, threads, whole};
     after_help = "Without any of --cell, --mode, --input, --hidden, --batch, --steps, --layers, --bidirectional and \
                         --ragged a table of workloads is run: every cell in inference, training and streaming.\n\
                         FLOP are counted as 2·B·T·G·H·(I + H) for each layer and direction, three times that in training \
-                        (forward, loss, backward, Adam). The peak is measured in between."
+                        (forward, loss, backward, Adam). The peak is measured in between.\n\
+                        --caches, and --explain with more --threads than the machine has cores, run nothing: they predict, for a \
+                        machine of that many Zen 4 cores."
 )]
 pub(crate) struct Args {
     /// The cell: rnn, gru or lstm [default: lstm]
@@ -59,9 +62,12 @@ pub(crate) struct Args {
     /// Seconds to spend on each workload
     #[arg(long, value_name = "S", default_value = "1", value_parser = seconds, allow_hyphen_values = true)]
     seconds: f64,
-    /// Print the schedule of the first layer
+    /// Print the schedule of each shape of layer, and the time predicted for this machine with its parts
     #[arg(long)]
     explain: bool,
+    /// Predict, and run nothing: bytes of a core's L1d and L2 and of all cores' L3, such as 32K,1M,32M
+    #[arg(long, value_name = "L1,L2,L3", value_parser = caches, allow_hyphen_values = true)]
+    caches: Option<[usize; 3]>,
     /// Print one JSON object a line and nothing else
     #[arg(long)]
     json: bool,
@@ -73,6 +79,23 @@ fn size(text: &str) -> Result<usize, String> {
 
 fn mode(text: &str) -> Result<Mode, String> {
     text.parse().map_err(|_| "expected infer, train or stream".into())
+}
+
+/// `32K,1M,32M`.
+fn caches(text: &str) -> Result<[usize; 3], String> {
+    let size = |text: &str| {
+        let (digits, unit) = match text.char_indices().next_back()? {
+            (end, 'K' | 'k') => (&text[..end], 1 << 10),
+            (end, 'M' | 'm') => (&text[..end], 1 << 20),
+            (end, 'G' | 'g') => (&text[..end], 1 << 30),
+            _ => (text, 1),
+        };
+        digits.parse::<usize>().ok()?.checked_mul(unit)
+    };
+    let sizes: Option<Vec<usize>> = text.split(',').map(size).collect();
+    let sizes = sizes.and_then(|sizes| <[usize; 3]>::try_from(sizes).ok());
+    let sizes = sizes.filter(|&[l1, l2, l3]| 0 < l1 && l1 <= l2 && l2 <= l3);
+    sizes.ok_or_else(|| "expected the sizes of L1d, L2 and L3, each at least the one before, such as 32K,1M,32M".into())
 }
 
 /// What `--json` prints for each workload.
@@ -98,8 +121,54 @@ struct Report<'a> {
     peak_gflops: f64,
     share_of_peak: f64,
     ns_per_step: f64,
+    #[serde(flatten)]
+    explained: Option<Explained>,
+}
+
+/// What `--explain` adds to it.
+#[derive(Serialize)]
+struct Explained {
+    /// Of the first layer.
+    plan: String,
+    /// Of the layers above, where their input is of another size.
     #[serde(skip_serializing_if = "Option::is_none")]
-    plan: Option<String>,
+    plan_above: Option<String>,
+    predicted_s: f64,
+    predicted_parts_s: Parts,
+}
+
+/// The parts of a prediction, by name.
+struct Parts(Prediction);
+
+impl Serialize for Parts {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.parts())
+    }
+}
+
+/// What `--json` prints for each workload that is only predicted.
+#[derive(Serialize)]
+struct Forecast<'a> {
+    predicted: bool,
+    cell: &'a str,
+    mode: String,
+    input: usize,
+    hidden: usize,
+    batch: usize,
+    steps: usize,
+    layers: usize,
+    directions: usize,
+    ragged: bool,
+    tokens: usize,
+    threads: usize,
+    isa: &'a str,
+    caches: [usize; 3],
+    predicted_gflops: f64,
+    machine_peak_gflops: f64,
+    predicted_share_of_peak: f64,
+    predicted_ns_per_step: f64,
+    #[serde(flatten)]
+    explained: Explained,
 }
 
 impl Args {
@@ -138,6 +207,14 @@ impl Args {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let workloads = args.workloads()?;
+    let beyond = args.explain && args.threads.is_some_and(|threads| threads.get() > Threads::available().get());
+    if args.caches.is_some() || beyond {
+        return forecast(args, &workloads);
+    }
+    let machine = match workloads.first() {
+        Some(load) if args.explain => Some(measure::machine(load.kernels, load.threads)),
+        _ => None,
+    };
     let quiet = args.json || !io::stderr().is_terminal();
     let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(workloads.len() as u64) };
     let style = ProgressStyle::with_template("{wide_bar} {pos}/{len}  {msg}").expect("a valid template");
@@ -145,20 +222,134 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     for (i, load) in workloads.iter().enumerate() {
         bar.set_message(format!("{} {} {}", name(load.cell), load.mode, load.hidden));
         let measured = load.measure(args.seconds)?;
-        let plan = if args.explain { Some(load.plan()?.to_string()) } else { None };
+        // The peak of the turns in between is the nearest in time.
+        let explained = match &machine {
+            Some(machine) => {
+                Some(explain(load, &Machine { fma: measured.peak / load.threads.get() as f64, ..*machine })?)
+            }
+            None => None,
+        };
         bar.suspend(|| {
             if args.json {
-                return json(load, &measured, plan);
+                return json(load, &measured, explained);
             }
             // Not before the first workload has been accepted.
             if i == 0 {
                 header(load)?;
             }
-            row(load, &measured, plan)
+            row(load, &measured, explained)
         })?;
         bar.inc(1);
     }
     bar.finish_and_clear();
+    Ok(())
+}
+
+/// The schedules of a workload, and the time that they should take.
+fn explain(load: &Workload, machine: &Machine) -> Result<Explained, Failure> {
+    let prediction = load.predict(machine)?;
+    let mut plans = load.plans()?.into_iter().map(|(_, plan, _)| plan.to_string());
+    Ok(Explained {
+        plan: plans.next().unwrap_or_default(),
+        plan_above: plans.next(),
+        predicted_s: prediction.total(),
+        predicted_parts_s: Parts(prediction),
+    })
+}
+
+/// The lines that `--explain` adds to a row.
+fn explanation(load: &Workload, explained: &Explained, measured: Option<f64>) -> String {
+    let Explained { plan, plan_above, predicted_s, predicted_parts_s: Parts(parts) } = explained;
+    let mut text = match plan_above {
+        None if load.layers == 1 => format!("         schedule: {plan}\n"),
+        None => format!("         schedule of each layer: {plan}\n"),
+        Some(above) => {
+            let others = if load.layers == 2 { "layer 2".into() } else { format!("layers 2 to {}", load.layers) };
+            format!("         schedule of layer 1: {plan}\n         of {others}: {above}\n")
+        }
+    };
+    match measured {
+        Some(measured) => {
+            let (time, ratio) = (duration(*predicted_s), predicted_s / measured);
+            text += &format!("         predicted {time}, {ratio:.2} of the measured: {parts}\n");
+        }
+        None => text += &format!("         of the time: {parts}\n"),
+    }
+    text
+}
+
+/// What would be on another machine, without running anything.
+fn forecast(args: &Args, workloads: &[Workload]) -> Result<(), Failure> {
+    let known = Machine::default();
+    let threads = args.threads.unwrap_or_else(Threads::available).get();
+    let machine = Machine { threads, caches: args.caches.unwrap_or(known.caches), ..known };
+    let peak = machine.fma * threads as f64;
+    let mut out = io::stdout().lock();
+    for (i, load) in workloads.iter().enumerate() {
+        let explained = explain(load, &machine)?;
+        let (time, tokens) = (explained.predicted_s, load.predicted_tokens());
+        let speed = load.flop(tokens) / time;
+        if args.json {
+            let forecast = Forecast {
+                predicted: true,
+                cell: name(load.cell),
+                mode: load.mode.to_string(),
+                input: load.input,
+                hidden: load.hidden,
+                batch: load.batch,
+                steps: load.steps,
+                layers: load.layers,
+                directions: if load.bidirectional { 2 } else { 1 },
+                ragged: load.ragged,
+                tokens,
+                threads,
+                isa: load.kernels.isa().name(),
+                caches: machine.caches,
+                predicted_gflops: speed / 1e9,
+                machine_peak_gflops: peak / 1e9,
+                predicted_share_of_peak: speed / peak,
+                predicted_ns_per_step: time / load.steps as f64 * 1e9,
+                explained,
+            };
+            let text = serde_json::to_string(&forecast).map_err(|error| Failure::Run(error.to_string()))?;
+            writeln!(out, "{text}")?;
+            continue;
+        }
+        if i == 0 {
+            let [l1, l2, l3] = machine.caches.map(bytes);
+            writeln!(
+                out,
+                "predicted, not measured: {} on up to {} of a machine of Zen 4 cores, {:.0} GFLOP/s each; L1d {l1}, L2 {l2}, \
+                 L3 {l3}\n",
+                load.kernels.isa(),
+                crate::common::count(threads as u64, "thread"),
+                machine.fma / 1e9,
+            )?;
+            writeln!(
+                out,
+                "{:<8} {:<6} {:>5} {:>5} {:>5} {:>5} | {:>10} | {:>8} {:>6} | {:>10}",
+                "cell", "mode", "I", "H", "B", "T", "time", "GFLOP/s", "share", "a step"
+            )?;
+        }
+        writeln!(
+            out,
+            "{:<8} {:<6} {:>5} {:>5} {:>5} {:>5} | {:>10} | {:>8.1} {:>4.0} % | {:>10}{}",
+            name(load.cell),
+            load.mode,
+            load.input,
+            load.hidden,
+            load.batch,
+            load.steps,
+            duration(time),
+            speed / 1e9,
+            100.0 * speed / peak,
+            duration(time / load.steps as f64),
+            extra(load, tokens),
+        )?;
+        if args.explain {
+            write!(out, "{}", explanation(load, &explained, None))?;
+        }
+    }
     Ok(())
 }
 
@@ -186,8 +377,8 @@ fn header(load: &Workload) -> io::Result<()> {
     )
 }
 
-fn row(load: &Workload, measured: &Measurement, plan: Option<String>) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
+/// What is not usual about a workload.
+fn extra(load: &Workload, tokens: usize) -> String {
     let mut extra = String::new();
     if load.layers > 1 {
         extra += &format!("  {} layers", load.layers);
@@ -196,11 +387,16 @@ fn row(load: &Workload, measured: &Measurement, plan: Option<String>) -> Result<
         extra += "  bidirectional";
     }
     if load.ragged {
-        extra += &format!("  ragged, {} tokens", measured.tokens);
+        extra += &format!("  ragged, {tokens} tokens");
     }
+    extra
+}
+
+fn row(load: &Workload, measured: &Measurement, explained: Option<Explained>) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
     writeln!(
         out,
-        "{:<8} {:<6} {:>5} {:>5} {:>5} {:>5} | {:>10} {:>4.0} % | {:>8.1} {:>9.1} {:>4.0} % | {:>10}{extra}",
+        "{:<8} {:<6} {:>5} {:>5} {:>5} {:>5} | {:>10} {:>4.0} % | {:>8.1} {:>9.1} {:>4.0} % | {:>10}{}",
         name(load.cell),
         load.mode,
         load.input,
@@ -213,14 +409,15 @@ fn row(load: &Workload, measured: &Measurement, plan: Option<String>) -> Result<
         measured.peak / 1e9,
         100.0 * measured.share(),
         duration(measured.per_step),
+        extra(load, measured.tokens),
     )?;
-    if let Some(plan) = plan {
-        writeln!(out, "         {plan}")?;
+    if let Some(explained) = explained {
+        write!(out, "{}", explanation(load, &explained, Some(measured.median)))?;
     }
     Ok(())
 }
 
-fn json(load: &Workload, measured: &Measurement, plan: Option<String>) -> Result<(), Failure> {
+fn json(load: &Workload, measured: &Measurement, explained: Option<Explained>) -> Result<(), Failure> {
     let report = Report {
         cell: name(load.cell),
         mode: load.mode.to_string(),
@@ -242,7 +439,7 @@ fn json(load: &Workload, measured: &Measurement, plan: Option<String>) -> Result
         peak_gflops: measured.peak / 1e9,
         share_of_peak: measured.share(),
         ns_per_step: measured.per_step * 1e9,
-        plan,
+        explained,
     };
     let text = serde_json::to_string(&report).map_err(|error| Failure::Run(error.to_string()))?;
     writeln!(io::stdout(), "{text}")?;
@@ -256,5 +453,14 @@ fn duration(seconds: f64) -> String {
         s if s < 1e-3 => format!("{:.2} µs", s * 1e6),
         s if s < 1.0 => format!("{:.3} ms", s * 1e3),
         s => format!("{s:.3} s"),
+    }
+}
+
+/// `32 KiB`, `1 MiB`.
+fn bytes(n: usize) -> String {
+    match n {
+        n if n.is_multiple_of(1 << 20) => format!("{} MiB", n >> 20),
+        n if n.is_multiple_of(1 << 10) => format!("{} KiB", n >> 10),
+        n => format!("{n} bytes"),
     }
 }

@@ -1,4 +1,10 @@
-//! Which schedule for which shape: a value, computed without running anything.
+//! Which schedule for which shape, and how long it takes: values, computed without running anything.
+
+mod machine;
+mod model;
+
+pub use machine::Machine;
+pub use model::{Prediction, Work};
 
 use std::fmt;
 
@@ -86,9 +92,9 @@ impl Plan {
     /// The schedule for `shape` on a tier with up to `threads` threads.
     ///
     /// # Errors
-    /// [`Error::Overflow`](crate::Error::Overflow) where a sequence of that shape cannot be addressed.
+    /// [`Error::Overflow`] where a sequence of that shape cannot be addressed.
     pub fn new(shape: Shape, threads: Threads, isa: Isa) -> Result<Self> {
-        let Shape { gates, input, hidden, batch, steps, .. } = shape;
+        let Shape { gates, input, hidden, projection, batch, steps } = shape;
         // One step at least: the state before the first has that size too.
         let rows = steps.max(1);
         let padded = |n: usize| n.checked_next_multiple_of(KB).unwrap_or(usize::MAX);
@@ -101,26 +107,45 @@ impl Plan {
         let forward = backward.with_kc(input.max(hidden).min(FORWARD_KC));
         let affordable = ((shape.flop() / SMALLEST_SHARE) as usize).max(1).min(threads.get());
         let tiles = batch.div_ceil(backward.mr).max(1);
-        let unit_workers = match shape.projection == 0 && tiles < affordable && batch > 0 {
-            true => affordable.min(hidden.div_ceil(KB)),
-            false => 1,
+        let with = |row_workers: usize, unit_workers: usize| {
+            let rows = batch.div_ceil(if unit_workers > 1 { 1 } else { row_workers }).max(1);
+            let units = hidden.div_ceil(unit_workers);
+            let weights =
+                gates.saturating_mul(round_up(hidden)).saturating_mul(input + shape.output()).saturating_mul(4);
+            let time_block = match weights > LARGE_WEIGHTS {
+                true => LARGE_ROWS.div_ceil(rows),
+                false => Z_BLOCK / (rows * gates * round_up(units)),
+            };
+            Self {
+                row_workers,
+                unit_workers,
+                gradient_workers: affordable.min((gates * hidden).div_ceil(backward.mr)).max(1),
+                time_block: time_block.clamp(1, steps.max(1)),
+                forward,
+                backward,
+            }
         };
-        let row_workers = affordable.min(tiles);
-        let rows = batch.div_ceil(if unit_workers > 1 { 1 } else { row_workers }).max(1);
-        let units = hidden.div_ceil(unit_workers);
-        let weights = gates.saturating_mul(round_up(hidden)).saturating_mul(input + shape.output()).saturating_mul(4);
-        let time_block = match weights > LARGE_WEIGHTS {
-            true => LARGE_ROWS.div_ceil(rows),
-            false => Z_BLOCK / (rows * gates * round_up(units)),
-        };
-        Ok(Self {
-            row_workers,
-            unit_workers,
-            gradient_workers: affordable.min((gates * hidden).div_ceil(backward.mr)).max(1),
-            time_block: time_block.clamp(1, steps.max(1)),
-            forward,
-            backward,
-        })
+        let mut plan = with(affordable.min(tiles), 1);
+        // Where every worker can have full tiles of rows, nothing is better: they never meet. Where some would have none,
+        // they can own units instead, if what they save is worth the meetings. The default machine decides, wherever this
+        // runs: a schedule is a matter of the shape.
+        if tiles < affordable && projection == 0 && batch > 0 {
+            let machine = Machine::default();
+            let seconds = |plan: &Self| plan.predict(shape, Work::Infer, &machine).total();
+            let mut shortest = seconds(&plan);
+            // Panels of 16 units for the largest share: as few as there are workers for, and powers of two above.
+            let panels = hidden.div_ceil(KB);
+            let mut each = panels.div_ceil(affordable).max(1);
+            while each < panels {
+                let other = with(plan.row_workers, panels.div_ceil(each));
+                let time = seconds(&other);
+                if time < shortest {
+                    (plan, shortest) = (other, time);
+                }
+                each = (each + 1).next_power_of_two();
+            }
+        }
+        Ok(plan)
     }
 
     /// That a plan changed by hand has somebody to do the work.
@@ -210,6 +235,17 @@ mod tests {
         let large = plan(2048, 2048, 64, 50, 2);
         assert_eq!(large.time_block, 16);
         assert_eq!(plan(2048, 2048, 1, 50, 2).time_block, 50);
+    }
+
+    #[test]
+    fn few_rows_of_a_big_layer_share_its_units() {
+        for threads in [2, 4, 8] {
+            let plan = plan(1024, 1024, 1, 50, threads);
+            assert_eq!((plan.row_workers, plan.unit_workers), (1, threads));
+        }
+        assert_eq!(plan(512, 512, 64, 100, 2).unit_workers, 1, "full tiles of rows for everybody");
+        // No more workers than meetings allow.
+        assert!(plan(256, 256, 1, 100, 64).unit_workers < 16);
     }
 
     #[test]
