@@ -1,8 +1,9 @@
 """Runs the contestants in turns and compares medians. Called by perf/compare, which says how.
 
-Each peer lives in a process of its own (perf/peers/NAME.py) that sleeps while another one works; Elman is the binary as a
-user has it, `elman bench --json`. A turn is `--seconds` of one contestant on one workload; the turns alternate, and the
-figure is the median of the turns' medians. The FMA peak is the median of those that `elman bench` measured in all turns.
+Each peer lives in a process of its own (perf/peers/NAME.py, or a binary of perf/crates) that sleeps while another
+works; Elman is the binary as a user has it, `elman bench --json`. A turn is `--seconds` of one contestant on one
+workload; the turns alternate, and the figure is the median of the turns' medians. The FMA peak is the median of those
+that `elman bench` measured in all turns.
 """
 
 import argparse
@@ -18,9 +19,16 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
-PEERS = ["torch", "jax", "onnxruntime", "openvino"]
-NAMES = {"torch": "PyTorch", "jax": "JAX", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "elman": "Elman"}
-COLORS = {"elman": "#c2410c", "torch": "#64748b", "jax": "#0e7490", "onnxruntime": "#7c3aed", "openvino": "#65a30d"}
+CRATES = ["tract", "rten", "candle"]
+PEERS = ["torch", "jax", "onnxruntime", "openvino", *CRATES]
+NAMES = {
+    "torch": "PyTorch", "jax": "JAX", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO",
+    "tract": "tract", "rten": "rten", "candle": "candle", "elman": "Elman",
+}  # fmt: skip
+COLORS = {
+    "elman": "#c2410c", "torch": "#64748b", "jax": "#0e7490", "onnxruntime": "#7c3aed", "openvino": "#65a30d",
+    "tract": "#1d4ed8", "rten": "#db2777", "candle": "#eab308",
+}  # fmt: skip
 
 
 def workloads():
@@ -41,13 +49,31 @@ def label(load):
     return f"{load['cell']} {load['mode']} H {load['hidden']}, B {load['batch']}, T {load['steps']}"
 
 
+def build(name):
+    """The binary of a peer that is a crate, built when it is not up to date."""
+    target = HERE / "crates" / "target"
+    binary = target / "release" / name
+    if not binary.exists():
+        print(f"building {NAMES[name]}, once: this takes some minutes", file=sys.stderr)
+    command = ["cargo", "build", "--release", "--locked", "--quiet", f"--target-dir={target}"]
+    # From its folder: cargo looks for the package's .cargo/config.toml from where it is called.
+    built = subprocess.run(
+        [*command, f"--features={name}", f"--bin={name}"], cwd=HERE / "crates", capture_output=True, text=True
+    )
+    if built.returncode != 0:
+        errors = [line.strip() for line in built.stderr.splitlines() if line.strip()] or ["cargo said nothing"]
+        raise RuntimeError("it did not build: " + " / ".join(errors[:6]))
+    return str(binary)
+
+
 class Peer:
     """A contestant's process: one JSON object in, one out."""
 
     def __init__(self, name, threads):
         environment = {**os.environ, "PEER_THREADS": str(threads)}
+        command = [build(name)] if name in CRATES else [sys.executable, str(HERE / "peers" / f"{name}.py")]
         self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "peers" / f"{name}.py")],
+            command,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment,
         )  # fmt: skip
         self.version = self.read()["version"]
@@ -135,6 +161,7 @@ def markdown(rows, contestants):
 
 def chart(rows, contestants, path, subtitle):
     import matplotlib
+    import matplotlib.patches
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
@@ -144,11 +171,13 @@ def chart(rows, contestants, path, subtitle):
     figure, axes = pyplot.subplots(2, 3, figsize=(13, 7), sharey=True)
     for axis, (mode, cell) in zip(axes.flat, kinds):
         here = [row for row in rows if row[0]["mode"] == mode and row[0]["cell"] == cell and row[0]["batch"] > 1]
-        width = 0.8 / len(contestants)
-        for i, name in enumerate(contestants):
+        # Only those who take part, so that the others leave no holes.
+        present = [name for name in contestants if any(name in times for _, times, _ in here)]
+        width = 0.84 / max(len(present), 1)
+        for i, name in enumerate(present):
             shares = [flop(load) / times[name] / 1e9 / peak if name in times else 0 for load, times, peak in here]
-            places = [j + (i - (len(contestants) - 1) / 2) * width for j in range(len(here))]
-            axis.bar(places, shares, width, color=COLORS[name], label=NAMES[name])
+            places = [j + (i - (len(present) - 1) / 2) * width for j in range(len(here))]
+            axis.bar(places, shares, width, color=COLORS[name])
         axis.set_xticks(range(len(here)), [str(load["hidden"]) for load, *_ in here])
         axis.set_title(f"{titles[cell]}, {titles[mode]}", fontsize=11)
         axis.set_ylim(0, 1)
@@ -160,11 +189,11 @@ def chart(rows, contestants, path, subtitle):
         axis.set_xlabel("hidden units = input features")
     for axis in axes[:, 0]:
         axis.set_ylabel("share of the FMA peak")
-    handles, names = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="upper right", ncols=len(names), frameon=False)
+    handles = [matplotlib.patches.Patch(color=COLORS[name], label=NAMES[name]) for name in contestants]
+    figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(0.0, 0.925), ncols=len(handles), frameon=False)
     figure.suptitle("Batched recurrent layers on the same machine", x=0.01, ha="left", fontsize=14)
-    figure.text(0.01, 0.925, subtitle, fontsize=9, color="#475569")
-    figure.tight_layout(rect=(0, 0, 1, 0.93))
+    figure.text(0.01, 0.93, subtitle, fontsize=9, color="#475569")
+    figure.tight_layout(rect=(0, 0, 1, 0.9))
     figure.savefig(path, dpi=110)
 
 
@@ -181,10 +210,12 @@ def main():
     for name in filter(None, arguments.peers.split(",")):
         try:
             contestants[name] = Peer(name, arguments.threads)
-        except (RuntimeError, json.JSONDecodeError) as error:
+        except (RuntimeError, OSError, json.JSONDecodeError) as error:
             print(f"left out: {NAMES.get(name, name)} ({error})", file=sys.stderr)
     versions = ", ".join(f"{NAMES[name]} {contestant.version}" for name, contestant in contestants.items())
     loads = [load for load in workloads() if re.search(arguments.only, label(load))]
+    if not loads:
+        parser.error(f"no workload's label matches --only '{arguments.only}'; one is '{label(next(workloads()))}'")
     rows = []
     for i, load in enumerate(loads):
         print(f"\r{i + 1}/{len(loads)} {label(load):<40}", end="", file=sys.stderr, flush=True)

@@ -7,6 +7,8 @@ turns=${1:-7}
 python=perf/.venv/bin/python
 if [ ! -x "$python" ]; then
   python3 -m venv perf/.venv
+fi
+if ! "$python" -c 'import numpy, torch' 2>/dev/null; then
   "$python" -m pip install --quiet torch numpy
 fi
 cargo build --release --quiet
