@@ -8,12 +8,16 @@
 //! the roll, and the work is cut between those on it; whoever comes late goes home. Every wait for a member on the roll is
 //! for a thread that runs: it spins for a bounded time, then yields. So a team finishes inside a busy pool, inside a pool
 //! of one thread, and with more members than cores.
+#![allow(unsafe_code)]
 
 use std::hint::spin_loop;
+use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::yield_now;
 use std::time::{Duration, Instant};
+
+use crate::tensor::Buffer;
 
 /// How long the first member waits for others. A sleeping thread of rayon's takes 5 to 50 µs to come.
 const ROLL_CALL: Duration = Duration::from_micros(100);
@@ -27,12 +31,8 @@ const CLOSED: usize = 1 << (usize::BITS - 1);
 /// A meeting place. Belongs to the caller, grows to the largest use, and then is never allocated again.
 #[derive(Debug, Default)]
 pub(crate) struct Team {
-    roll: AtomicUsize,
-    /// Set by a member that panics, so that nobody waits for it.
-    broken: AtomicBool,
     seats: Vec<Seat>,
-    /// Pairs of floats.
-    boxes: [Vec<AtomicU64>; 2],
+    boxes: [Buffer; 2],
 }
 
 /// A member's count of turns, on a cache line of its own and the one that is fetched beside it.
@@ -47,6 +47,46 @@ impl Clone for Team {
     }
 }
 
+/// One mailbox: floats that members write and read by turns.
+struct Mail<'a> {
+    start: *mut f32,
+    len: usize,
+    borrow: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: a `Mail` is a unique borrow of its floats, handed to several threads, of which one at a time uses each float: its
+// methods' callers promise that.
+unsafe impl Sync for Mail<'_> {}
+
+impl<'a> Mail<'a> {
+    fn new(floats: &'a mut [f32]) -> Self {
+        Self { start: floats.as_mut_ptr(), len: floats.len(), borrow: PhantomData }
+    }
+
+    /// Writes floats from `at` on.
+    ///
+    /// # Safety
+    /// Nobody else reads or writes these floats until the writer has said so, and it has heard from all who read before.
+    #[inline]
+    unsafe fn put(&self, at: usize, from: &[f32]) {
+        assert!(at <= self.len && from.len() <= self.len - at, "{} floats at {at} of {}", from.len(), self.len);
+        // SAFETY: inside the borrowed floats, as just asserted; alone there, as the caller promises. `from` is a slice of
+        // something else, as the borrow is unique.
+        unsafe { self.start.add(at).copy_from_nonoverlapping(from.as_ptr(), from.len()) };
+    }
+
+    /// Reads floats from `at` on.
+    ///
+    /// # Safety
+    /// The writer of these floats has been heard from, and does not write again before it hears from the reader.
+    #[inline]
+    unsafe fn take(&self, at: usize, to: &mut [f32]) {
+        assert!(at <= self.len && to.len() <= self.len - at, "{} floats at {at} of {}", to.len(), self.len);
+        // SAFETY: as in `put`.
+        unsafe { self.start.add(at).copy_to_nonoverlapping(to.as_mut_ptr(), to.len()) };
+    }
+}
+
 impl Team {
     /// Makes room for members that exchange up to `len` floats a turn. Allocates only to grow.
     pub(crate) fn reserve(&mut self, members: usize, len: usize) {
@@ -54,8 +94,8 @@ impl Team {
             self.seats.resize_with(members, Seat::default);
         }
         for mail in &mut self.boxes {
-            if mail.len() < len.div_ceil(2) {
-                mail.resize_with(len.div_ceil(2), AtomicU64::default);
+            if mail.len() < len {
+                mail.resize(len);
             }
         }
     }
@@ -71,13 +111,30 @@ impl Team {
         scratch: &mut [S],
         work: &(impl Fn(Member<'_>, Option<F>, &mut S) + Sync),
     ) {
-        assert!(scratch.len() <= self.seats.len(), "{} members, {} seats", scratch.len(), self.seats.len());
-        self.roll = AtomicUsize::new(1);
-        self.broken = AtomicBool::new(false);
-        self.seats.iter_mut().for_each(|seat| *seat = Seat::default());
-        self.fork(Some(first), scratch.len(), scratch, work);
+        let Self { seats, boxes } = self;
+        assert!(scratch.len() <= seats.len(), "{} members, {} seats", scratch.len(), seats.len());
+        seats.iter_mut().for_each(|seat| *seat = Seat::default());
+        let meeting = Meeting {
+            roll: AtomicUsize::new(1),
+            broken: AtomicBool::new(false),
+            seats,
+            boxes: boxes.each_mut().map(|mail| Mail::new(mail)),
+        };
+        meeting.fork(Some(first), scratch.len(), scratch, work);
     }
+}
 
+/// One meeting of a team.
+struct Meeting<'a> {
+    /// Members so far, and whether it is closed.
+    roll: AtomicUsize,
+    /// Set by a member that panics, so that nobody waits for it.
+    broken: AtomicBool,
+    seats: &'a [Seat],
+    boxes: [Mail<'a>; 2],
+}
+
+impl Meeting<'_> {
     fn fork<F: Send, S: Send>(
         &self,
         first: Option<F>,
@@ -108,7 +165,7 @@ impl Team {
             spin_loop();
         }
         let members = self.roll.fetch_or(CLOSED, Ordering::AcqRel);
-        Member { team: self, seat: 0, members, turn: 0 }
+        Member { meeting: self, seat: 0, members, turn: 0 }
     }
 
     /// Another member, unless the roll is closed.
@@ -119,7 +176,7 @@ impl Team {
                 Ok(seat) => {
                     self.wait(|| self.roll.load(Ordering::Acquire) & CLOSED != 0);
                     let members = self.roll.load(Ordering::Relaxed) & !CLOSED;
-                    return Some(Member { team: self, seat, members, turn: 0 });
+                    return Some(Member { meeting: self, seat, members, turn: 0 });
                 }
                 Err(now) => roll = now,
             }
@@ -153,7 +210,7 @@ impl Drop for Guard<'_> {
 
 /// One of a team, on a thread of its own.
 pub(crate) struct Member<'a> {
-    team: &'a Team,
+    meeting: &'a Meeting<'a>,
     seat: usize,
     members: usize,
     turn: u64,
@@ -170,38 +227,36 @@ impl Member<'_> {
     }
 
     /// Gives this member's part of `data` to the others and takes theirs. `data` is made of `pieces`, each of which begins
-    /// somewhere and has so many floats for each of the `n` things that are shared; the number must be even.
+    /// somewhere and has so many floats for each of the `n` things that are shared.
     pub(crate) fn exchange(
         &mut self,
         data: &mut [f32],
         n: usize,
         pieces: impl Iterator<Item = (usize, usize)> + Clone,
     ) {
-        if self.members == 1 {
+        let Self { meeting, seat, members, turn } = self;
+        if *members == 1 {
             return;
         }
-        self.turn += 1;
-        let mail = &self.team.boxes[self.turn as usize % 2];
+        *turn += 1;
+        let (meeting, seat, members, turn) = (*meeting, *seat, *members, *turn);
+        let mail = &meeting.boxes[turn as usize % 2];
         let ours = self.share(n);
         for (begin, each) in pieces.clone() {
             let range = begin + ours.start * each..begin + ours.end * each;
-            let mail = &mail[range.start / 2..range.end / 2];
-            for (mail, &[low, high]) in mail.iter().zip(data[range].as_chunks().0) {
-                // What makes it visible is the turn.
-                mail.store(u64::from(f32::to_bits(low)) | u64::from(f32::to_bits(high)) << 32, Ordering::Relaxed);
-            }
+            // SAFETY: these floats are this member's. Who read them when this box was last used, two turns ago, did so
+            // before it counted up the turn after, and this member has waited for that.
+            unsafe { mail.put(range.start, &data[range]) };
         }
-        self.team.seats[self.seat].0.store(self.turn, Ordering::Release);
-        for seat in (0..self.members).filter(|&seat| seat != self.seat) {
-            self.team.wait(|| self.team.seats[seat].0.load(Ordering::Acquire) >= self.turn);
-            let theirs = self.part(seat, n);
+        meeting.seats[seat].0.store(turn, Ordering::Release);
+        for other in (0..members).filter(|&other| other != seat) {
+            meeting.wait(|| meeting.seats[other].0.load(Ordering::Acquire) >= turn);
+            let theirs = self.part(other, n);
             for (begin, each) in pieces.clone() {
                 let range = begin + theirs.start * each..begin + theirs.end * each;
-                let mail = &mail[range.start / 2..range.end / 2];
-                for (mail, pair) in mail.iter().zip(data[range].as_chunks_mut().0) {
-                    let bits = mail.load(Ordering::Relaxed);
-                    *pair = [f32::from_bits(bits as u32), f32::from_bits((bits >> 32) as u32)];
-                }
+                // SAFETY: these floats are the other's, who wrote them before it counted up to this turn, which has been
+                // seen; it writes to this box again after two turns, and waits for this member at the next.
+                unsafe { mail.take(range.start, &mut data[range]) };
             }
         }
     }

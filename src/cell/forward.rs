@@ -7,6 +7,7 @@ use super::{Direction, Parts, Sizes};
 use crate::error::{Result, check_shape};
 use crate::gemm::multiply;
 use crate::gemm::panel::pack_rows;
+use crate::kernel::elementwise::copy_few;
 use crate::kernel::gemm::Start;
 use crate::kernel::layout::{KB, group_rows, groups, round_up};
 use crate::kernel::recurrence::{Carry, Exchange, Forward, Kept, Projection};
@@ -156,13 +157,19 @@ impl Layer {
             let (mut y, states) = written.map_or((None, [None, None]), |all| (Some(all.y), [all.h_n, all.c_n]));
             let share = member.share(panels);
             let units = share.start * KB..(share.end * KB).min(hidden);
+            // Its own units it writes at the end of a tile.
+            let (own, mut others) = match &mut y {
+                Some(y) => Some(y.reborrow().split_columns(units.end)).unzip(),
+                None => (None, None),
+            };
+            let after = share.end;
             let mut exchange = |t: usize, next: &mut [f32]| {
                 member.exchange(next, panels, pieces.clone());
-                if let Some(y) = &mut y {
-                    unpack(next, (rows, mr), y.step(t));
+                if let Some(others) = &mut others {
+                    unpack(next, after, (rows, mr), others.step(t));
                 }
             };
-            self.run(plan, read, (units, Some(&mut exchange)), (None, None), worker);
+            self.run(plan, read, (units, Some(&mut exchange)), (own, None), worker);
             if cell_state {
                 member.exchange(&mut worker.beside, panels, (0..rows).map(|row| (row * width, KB)));
             }
@@ -315,13 +322,20 @@ fn steps_of<'a>(seq: &'a mut SeqMut<'_>, first: usize, steps: usize) -> SeqMut<'
     seq.reborrow().split_steps(first).1.split_steps(steps).0
 }
 
-/// The state of a step out of the operand of the next, whose rows lie in groups.
-fn unpack(operand: &[f32], (rows, mr): (usize, usize), mut y: MatMut<'_>) {
+/// The units of a step's state from panel `panel` on, out of the operand of the next step, whose rows lie in groups.
+fn unpack(operand: &[f32], panel: usize, (rows, mr): (usize, usize), mut y: MatMut<'_>) {
     let (width, alive) = (operand.len() / rows, y.rows());
     for (first, size) in groups(rows, mr) {
         for i in (0..size).take_while(|i| first + i < alive) {
-            for (p, to) in y.row(first + i).chunks_mut(KB).enumerate() {
-                to.copy_from_slice(&operand[first * width + (p * size + i) * KB..][..to.len()]);
+            let from = |p: usize| &operand[first * width + (p * size + i) * KB..][..KB];
+            let (full, rest) = y.row(first + i).as_chunks_mut::<KB>();
+            let last = panel + full.len();
+            // Of known length: else each is a call.
+            for (p, to) in (panel..).zip(full) {
+                to.copy_from_slice(from(p));
+            }
+            if !rest.is_empty() {
+                copy_few(rest, &from(last)[..rest.len()]);
             }
         }
     }
