@@ -33,6 +33,15 @@ impl Threads {
         Self(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
     }
 
+    /// Runs `work` on a thread of the pool, if it may use more than one. A call from outside of it sends a thread of the
+    /// pool to work and sleeps meanwhile; of many calls in a row only the first then has to.
+    pub(crate) fn inside<R: Send>(self, work: impl FnOnce() -> R + Send) -> R {
+        match self.get() > 1 && rayon::current_thread_index().is_none() {
+            true => rayon::join(work, || ()).0,
+            false => work(),
+        }
+    }
+
     /// The number.
     #[must_use]
     pub fn get(self) -> usize {

@@ -253,6 +253,11 @@ impl Workload {
     /// [`Error::Setting`] for sizes of zero, and for a stream that is ragged or bidirectional;
     /// [`Error::Overflow`] for sizes that cannot be addressed.
     pub fn measure(&self, seconds: f64) -> Result<Measurement> {
+        // As a loop in a user's program would be that knows what a way into the pool costs.
+        self.threads.inside(|| self.measure_inside(seconds))
+    }
+
+    fn measure_inside(&self, seconds: f64) -> Result<Measurement> {
         let mut work = Work::new(self)?;
         let (mut times, mut peaks) = (Vec::new(), Vec::new());
         // Caches, memory and clock.

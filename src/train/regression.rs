@@ -149,6 +149,17 @@ impl Regression {
         optimizer: &mut Optimizer,
         threads: Threads,
     ) -> Result<f32> {
+        threads.inside(|| self.train_inside(x, state, target, optimizer, threads))
+    }
+
+    fn train_inside(
+        &mut self,
+        x: SeqRef<'_>,
+        state: Option<&State>,
+        target: SeqRef<'_>,
+        optimizer: &mut Optimizer,
+        threads: Threads,
+    ) -> Result<f32> {
         self.load()?;
         self.seed = self.seed.wrapping_add(1);
         self.rnn.forward_training(x, state, self.seed, &mut self.pass, threads)?;
