@@ -10,15 +10,19 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use elman::cell::Layer as Packed;
 use elman::{Kernels, Plan};
 
-/// H, B, T; the last one runs forward only.
-const SHAPES: [[usize; 3]; 5] = [[64, 32, 100], [128, 64, 100], [256, 64, 100], [512, 64, 100], [128, 1, 100]];
+/// H, B, T of batches.
+const BATCHES: [[usize; 3]; 5] = [[64, 32, 100], [128, 64, 100], [256, 64, 100], [512, 64, 100], [1024, 64, 50]];
+/// Forward only: a wide layer with few rows a thread, a tall batch, a long sequence of few rows, and one row.
+const OTHERS: [[usize; 3]; 7] =
+    [[1760, 32, 10], [128, 1024, 50], [256, 8, 1000], [128, 1, 100], [256, 1, 100], [512, 1, 100], [1024, 1, 50]];
 
 fn forward(criterion: &mut Criterion) {
-    each(criterion, "forward", &SHAPES, 1.0, Layer::infer);
+    each(criterion, "forward", &BATCHES, 1.0, Layer::infer);
+    each(criterion, "forward", &OTHERS, 1.0, Layer::infer);
 }
 
 fn training(criterion: &mut Criterion) {
-    each(criterion, "training", &SHAPES[..4], 3.0, Layer::train);
+    each(criterion, "training", &BATCHES, 3.0, Layer::train);
 }
 
 /// `pass`, whose work is `times` that of a forward pass, for every cell, shape, tier and number of threads.

@@ -33,6 +33,24 @@ const CLOSED: usize = 1 << (usize::BITS - 1);
 pub(crate) struct Team {
     seats: Vec<Seat>,
     boxes: [Buffer; 2],
+    layout: Layout,
+}
+
+/// What is exchanged: `n` things, each of which has a part of every piece.
+#[derive(Debug, Default)]
+struct Layout {
+    n: usize,
+    /// Where each begins and the floats of one thing's part, one behind the other: two members' parts never overlap.
+    pieces: Vec<(usize, usize)>,
+    /// Floats in all.
+    len: usize,
+}
+
+impl Layout {
+    /// The floats of some of the things, piece by piece.
+    fn ranges(&self, things: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+        self.pieces.iter().map(move |&(begin, each)| begin + things.start * each..begin + things.end * each)
+    }
 }
 
 /// A member's count of turns, on a cache line of its own and the one that is fetched beside it.
@@ -88,11 +106,20 @@ impl<'a> Mail<'a> {
 }
 
 impl Team {
-    /// Makes room for members that exchange up to `len` floats a turn. Allocates only to grow.
-    pub(crate) fn reserve(&mut self, members: usize, len: usize) {
+    /// Makes room for that many members and says what they exchange: `n` things that make up `pieces`, each of which has so
+    /// many floats for each thing; the pieces lie one behind the other. Allocates only to grow.
+    pub(crate) fn arrange(&mut self, members: usize, n: usize, pieces: impl Iterator<Item = usize>) {
         if self.seats.len() < members {
             self.seats.resize_with(members, Seat::default);
         }
+        let Layout { pieces: places, .. } = &mut self.layout;
+        places.clear();
+        let mut len = 0;
+        for each in pieces {
+            places.push((len, each));
+            len += n * each;
+        }
+        (self.layout.n, self.layout.len) = (n, len);
         for mail in &mut self.boxes {
             if mail.len() < len {
                 mail.resize(len);
@@ -111,13 +138,14 @@ impl Team {
         scratch: &mut [S],
         work: &(impl Fn(Member<'_>, Option<F>, &mut S) + Sync),
     ) {
-        let Self { seats, boxes } = self;
+        let Self { seats, boxes, layout } = self;
         assert!(scratch.len() <= seats.len(), "{} members, {} seats", scratch.len(), seats.len());
         seats.iter_mut().for_each(|seat| *seat = Seat::default());
         let meeting = Meeting {
             roll: AtomicUsize::new(1),
             broken: AtomicBool::new(false),
             seats,
+            layout,
             boxes: boxes.each_mut().map(|mail| Mail::new(mail)),
         };
         meeting.fork(Some(first), scratch.len(), scratch, work);
@@ -131,6 +159,7 @@ struct Meeting<'a> {
     /// Set by a member that panics, so that nobody waits for it.
     broken: AtomicBool,
     seats: &'a [Seat],
+    layout: &'a Layout,
     boxes: [Mail<'a>; 2],
 }
 
@@ -217,43 +246,38 @@ pub(crate) struct Member<'a> {
 }
 
 impl Member<'_> {
-    /// This member's part of `n` things.
-    pub(crate) fn share(&self, n: usize) -> Range<usize> {
-        self.part(self.seat, n)
+    /// This member's part of the things.
+    pub(crate) fn share(&self) -> Range<usize> {
+        self.part(self.seat)
     }
 
-    fn part(&self, seat: usize, n: usize) -> Range<usize> {
+    fn part(&self, seat: usize) -> Range<usize> {
+        let n = self.meeting.layout.n;
         n * seat / self.members..n * (seat + 1) / self.members
     }
 
-    /// Gives this member's part of `data` to the others and takes theirs. `data` is made of `pieces`, each of which begins
-    /// somewhere and has so many floats for each of the `n` things that are shared.
-    pub(crate) fn exchange(
-        &mut self,
-        data: &mut [f32],
-        n: usize,
-        pieces: impl Iterator<Item = (usize, usize)> + Clone,
-    ) {
-        let Self { meeting, seat, members, turn } = self;
-        if *members == 1 {
+    /// Gives this member's part of `data` to the others and takes theirs.
+    ///
+    /// # Panics
+    /// If `data` is not of the arranged length.
+    pub(crate) fn exchange(&mut self, data: &mut [f32]) {
+        let Meeting { layout, boxes, seats, .. } = self.meeting;
+        assert_eq!(data.len(), layout.len, "what is exchanged has the arranged length");
+        if self.members == 1 {
             return;
         }
-        *turn += 1;
-        let (meeting, seat, members, turn) = (*meeting, *seat, *members, *turn);
-        let mail = &meeting.boxes[turn as usize % 2];
-        let ours = self.share(n);
-        for (begin, each) in pieces.clone() {
-            let range = begin + ours.start * each..begin + ours.end * each;
-            // SAFETY: these floats are this member's. Who read them when this box was last used, two turns ago, did so
-            // before it counted up the turn after, and this member has waited for that.
+        self.turn += 1;
+        let mail = &boxes[self.turn as usize % 2];
+        for range in layout.ranges(self.share()) {
+            // SAFETY: these floats are this member's: the layout and the members are the same for all, and parts do not
+            // overlap. Who read them when this box was last used, two turns ago, did so before it counted up the turn
+            // after, and this member has waited for that.
             unsafe { mail.put(range.start, &data[range]) };
         }
-        meeting.seats[seat].0.store(turn, Ordering::Release);
-        for other in (0..members).filter(|&other| other != seat) {
-            meeting.wait(|| meeting.seats[other].0.load(Ordering::Acquire) >= turn);
-            let theirs = self.part(other, n);
-            for (begin, each) in pieces.clone() {
-                let range = begin + theirs.start * each..begin + theirs.end * each;
+        seats[self.seat].0.store(self.turn, Ordering::Release);
+        for other in (0..self.members).filter(|&other| other != self.seat) {
+            self.meeting.wait(|| seats[other].0.load(Ordering::Acquire) >= self.turn);
+            for range in layout.ranges(self.part(other)) {
                 // SAFETY: these floats are the other's, who wrote them before it counted up to this turn, which has been
                 // seen; it writes to this box again after two turns, and waits for this member at the next.
                 unsafe { mail.take(range.start, &mut data[range]) };
@@ -269,7 +293,7 @@ mod tests {
     /// Each step every element becomes the sum of all: wrong as soon as somebody works on an old or a half-taken state.
     fn play(members: usize, len: usize, turns: usize) {
         let mut team = Team::default();
-        team.reserve(members, 2 * len);
+        team.arrange(members, len, [1, 1].into_iter());
         let mut scratch = vec![(Vec::new(), 0); members];
         team.meet((), &mut scratch, &|mut member, first, (data, seat)| {
             *data = vec![1.0; 2 * len];
@@ -278,11 +302,11 @@ mod tests {
             for turn in 0..turns {
                 let sum = data.iter().sum::<f32>() / data.len() as f32;
                 assert_eq!(sum, turn as f32 + 1.0);
-                for i in member.share(len) {
-                    data[2 * i] = sum + 1.0;
-                    data[2 * i + 1] = sum + 1.0;
+                for i in member.share() {
+                    data[i] = sum + 1.0;
+                    data[len + i] = sum + 1.0;
                 }
-                member.exchange(data, len, [(0, 2)].into_iter());
+                member.exchange(data);
             }
         });
         let mut seats: Vec<usize> = scratch.iter().map(|(_, seat)| *seat).filter(|&seat| seat > 0).collect();
@@ -315,12 +339,12 @@ mod tests {
     fn a_member_that_panics_does_not_leave_the_others_waiting() {
         let outcome = std::panic::catch_unwind(|| {
             let mut team = Team::default();
-            team.reserve(2, 2);
+            team.arrange(2, 1, [2].into_iter());
             team.meet((), &mut [(), ()], &|mut member, _, ()| {
                 // Alone, the first member is the one.
                 assert!(member.seat + 1 < member.members, "on purpose");
-                member.exchange(&mut [0.0; 2], 1, [(0, 2)].into_iter());
-                member.exchange(&mut [0.0; 2], 1, [(0, 2)].into_iter());
+                member.exchange(&mut [0.0; 2]);
+                member.exchange(&mut [0.0; 2]);
             });
         });
         assert!(outcome.is_err());

@@ -13,7 +13,7 @@ use crate::kernel::layout::{KB, group_rows, groups, round_up};
 use crate::kernel::recurrence::{Carry, Exchange, Forward, Kept, Projection};
 use crate::plan::Plan;
 use crate::team::Member;
-use crate::tensor::{Buffer, Mat, MatMut, Resets, SeqMut, SeqRef};
+use crate::tensor::{Buffer, Lines, Mat, MatMut, Resets, SeqMut, SeqRef};
 use crate::threads::{Divide, share};
 
 /// What a forward pass reads and writes.
@@ -149,13 +149,12 @@ impl Layer {
         // Who joins later than another time, or works for more, finds room too.
         let block = plan.time_block.min(read.x.lines().steps()) * rows;
         workers[..members].iter_mut().for_each(|worker| self.reserve(worker, rows, block));
-        team.reserve(members, rows * width);
-        // Of each piece that an operand is made of, one panel's part.
-        let pieces = groups(rows, mr).map(|(first, size)| (first * width, size * KB));
+        // An operand is made of groups of rows, and of each a panel has its part.
+        team.arrange(members, panels, groups(rows, mr).map(|(_, size)| size * KB));
         team.meet(written, &mut workers[..members], &|mut member: Member<'_>, written, worker: &mut Worker| {
             // The first member has the whole output in hand after each step; nobody else needs to write it.
             let (mut y, states) = written.map_or((None, [None, None]), |all| (Some(all.y), [all.h_n, all.c_n]));
-            let share = member.share(panels);
+            let share = member.share();
             let units = share.start * KB..(share.end * KB).min(hidden);
             // Its own units it writes at the end of a tile.
             let (own, mut others) = match &mut y {
@@ -164,14 +163,18 @@ impl Layer {
             };
             let after = share.end;
             let mut exchange = |t: usize, next: &mut [f32]| {
-                member.exchange(next, panels, pieces.clone());
+                member.exchange(next);
                 if let Some(others) = &mut others {
                     unpack(next, after, (rows, mr), others.step(t));
                 }
             };
             self.run(plan, read, (units, Some(&mut exchange)), (own, None), worker);
             if cell_state {
-                member.exchange(&mut worker.beside, panels, (0..rows).map(|row| (row * width, KB)));
+                // By way of an operand, which is what can be exchanged.
+                let Worker { beside: c, carry: [operand, _], .. } = worker;
+                pack_rows(self.kernels, operand, rows, width, |row| &c[row * width..][..width]);
+                member.exchange(operand);
+                unpack(operand, 0, (rows, mr), SeqMut::over(c, Lines::dense(1, rows), width).step(0));
             }
             if let Some(y) = y {
                 self.last_states(read, y, states, worker);
