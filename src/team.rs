@@ -291,7 +291,9 @@ mod tests {
     use super::*;
 
     /// Each step every element becomes the sum of all: wrong as soon as somebody works on an old or a half-taken state.
-    fn play(members: usize, len: usize, turns: usize) {
+    ///
+    /// Gives the number of members that came.
+    fn play(members: usize, len: usize, turns: usize) -> usize {
         let mut team = Team::default();
         team.arrange(members, len, [1, 1].into_iter());
         let mut scratch = vec![(Vec::new(), 0); members];
@@ -315,12 +317,21 @@ mod tests {
         for (data, _) in scratch.iter().filter(|(_, seat)| *seat > 0) {
             assert!(data.iter().all(|&x| x == turns as f32 + 1.0));
         }
+        seats.len()
     }
 
     #[test]
     fn all_see_the_whole_before_the_next_step() {
-        for members in [1, 2, 3, 4] {
-            play(members, 37, 3000);
+        assert_eq!(play(1, 37, 100), 1);
+        if std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1) {
+            eprintln!("skipped: on a single core nobody comes in time");
+            return;
+        }
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
+        for members in [2, 3, 4] {
+            // Who comes too late stays out, and one alone proves nothing.
+            let met = (0..10_000).any(|_| pool.install(|| play(members, 37, 1000)) > 1);
+            assert!(met, "{members} members: no two of them ever met");
         }
     }
 
@@ -328,9 +339,9 @@ mod tests {
     fn finishes_in_a_pool_that_is_too_small_and_in_one_that_is_busy() {
         for threads in [1, 2, 3] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| play(4, 8, 200));
+            pool.install(|| _ = play(4, 8, 200));
             // Teams inside of tasks, more than there are threads, and in each other's way.
-            pool.scope(|scope| (0..12).for_each(|_| scope.spawn(|_| play(3, 8, 200))));
+            pool.scope(|scope| (0..12).for_each(|_| scope.spawn(|_| _ = play(3, 8, 200))));
         }
         std::thread::scope(|scope| (0..6).for_each(|_| _ = scope.spawn(|| play(2, 8, 500))));
     }

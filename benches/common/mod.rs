@@ -1,7 +1,6 @@
 //! A layer with random data, its passes, and its check against the reference.
 
-// Every bench has its own copy and uses a part of it.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "every bench has its own copy and uses a part of it")]
 
 use elman::cell::{
     BackwardPass, Cell, Direction, ForwardPass, Gradients, Layer as Packed, Nonlinearity, Scratch, Sizes, Tape, Weights,

@@ -111,7 +111,7 @@ macro_rules! kernel_table {
             // SAFETY: this function is reached only by way of the table, and `table` hands that out only where the
             // token's constructor found every feature named here; or by way of `Tiles`, whose arguments hold values of
             // the vector type, and none can be made without the token.
-            #[allow(unused_unsafe)]
+            #[allow(unused_unsafe, reason = "a tier without features of its own is safe to call")]
             unsafe {
                 compiled($($arg),*);
             }

@@ -1,7 +1,6 @@
 //! How results are compared: by distance, and bit by bit.
 
-// Every test binary has its own copy and uses a part of it.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "every test binary has its own copy and uses a part of it")]
 
 /// The columns of one row of the batch.
 pub(crate) fn pick_row(values: &[f32], batch: usize, width: usize, row: usize) -> Vec<f32> {

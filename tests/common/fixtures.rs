@@ -1,8 +1,7 @@
 //! Reads `tests/fixtures/*.safetensors`, what PyTorch computed. A test that uses it says
 //! `#[cfg(feature = "safetensors")] #[path = "common/fixtures.rs"] mod fixtures;`.
 
-// Every test binary has its own copy and uses a part of it.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "every test binary has its own copy and uses a part of it")]
 
 use std::collections::HashMap;
 use std::path::Path;
