@@ -1,7 +1,8 @@
 //! How many activations a second, on each tier?
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use elman::{Kernels, Rng};
+use elman::Rng;
+use elman::internals::Kernels;
 
 const LEN: usize = 4096;
 

@@ -8,9 +8,10 @@
 
 use std::time::Instant;
 
-use elman::cell::{Cell, Nonlinearity};
+use elman::internals::Kernels;
 use elman::tensor::Seq;
-use elman::{Backward, Config, Kernels, Layout, Params, Pass, Recurrent, Rng, State, Threads};
+use elman::{Backward, NetworkConfig, ParamTable, Params, Recurrent, Rng, State, Threads, Workspace};
+use elman::{Cell, Nonlinearity};
 
 const HIDDEN: usize = 128;
 const STEPS: usize = 100;
@@ -67,14 +68,14 @@ struct Contestant {
     x: Seq,
     d_y: Seq,
     state: State,
-    pass: Pass,
+    pass: Workspace,
     times: [Vec<f64>; 2],
 }
 
 impl Contestant {
     fn new(cell: Cell, kernels: &'static Kernels, batch: usize, scenario: Scenario) -> Self {
-        let mut layout = Layout::new();
-        let config = Config { kernels: Some(kernels), ..Config::new(cell, HIDDEN, vec![HIDDEN]) };
+        let mut layout = ParamTable::new();
+        let config = NetworkConfig { kernels: Some(kernels), ..NetworkConfig::new(cell, HIDDEN, vec![HIDDEN]) };
         let mut network = Recurrent::new(config, &mut layout, "").expect("valid sizes");
         let mut params = Params::zeros(layout);
         let mut rng = Rng::new(1);
@@ -108,7 +109,7 @@ impl Contestant {
             state.c_mut().copy_from_slice(first.data());
         }
         let gradients = params.zeros_like();
-        Self { network, params, gradients, x, d_y, state, pass: Pass::default(), times: [const { Vec::new() }; 2] }
+        Self { network, params, gradients, x, d_y, state, pass: Workspace::default(), times: [const { Vec::new() }; 2] }
     }
 
     fn infer(&mut self) {

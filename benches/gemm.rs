@@ -3,9 +3,10 @@
 //! Elements are floating-point operations, 2·M·K·N: Gelem/s is GFLOP/s. One thread.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use elman::gemm::fallback::{Strided, sgemm};
-use elman::gemm::{Blocking, GemmScratch, Panels, product};
-use elman::{Kernels, Rng};
+use elman::Rng;
+use elman::internals::Kernels;
+use elman::internals::fallback::{Strided, sgemm};
+use elman::internals::{Blocking, GemmScratch, Panels, product};
 
 /// A step of a recurrence (32 rows), a projection, the square GEMM others quote, and a small layer.
 const SHAPES: [[usize; 3]; 4] = [[32, 512, 512], [512, 512, 512], [1024, 1024, 1024], [64, 128, 128]];

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use common::{CELLS, thread_counts};
 use elman::tensor::{PackedSequence, Seq};
-use elman::{Backward, Config, Input, Layout, Params, Pass, Recurrent, Rng, Threads};
+use elman::{Backward, Input, NetworkConfig, ParamTable, Params, Recurrent, Rng, Threads, Workspace};
 
 const ROWS: usize = 64;
 const HIDDEN: usize = 128;
@@ -18,7 +18,7 @@ const HIDDEN: usize = 128;
 struct Contestant<'a> {
     input: Input<'a>,
     d_output: Input<'a>,
-    pass: Pass,
+    pass: Workspace,
 }
 
 fn main() {
@@ -36,8 +36,8 @@ fn main() {
         "cell", "threads", "infer: dense, ragged, ratio", "train: dense, ragged, ratio"
     );
     for (name, cell) in CELLS {
-        let mut layout = Layout::new();
-        let config = Config::new(cell, HIDDEN, vec![HIDDEN]);
+        let mut layout = ParamTable::new();
+        let config = NetworkConfig::new(cell, HIDDEN, vec![HIDDEN]);
         let mut network = Recurrent::new(config, &mut layout, "").expect("valid sizes");
         let mut params = Params::zeros(layout);
         network.init(&mut params, &mut rng);
@@ -53,8 +53,8 @@ fn main() {
         let [dense_x, dense_d_y] = [&padded, &d_padded].map(|seq| seq.view().steps(0, steps));
         check(&network, &padded, &x, &lengths);
         let mut contestants = [
-            Contestant { input: dense_x.into(), d_output: dense_d_y.into(), pass: Pass::default() },
-            Contestant { input: (&x).into(), d_output: (&d_y).into(), pass: Pass::default() },
+            Contestant { input: dense_x.into(), d_output: dense_d_y.into(), pass: Workspace::default() },
+            Contestant { input: (&x).into(), d_output: (&d_y).into(), pass: Workspace::default() },
         ];
         for threads in thread_counts() {
             let mut times = [const { Vec::new() }; 4];
@@ -100,7 +100,7 @@ fn train(
 
 /// The packed batch gives each row what the padded one does, to the bit.
 fn check(network: &Recurrent, padded: &Seq, packed: &PackedSequence, lengths: &[usize]) {
-    let [mut a, mut b] = [Pass::default(), Pass::default()];
+    let [mut a, mut b] = [Workspace::default(), Workspace::default()];
     network.forward(padded, None, &mut a, Threads::one()).expect("shapes that fit");
     network.forward(packed, None, &mut b, Threads::one()).expect("shapes that fit");
     let y = b.packed_output().to_padded(padded.shape()[0]).expect("as many steps");

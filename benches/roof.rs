@@ -12,8 +12,9 @@ mod common;
 use std::time::Instant;
 
 use common::{CELLS, Layer, thread_counts};
-use elman::gemm::fallback::{Strided, sgemm};
-use elman::{Kernels, Shape, Threads};
+use elman::Threads;
+use elman::internals::fallback::{Strided, sgemm};
+use elman::internals::{Kernels, Shape};
 
 fn main() {
     // `cargo bench -- --test` only asks whether everything runs.

@@ -134,8 +134,8 @@ impl Error {
         Error::Io { action, path: path.to_path_buf(), reason: error.to_string() }
     }
 
-    /// A setting outside its range.
-    pub(crate) fn setting(name: &str, expected: &str, got: impl fmt::Display) -> Self {
+    /// A setting outside its range: its name, what is allowed, what came.
+    pub fn setting(name: &str, expected: &str, got: impl fmt::Display) -> Self {
         Error::Setting { name: name.into(), expected: expected.into(), got: got.to_string() }
     }
 }

@@ -71,47 +71,46 @@
 //! between calls, and scale a loss up where its gradients are denormal, and the gradients down again.
 //!
 //! [setcsr]: https://doc.rust-lang.org/core/arch/x86_64/fn._mm_setcsr.html
-//!
-//! # Where to begin reading
-//!
-//! [`mod@reference`] says in plain loops what everything computes. [`cell`] has the cells' equations and how products and
-//! steps meet; `kernel/README.md` the contract of the loops under it, `kernel/recurrence.rs` the steps of any cell,
-//! `kernel/gemm.rs` the one product they all are, and `simd/` the registers. `network/` stacks layers. [`Plan`] is what
-//! decides who works on what, and [`plan::Prediction`] how long it should take.
 
-pub mod cell;
 mod error;
-pub mod gemm;
 #[cfg(feature = "safetensors")]
-pub mod io;
+pub mod format;
+mod gemm;
 mod kernel;
-mod linear;
+mod layer;
 pub mod loss;
-pub mod measure;
 mod network;
 pub mod optim;
+mod parallel;
 mod params;
-pub mod plan;
+mod plan;
 pub mod reference;
 mod rng;
 mod simd;
-pub mod task;
-mod team;
 pub mod tensor;
-mod threads;
 pub mod train;
 
 pub use error::{Error, Result};
-pub use kernel::{Isa, Kernels};
-pub use linear::{Linear, LinearScratch};
+pub use kernel::Isa;
+pub use layer::{Cell, Direction, Linear, LinearScratch, Nonlinearity};
 pub use network::{
-    Backward, Config, Gru, GruBuilder, Input, Lstm, LstmBuilder, Pass, Recurrent, Rnn, RnnBuilder, State,
+    Backward, Gru, GruBuilder, Input, Lstm, LstmBuilder, NetworkConfig, Recurrent, Rnn, RnnBuilder, State, Workspace,
 };
-pub use params::{Layout, ParamId, Params};
-pub use plan::{Plan, Shape};
+pub use parallel::Threads;
+pub use params::{ParamId, ParamTable, Params};
 pub use rng::Rng;
-pub use simd::math::{EXP_ULP, SIGMOID_ULP, TANH_ULP};
-pub use threads::Threads;
+
+/// What the engine is made of, for its own benches, tests, fuzzers and command line: no promise that any of it stays as
+/// it is from one version to the next.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::gemm::{Blocking, GemmScratch, Panels, fallback, product};
+    pub use crate::kernel::Kernels;
+    pub use crate::layer::{BackwardPass, ForwardPass, Gradients, Layer, Scratch, Sizes, Tape, Weights, Write};
+    pub use crate::plan::{Machine, Plan, Prediction, Shape, Work};
+    pub use crate::simd::math::{EXP_ULP, SIGMOID_ULP, TANH_ULP};
+    pub use crate::tensor::{Buffer, Mat};
+}
 
 /// The README's example compiles.
 #[cfg(all(doctest, feature = "safetensors"))]

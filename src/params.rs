@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result, check_shape, elements};
 use crate::tensor::Buffer;
 
-/// A tensor's place in the table, as [`Layout::add`] gave it.
+/// A tensor's place in the table, as [`ParamTable::add`] gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParamId(usize);
 
@@ -22,11 +22,11 @@ struct Entry {
 
 /// The table while it is being made: each layer adds its tensors, in PyTorch's order and under PyTorch's names.
 #[derive(Clone, Debug, Default)]
-pub struct Layout {
+pub struct ParamTable {
     entries: Vec<Entry>,
 }
 
-impl Layout {
+impl ParamTable {
     /// An empty table.
     #[must_use]
     pub fn new() -> Self {
@@ -57,12 +57,12 @@ impl Layout {
 /// Parameters, or gradients: named tensors in one flat buffer.
 ///
 /// ```
-/// use elman::{Layout, Params};
+/// use elman::{ParamTable, Params};
 ///
-/// let mut layout = Layout::new();
-/// let weight = layout.add("linear.weight", &[2, 3])?;
-/// let bias = layout.add("linear.bias", &[2])?;
-/// let mut params = Params::zeros(layout);
+/// let mut table = ParamTable::new();
+/// let weight = table.add("linear.weight", &[2, 3])?;
+/// let bias = table.add("linear.bias", &[2])?;
+/// let mut params = Params::zeros(table);
 /// params.get_mut(bias).fill(1.0);
 /// assert_eq!(params.data(), [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0]);
 /// assert_eq!(params.named("linear.weight")?.1, params.get(weight));
@@ -77,8 +77,8 @@ pub struct Params {
 impl Params {
     /// Zeros for every tensor of the table.
     #[must_use]
-    pub fn zeros(layout: Layout) -> Self {
-        Self { data: Buffer::zeros(layout.len()), table: layout.entries.into() }
+    pub fn zeros(table: ParamTable) -> Self {
+        Self { data: Buffer::zeros(table.len()), table: table.entries.into() }
     }
 
     /// Zeros over the same table: gradients for these parameters.
@@ -171,16 +171,16 @@ impl Params {
 mod tests {
     use super::*;
 
-    fn layout() -> Layout {
-        let mut layout = Layout::new();
-        layout.add("a", &[2, 2]).unwrap();
-        layout.add("b", &[3]).unwrap();
-        layout
+    fn table() -> ParamTable {
+        let mut table = ParamTable::new();
+        table.add("a", &[2, 2]).unwrap();
+        table.add("b", &[3]).unwrap();
+        table
     }
 
     #[test]
     fn tensors_are_set_by_name_and_shape() {
-        let mut params = Params::zeros(layout());
+        let mut params = Params::zeros(table());
         params.set("b", &[3], &[1.0, 2.0, 3.0]).unwrap();
         assert_eq!(params.named("b").unwrap(), (&[3][..], &[1.0, 2.0, 3.0][..]));
         let error = params.set("c", &[3], &[0.0; 3]).unwrap_err();
@@ -193,15 +193,15 @@ mod tests {
 
     #[test]
     fn a_name_is_taken_once_and_sizes_may_not_overflow() {
-        let mut layout = layout();
-        assert!(layout.add("a", &[1]).unwrap_err().to_string().contains("'a' twice"));
-        assert!(matches!(layout.add("c", &[usize::MAX, 2]), Err(Error::Overflow { .. })));
-        assert!(matches!(layout.add("c", &[isize::MAX as usize / 4, 1]), Err(Error::Overflow { .. })));
+        let mut table = table();
+        assert!(table.add("a", &[1]).unwrap_err().to_string().contains("'a' twice"));
+        assert!(matches!(table.add("c", &[usize::MAX, 2]), Err(Error::Overflow { .. })));
+        assert!(matches!(table.add("c", &[isize::MAX as usize / 4, 1]), Err(Error::Overflow { .. })));
     }
 
     #[test]
     fn several_tensors_can_be_written_at_once() {
-        let mut params = Params::zeros(layout());
+        let mut params = Params::zeros(table());
         let [b, a] = params.get_many_mut([ParamId(1), ParamId(0)]);
         (a[3], b[0]) = (1.0, 2.0);
         assert_eq!(params.data(), [0.0, 0.0, 0.0, 1.0, 2.0, 0.0, 0.0]);

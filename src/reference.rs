@@ -48,7 +48,7 @@
 //! ```
 //!
 //! ```
-//! use elman::cell::{Cell, Nonlinearity};
+//! use elman::{Cell, Nonlinearity};
 //! use elman::reference::{Layer, Steps};
 //!
 //! // One unit that halves its state and adds its input.
@@ -75,7 +75,7 @@ pub use head::{Linear, LinearGradients, cross_entropy, mse};
 pub use real::Real;
 pub use steps::Steps;
 
-use crate::cell::Cell;
+use crate::layer::Cell;
 use product::{add, multiply_add, multiply_add_back};
 
 /// A recurrent layer, one direction: its sizes and its parameters as PyTorch lays them out.

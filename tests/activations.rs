@@ -3,7 +3,8 @@
 #[path = "common/tiers.rs"]
 mod tiers;
 
-use elman::{EXP_ULP, Isa, Kernels, SIGMOID_ULP, TANH_ULP};
+use elman::Isa;
+use elman::internals::{EXP_ULP, Kernels, SIGMOID_ULP, TANH_ULP};
 use tiers::tiers;
 
 /// A function by its kernel and its exact value.

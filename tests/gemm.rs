@@ -3,9 +3,10 @@
 #[path = "common/tiers.rs"]
 mod tiers;
 
-use elman::gemm::fallback::{Strided, sgemm};
-use elman::gemm::{Blocking, GemmScratch, Panels, product};
-use elman::{Isa, Kernels, Rng};
+use elman::internals::Kernels;
+use elman::internals::fallback::{Strided, sgemm};
+use elman::internals::{Blocking, GemmScratch, Panels, product};
+use elman::{Isa, Rng};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use tiers::tiers;

@@ -1,6 +1,6 @@
 //! How much memory a pass takes at its peak: what it gives out and keeps for the way back, and little besides.
 //!
-//! Counted is everything allocated while the passes run, from an empty [`Pass`] on. Input, target gradient, parameters and
+//! Counted is everything allocated while the passes run, from an empty [`Workspace`] on. Input, target gradient, parameters and
 //! their gradients are the caller's and made before. In bytes, with H' = H rounded up to 16:
 //!
 //! | run | needs |
@@ -14,9 +14,9 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use elman::cell::{Cell, Nonlinearity};
 use elman::tensor::Seq;
-use elman::{Backward, Config, Layout as Table, Params, Pass, Recurrent, Rng, Threads};
+use elman::{Backward, NetworkConfig, ParamTable, Params, Recurrent, Rng, Threads, Workspace};
+use elman::{Cell, Nonlinearity};
 
 /// What passes may take besides: blocks of z, packed weights, rows in the order of an operand, mailboxes. Less than the
 /// smallest sequence here, 25 MiB, so that one too many is found; measured, up to 9 MiB.
@@ -90,8 +90,8 @@ fn passes_take_little_more_than_what_they_give_and_keep() {
     for [steps, batch, size] in [[50, 1024, 128], [4096, 8, 256]] {
         let (x, d_y) = (draw(steps, batch, size), draw(steps, batch, size));
         for (cell, values, cells) in [(Cell::Elman(Nonlinearity::Tanh), 1, 0), (Cell::Gru, 4, 0), (Cell::Lstm, 4, 1)] {
-            let mut layout = Table::new();
-            let mut network = Recurrent::new(Config::new(cell, size, vec![size]), &mut layout, "").unwrap();
+            let mut layout = ParamTable::new();
+            let mut network = Recurrent::new(NetworkConfig::new(cell, size, vec![size]), &mut layout, "").unwrap();
             let mut params = Params::zeros(layout);
             network.init(&mut params, &mut Rng::new(1));
             network.load(&params).unwrap();
@@ -105,12 +105,12 @@ fn passes_take_little_more_than_what_they_give_and_keep() {
                 let what = format!("{cell:?}, T {steps}, B {batch}, H {size}, {} threads", threads.get());
                 let base = CURRENT.load(Ordering::SeqCst);
 
-                let mut pass = Pass::default();
+                let mut pass = Workspace::default();
                 let inference = peak(base, || network.forward(&x, None, &mut pass, threads).unwrap());
                 assert_within(inference, output, &format!("{what}, inference"));
                 drop(pass);
 
-                let mut pass = Pass::default();
+                let mut pass = Workspace::default();
                 let mut train = |d_input| {
                     peak(base, || {
                         network.forward_training(&x, None, 1, &mut pass, threads).unwrap();

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use elman::io::{check_writable, load, save, write_atomic};
-use elman::{Error, Layout, Params};
+use elman::format::{check_writable, load, save, write_atomic};
+use elman::{Error, ParamTable, Params};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use tempfile::TempDir;
 
@@ -17,7 +17,7 @@ const SINE_MODEL: &str = "tests/fixtures/sine_model.safetensors";
 type Raw<'a> = (&'a str, Dtype, Vec<usize>, Vec<u8>);
 
 fn params_of(table: &[(&str, &[usize])]) -> Params {
-    let mut layout = Layout::new();
+    let mut layout = ParamTable::new();
     for (name, shape) in table {
         layout.add(*name, shape).unwrap();
     }

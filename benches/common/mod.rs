@@ -2,11 +2,11 @@
 
 #![allow(dead_code, reason = "every bench has its own copy and uses a part of it")]
 
-use elman::cell::{
-    BackwardPass, Cell, Direction, ForwardPass, Gradients, Layer as Packed, Nonlinearity, Scratch, Sizes, Tape, Weights,
-};
+use elman::internals::{BackwardPass, ForwardPass, Gradients, Layer as Packed, Scratch, Sizes, Tape, Weights};
+use elman::internals::{Kernels, Plan, Shape};
 use elman::tensor::{Seq, SeqRef};
-use elman::{Kernels, Plan, Rng, Shape, Threads, reference};
+use elman::{Cell, Direction, Nonlinearity};
+use elman::{Rng, Threads, reference};
 
 /// Every cell, with its name.
 pub(crate) const CELLS: [(&str, Cell); 3] =

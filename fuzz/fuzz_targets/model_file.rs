@@ -3,16 +3,16 @@
 #![no_main]
 
 /// As the command line reads it.
-#[path = "../../src/bin/elman/batch.rs"]
+#[path = "../../cli/src/verbs/batch.rs"]
 mod batch;
 
 use std::fs;
 
 use batch::{Batch, Form};
-use elman::cell::Nonlinearity;
-use elman::io::{Description, Kind, LoadOptions, TensorFile, describe, prefixes};
+use elman::Nonlinearity;
+use elman::format::{Description, Kind, LoadOptions, TensorFile, describe, prefixes};
 use elman::tensor::Seq;
-use elman::{Error, Layout, Params, Pass, Recurrent, Threads};
+use elman::{Error, ParamTable, Params, Workspace, Recurrent, Threads};
 use elman_fuzz::Within;
 use elman_fuzz::file::{File, Table, bytes_of, path};
 use libfuzzer_sys::arbitrary::{self, Arbitrary, Unstructured};
@@ -289,7 +289,7 @@ fn described(file: &TensorFile, description: &Description) {
     if parameters.saturating_mul(16) > ROOM || widths.saturating_mul(100) > ROOM {
         return;
     }
-    let mut layout = Layout::new();
+    let mut layout = ParamTable::new();
     let mut network = Recurrent::new(description.config(Nonlinearity::Relu), &mut layout, "").unwrap();
     let mut params = Params::zeros(layout);
     assert_eq!(params.data().len(), parameters);
@@ -312,7 +312,7 @@ fn described(file: &TensorFile, description: &Description) {
     }
     network.load(&params).unwrap();
     let x = Seq::zeros(2, 3, description.input_size).unwrap();
-    let mut pass = Pass::default();
+    let mut pass = Workspace::default();
     network.forward(&x, None, &mut pass, Threads::one()).unwrap();
     assert_eq!(pass.output().shape(), [2, 3, network.output_size()]);
 }
@@ -323,15 +323,15 @@ fn input(description: &Description, batch_first: bool) -> Result<(), Failure> {
     if batch.rows.saturating_mul(batch.steps.max(1)).saturating_mul(400) > ROOM {
         return Ok(());
     }
-    let config = elman::Config { batch_first, ..description.config(Nonlinearity::Tanh) };
-    let network = Recurrent::new(config, &mut Layout::new(), "").unwrap();
+    let config = elman::NetworkConfig { batch_first, ..description.config(Nonlinearity::Tanh) };
+    let network = Recurrent::new(config, &mut ParamTable::new(), "").unwrap();
     let width = description.input_size;
     // From here on nothing is wrong with it.
     let packed = batch.packed(width).unwrap();
     batch.note_nan(packed.as_ref().map(|packed| &packed.rows));
     assert!(batch.notes.iter().all(|note| !note.contains(char::is_control)), "{:?}", batch.notes);
     let state = batch.state(&network).unwrap();
-    let mut pass = Pass::default();
+    let mut pass = Workspace::default();
     let input = batch.input(packed.as_ref(), width).unwrap();
     network.forward(input, state.as_ref(), &mut pass, Threads::one()).unwrap();
     let shape = match (&packed, batch.form) {

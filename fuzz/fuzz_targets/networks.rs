@@ -2,9 +2,10 @@
 
 #![no_main]
 
-use elman::cell::{Cell, Nonlinearity};
+use elman::{Cell, Nonlinearity};
 use elman::tensor::{PackedSequence, SeqRef};
-use elman::{Backward, Config, Error, Kernels, Layout, Params, Pass, Recurrent, Result, Rng, State, Threads};
+use elman::{Backward, NetworkConfig, Error, ParamTable, Params, Workspace, Recurrent, Result, Rng, State, Threads};
+use elman::internals::{Kernels};
 use elman_fuzz::{Size, Within};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
@@ -58,11 +59,11 @@ struct Settings {
 }
 
 impl Settings {
-    fn config(&self) -> Config {
+    fn config(&self) -> NetworkConfig {
         let cell = [Cell::Elman(Nonlinearity::Tanh), Cell::Elman(Nonlinearity::Relu), Cell::Gru, Cell::Lstm];
         let tiers: Vec<_> = Kernels::available().collect();
         let hidden = self.hidden.iter().take(self.layers.get()).map(|hidden| hidden.or(5)).collect();
-        Config {
+        NetworkConfig {
             bias: self.bias,
             batch_first: self.batch_first,
             dropout: self.dropout.map_or(0.0, f32::from_bits),
@@ -70,7 +71,7 @@ impl Settings {
             proj_size: self.proj.map_or(0, |proj| proj.or(2)),
             forget_bias: self.forget_bias.map(f32::from_bits),
             kernels: self.kernels.map(|tier| tiers[usize::from(tier) % tiers.len()]),
-            ..Config::new(cell[self.cell.get()], self.input.or(3), hidden)
+            ..NetworkConfig::new(cell[self.cell.get()], self.input.or(3), hidden)
         }
     }
 }
@@ -85,8 +86,8 @@ enum Verdict {
     LeftAlone,
 }
 
-fn judge(config: &Config) -> Verdict {
-    let Config { cell, input_size, ref hidden_sizes, bias, dropout, proj_size, forget_bias, .. } = *config;
+fn judge(config: &NetworkConfig) -> Verdict {
+    let NetworkConfig { cell, input_size, ref hidden_sizes, bias, dropout, proj_size, forget_bias, .. } = *config;
     let lstm = cell == Cell::Lstm;
     if input_size == 0
         || hidden_sizes.is_empty()
@@ -123,12 +124,12 @@ fn judge(config: &Config) -> Verdict {
     Verdict::Made
 }
 
-fn network(config: Config) -> Option<(Recurrent, Params)> {
+fn network(config: NetworkConfig) -> Option<(Recurrent, Params)> {
     let verdict = judge(&config);
     if verdict == Verdict::LeftAlone {
         return None;
     }
-    let mut layout = Layout::new();
+    let mut layout = ParamTable::new();
     match Recurrent::new(config, &mut layout, "") {
         Ok(mut network) => {
             assert!(verdict == Verdict::Made, "made of settings that are none: {:?}", network.config());
@@ -331,7 +332,7 @@ fn fitting(data: &Data, width: usize) -> Data {
 
 /// What a row of a step needs in all layers of either network: gates, states, outputs and their gradients, padded.
 fn widest(networks: &[&Recurrent; 2]) -> u128 {
-    let of = |config: &Config| {
+    let of = |config: &NetworkConfig| {
         let units = config.hidden_sizes.iter().map(|&hidden| (hidden as u128).next_multiple_of(16)).sum::<u128>();
         units * 2 * 12 + config.input_size as u128
     };
@@ -339,7 +340,7 @@ fn widest(networks: &[&Recurrent; 2]) -> u128 {
 }
 
 impl Call {
-    fn run(&self, networks: &[(Recurrent, Params); 2], pass: &mut Pass) -> Option<()> {
+    fn run(&self, networks: &[(Recurrent, Params); 2], pass: &mut Workspace) -> Option<()> {
         let which = usize::from(self.which);
         let network = &networks[which].0;
         let both = [network, &networks[1 - which].0];
@@ -429,7 +430,7 @@ fuzz_target!(|input: Input| {
         (Some(one), None) | (None, Some(one)) => [one.clone(), one],
         (None, None) => return,
     };
-    let mut pass = Pass::default();
+    let mut pass = Workspace::default();
     for call in input.calls.iter().take(6) {
         call.run(&networks, &mut pass);
     }

@@ -5,8 +5,8 @@
 use std::fs;
 use std::sync::OnceLock;
 
-use elman::io::{load, save};
-use elman::{Error, Layout, Params};
+use elman::format::{load, save};
+use elman::{Error, ParamTable, Params};
 use elman_fuzz::file::{File, Table, bytes_of, path};
 use libfuzzer_sys::arbitrary::{self, Unstructured};
 use libfuzzer_sys::fuzz_target;
@@ -32,7 +32,7 @@ const TABLES: [Table; 4] = [
 
 /// What a model holds before it is loaded: a pattern that no mutation comes by.
 fn params_of(table: Table) -> Params {
-    let mut layout = Layout::new();
+    let mut layout = ParamTable::new();
     for (name, shape) in table {
         layout.add(*name, shape).unwrap();
     }

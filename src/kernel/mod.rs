@@ -163,7 +163,7 @@ impl Kernels {
     }
 
     /// Loads every element and does next to nothing with it; what it gives has no meaning. To measure bandwidth.
-    pub(crate) fn read(&self, from: &[f32]) -> f32 {
+    pub fn read(&self, from: &[f32]) -> f32 {
         let mut sum = 0.0;
         (self.read)(from, &mut sum);
         sum

@@ -3,12 +3,12 @@
 use super::dropout::Dropout;
 use super::input::Input;
 use super::pass::{Door, Kind, Training, each_row, turn};
-use super::{Pass, Recurrent, State};
-use crate::cell::{BackwardPass, Write};
+use super::{Recurrent, State, Workspace};
 use crate::error::{Error, Result};
+use crate::layer::{BackwardPass, Write};
+use crate::parallel::Threads;
 use crate::params::Params;
 use crate::tensor::{Buffer, PackedRef, SeqRef};
-use crate::threads::Threads;
 
 /// What a backward pass reads besides parameters and the pass of the forward run.
 #[derive(Clone, Copy, Debug)]
@@ -21,9 +21,9 @@ pub struct Backward<'a> {
     pub d_output: Input<'a>,
     /// The gradient at h_n and c_n; zeros where it is not given.
     pub d_state: Option<&'a State>,
-    /// Whether the gradient of the input is wanted: [`Pass::d_input`].
+    /// Whether the gradient of the input is wanted: [`Workspace::d_input`].
     pub d_input: bool,
-    /// Whether the gradient of the first state is wanted: [`Pass::d_state`].
+    /// Whether the gradient of the first state is wanted: [`Workspace::d_state`].
     pub d_state_0: bool,
 }
 
@@ -63,7 +63,7 @@ impl Recurrent {
         params: &Params,
         args: Backward<'_>,
         gradients: &mut Params,
-        pass: &mut Pass,
+        pass: &mut Workspace,
         threads: Threads,
     ) -> Result<()> {
         self.check(params)?;
@@ -72,7 +72,7 @@ impl Recurrent {
             let expected = "one in which forward_training has run, and backward not yet";
             return Err(Error::setting("pass", expected, "another"));
         };
-        let Pass { door, x, resets, layers, sorted, scratch, back, training, .. } = pass;
+        let Workspace { door, x, resets, layers, sorted, scratch, back, training, .. } = pass;
         let Memory { door: d_door, d_output, between, d_input, turned, d_last, d_first_sorted, d_first } = back;
         let (steps, batch, directions) = (door.steps, door.batch, self.config.directions());
 
@@ -182,7 +182,7 @@ impl Recurrent {
 
 impl Recurrent {
     /// Whether the last run in this memory was over layers of these widths.
-    fn has_run_in(&self, pass: &Pass) -> bool {
+    fn has_run_in(&self, pass: &Workspace) -> bool {
         let (directions, rows) = (self.config.directions(), pass.door.lines().end());
         let mut layers = pass.layers[..pass.count].iter().zip(self.layers.iter().step_by(directions));
         pass.count == self.layers.len() / directions
@@ -209,7 +209,7 @@ impl Door {
     }
 }
 
-impl Pass {
+impl Workspace {
     /// The gradient of the input of the last backward run, in the form of the input.
     ///
     /// # Panics

@@ -1,24 +1,24 @@
 //! The settings of a network, as plain data.
 
 use super::kinds::MAX_LAYERS;
-use crate::cell::{Cell, Direction, Sizes};
 use crate::error::{Error, Result, at_least_one};
 use crate::kernel::Kernels;
+use crate::layer::{Cell, Direction, Sizes};
 
 /// The settings of a network, with PyTorch's names. The builders of [`Rnn`](crate::Rnn), [`Gru`](crate::Gru) and
 /// [`Lstm`](crate::Lstm) make one; by hand it serves where the kind of network is known only at run time.
 ///
 /// ```
-/// use elman::cell::Cell;
-/// use elman::{Config, Layout, Recurrent};
+/// use elman::Cell;
+/// use elman::{NetworkConfig, ParamTable, Recurrent};
 ///
-/// let config = Config { bidirectional: true, ..Config::new(Cell::Gru, 3, vec![8, 8]) };
-/// let network = Recurrent::new(config, &mut Layout::new(), "encoder.rnn")?;
+/// let config = NetworkConfig { bidirectional: true, ..NetworkConfig::new(Cell::Gru, 3, vec![8, 8]) };
+/// let network = Recurrent::new(config, &mut ParamTable::new(), "encoder.rnn")?;
 /// assert_eq!(network.output_size(), 16);
 /// # Ok::<(), elman::Error>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Config {
+pub struct NetworkConfig {
     /// What every layer computes at each step.
     pub cell: Cell,
     /// Features of the input.
@@ -42,7 +42,7 @@ pub struct Config {
     pub kernels: Option<&'static Kernels>,
 }
 
-impl Config {
+impl NetworkConfig {
     /// A network with PyTorch's defaults.
     #[must_use]
     pub fn new(cell: Cell, input_size: usize, hidden_sizes: Vec<usize>) -> Self {

@@ -3,11 +3,11 @@
 use std::ops::{Deref, DerefMut};
 
 use super::kinds::{MAX_LAYERS, network};
-use super::{Config, Recurrent};
-use crate::cell::Cell;
+use super::{NetworkConfig, Recurrent};
 use crate::error::Result;
 use crate::kernel::Kernels;
-use crate::params::Layout;
+use crate::layer::Cell;
+use crate::params::ParamTable;
 
 network! {
     /// A network of gated recurrent units, `torch.nn.GRU`.
@@ -52,17 +52,17 @@ network! {
     ///
     /// ```
     /// use elman::tensor::{PackedSequence, Seq};
-    /// use elman::{Gru, Layout, Params, Pass, Rng, Threads};
+    /// use elman::{Gru, ParamTable, Params, Workspace, Rng, Threads};
     ///
-    /// let mut layout = Layout::new();
-    /// let mut gru = Gru::builder(3, 8).bidirectional(true).build(&mut layout, "gru")?;
-    /// let mut params = Params::zeros(layout);
+    /// let mut table = ParamTable::new();
+    /// let mut gru = Gru::builder(3, 8).bidirectional(true).build(&mut table, "gru")?;
+    /// let mut params = Params::zeros(table);
     /// gru.init(&mut params, &mut Rng::new(1));
     /// gru.load(&params)?;
     ///
     /// let padded = Seq::zeros(7, 3, 3)?;
     /// let packed = PackedSequence::from_padded(padded.view(), &[4, 7, 2])?;
-    /// let mut pass = Pass::default();
+    /// let mut pass = Workspace::default();
     /// gru.forward(&packed, None, &mut pass, Threads::one())?;
     /// let y = pass.packed_output().to_padded(7)?;
     /// assert_eq!(y.shape(), [7, 3, 16]);

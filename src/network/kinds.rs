@@ -16,7 +16,7 @@ macro_rules! network {
         #[doc = concat!("The settings of a [`", stringify!($name), "`], with PyTorch's names and defaults.")]
         #[derive(Clone, Debug)]
         pub struct $builder {
-            config: Config,
+            config: NetworkConfig,
             hidden_size: usize,
             num_layers: usize,
             hidden_sizes: Option<Vec<usize>>,
@@ -28,7 +28,7 @@ macro_rules! network {
             #[doc = concat!("[`", stringify!($builder), "::build`].")]
             #[must_use]
             pub fn builder(input_size: usize, hidden_size: usize) -> $builder {
-                let config = Config::new($cell, input_size, Vec::new());
+                let config = NetworkConfig::new($cell, input_size, Vec::new());
                 $builder { config, hidden_size, num_layers: 1, hidden_sizes: None }
             }
         }
@@ -50,62 +50,62 @@ macro_rules! network {
             /// Whether there are `bias_ih` and `bias_hh`; there are unless set otherwise.
             #[must_use]
             pub fn bias(self, bias: bool) -> Self {
-                Self { config: Config { bias, ..self.config }, ..self }
+                Self { config: NetworkConfig { bias, ..self.config }, ..self }
             }
 
             /// Whether inputs and outputs are (B, T, ·); they are (T, B, ·) unless set. States never are.
             #[must_use]
             pub fn batch_first(self, batch_first: bool) -> Self {
-                Self { config: Config { batch_first, ..self.config }, ..self }
+                Self { config: NetworkConfig { batch_first, ..self.config }, ..self }
             }
 
             /// The probability with which each element of every layer's output but the last is zeroed in training, the
             /// others being divided by 1 - p; 0 unless set. With one layer it has no effect.
             #[must_use]
             pub fn dropout(self, dropout: f32) -> Self {
-                Self { config: Config { dropout, ..self.config }, ..self }
+                Self { config: NetworkConfig { dropout, ..self.config }, ..self }
             }
 
             /// Whether every layer goes through time both ways; forward only unless set.
             #[must_use]
             pub fn bidirectional(self, bidirectional: bool) -> Self {
-                Self { config: Config { bidirectional, ..self.config }, ..self }
+                Self { config: NetworkConfig { bidirectional, ..self.config }, ..self }
             }
 
             /// The kernels to run on, [`Kernels::active`] unless set.
             #[must_use]
             pub fn kernels(self, kernels: &'static Kernels) -> Self {
-                Self { config: Config { kernels: Some(kernels), ..self.config }, ..self }
+                Self { config: NetworkConfig { kernels: Some(kernels), ..self.config }, ..self }
             }
 
             $(
                 $(#[$setting_doc])*
                 #[must_use]
                 pub fn $setting(self, $arg: $of) -> Self {
-                    let set: fn(&mut Config, $of) = $set;
+                    let set: fn(&mut NetworkConfig, $of) = $set;
                     let mut builder = self;
                     set(&mut builder.config, $arg);
                     builder
                 }
             )*
 
-            /// The network, its parameters entered in `layout` as `{name}.weight_ih_l0` and so on, in PyTorch's order;
+            /// The network, its parameters entered in `table` as `{name}.weight_ih_l0` and so on, in PyTorch's order;
             /// without a prefix where `name` is empty.
             ///
             /// # Errors
             /// As [`Recurrent::new`].
-            pub fn build(self, layout: &mut Layout, name: &str) -> Result<$name> {
-                Recurrent::new(self, layout, name).map($name)
+            pub fn build(self, table: &mut ParamTable, name: &str) -> Result<$name> {
+                Recurrent::new(self, table, name).map($name)
             }
         }
 
-        impl From<$builder> for Config {
-            fn from(builder: $builder) -> Config {
+        impl From<$builder> for NetworkConfig {
+            fn from(builder: $builder) -> NetworkConfig {
                 let $builder { config, hidden_size, num_layers, hidden_sizes } = builder;
                 // One more than there may be is enough to be refused.
                 let layers = num_layers.min(MAX_LAYERS + 1);
                 let hidden_sizes = hidden_sizes.unwrap_or_else(|| vec![hidden_size; layers]);
-                Config { hidden_sizes, ..config }
+                NetworkConfig { hidden_sizes, ..config }
             }
         }
 

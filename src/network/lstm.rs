@@ -3,11 +3,11 @@
 use std::ops::{Deref, DerefMut};
 
 use super::kinds::{MAX_LAYERS, network};
-use super::{Config, Recurrent};
-use crate::cell::Cell;
+use super::{NetworkConfig, Recurrent};
 use crate::error::Result;
 use crate::kernel::Kernels;
-use crate::params::Layout;
+use crate::layer::Cell;
+use crate::params::ParamTable;
 
 network! {
     /// A network of long short-term memory, `torch.nn.LSTM`.
@@ -58,16 +58,16 @@ network! {
     ///
     /// ```
     /// use elman::tensor::Seq;
-    /// use elman::{Backward, Layout, Lstm, Params, Pass, Rng, Threads};
+    /// use elman::{Backward, ParamTable, Lstm, Params, Workspace, Rng, Threads};
     ///
-    /// let mut layout = Layout::new();
-    /// let mut lstm = Lstm::builder(3, 8).num_layers(2).dropout(0.1).build(&mut layout, "lstm")?;
-    /// let mut params = Params::zeros(layout);
+    /// let mut table = ParamTable::new();
+    /// let mut lstm = Lstm::builder(3, 8).num_layers(2).dropout(0.1).build(&mut table, "lstm")?;
+    /// let mut params = Params::zeros(table);
     /// lstm.init(&mut params, &mut Rng::new(1));
     /// lstm.load(&params)?;
     ///
     /// let x = Seq::zeros(5, 2, 3)?;
-    /// let mut pass = Pass::default();
+    /// let mut pass = Workspace::default();
     /// lstm.forward_training(&x, None, 1, &mut pass, Threads::one())?;
     /// assert_eq!(pass.state().c_shape(), [2, 2, 8]);
     ///

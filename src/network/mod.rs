@@ -1,7 +1,7 @@
 //! Ring 4: networks of recurrent layers over a model's flat parameters, under PyTorch's names.
 //!
 //! [`Recurrent`] is what [`Rnn`], [`Gru`] and [`Lstm`] have in common: `recurrent.rs` holds the layers, `pass.rs` runs them
-//! forward, `backward.rs` backward, both in the memory of a [`Pass`].
+//! forward, `backward.rs` backward, both in the memory of a [`Workspace`].
 
 mod backward;
 mod config;
@@ -16,11 +16,11 @@ mod rnn;
 mod state;
 
 pub use backward::Backward;
-pub use config::Config;
+pub use config::NetworkConfig;
 pub use gru::{Gru, GruBuilder};
 pub use input::Input;
 pub use lstm::{Lstm, LstmBuilder};
-pub use pass::Pass;
+pub use pass::Workspace;
 pub use recurrent::Recurrent;
 pub use rnn::{Rnn, RnnBuilder};
 pub use state::State;

@@ -3,15 +3,15 @@
 use super::dropout::Dropout;
 use super::input::{Form, Input};
 use super::{Recurrent, State};
-use crate::cell::{ForwardPass, Scratch, Tape};
 use crate::error::{Result, check_shape, elements};
+use crate::layer::{ForwardPass, Scratch, Tape};
+use crate::parallel::{Shares, Threads, share};
 use crate::tensor::{Buffer, Lines, Order, PackedRef, SeqMut, SeqRef};
-use crate::threads::{Shares, Threads, share};
 
 /// The memory a network runs in, and what its last run left there. Belongs to the caller, grows to the largest use, and
 /// then is never allocated again.
 #[derive(Clone, Debug, Default)]
-pub struct Pass {
+pub struct Workspace {
     pub(super) door: Door,
     /// The input, turned to time-major, where it came batch-first.
     pub(super) x: Buffer,
@@ -150,7 +150,7 @@ impl Door {
 }
 
 impl Recurrent {
-    /// Runs the network over a batch from `state`, zeros where it is not given. [`Pass::output`] and [`Pass::state`] then
+    /// Runs the network over a batch from `state`, zeros where it is not given. [`Workspace::output`] and [`Workspace::state`] then
     /// have the output of the last layer and the last states of all.
     ///
     /// # Errors
@@ -160,7 +160,7 @@ impl Recurrent {
         &self,
         input: impl Into<Input<'a>>,
         state: Option<&State>,
-        pass: &mut Pass,
+        pass: &mut Workspace,
         threads: Threads,
     ) -> Result<()> {
         self.run(input.into(), state, None, pass, threads)
@@ -176,7 +176,7 @@ impl Recurrent {
         input: impl Into<Input<'a>>,
         state: Option<&State>,
         seed: u64,
-        pass: &mut Pass,
+        pass: &mut Workspace,
         threads: Threads,
     ) -> Result<()> {
         self.run(input.into(), state, Some(Training { seed, dropout: self.config.dropout }), pass, threads)
@@ -187,13 +187,13 @@ impl Recurrent {
         input: Input<'_>,
         state: Option<&State>,
         training: Option<Training>,
-        pass: &mut Pass,
+        pass: &mut Workspace,
         threads: Threads,
     ) -> Result<()> {
         // Of a run that fails there is nothing left, and of the one before no gradient fits.
         (pass.training, pass.count, pass.width) = (None, 0, 0);
         pass.back.forget();
-        let Pass { door, x, resets, layers, sorted, last_sorted, state: last, turned, scratch, .. } = pass;
+        let Workspace { door, x, resets, layers, sorted, last_sorted, state: last, turned, scratch, .. } = pass;
         door.enter("input", &input, self.config.batch_first, self.config.input_size)?;
         let x = door.time_major(&input, x);
         let resets = input.resets.map(|mask| door.resets(mask, resets)).transpose()?;
@@ -318,7 +318,7 @@ pub(super) fn turn(from: &[f32], [steps, batch, width]: [usize; 3], to: &mut Buf
     }
 }
 
-impl Pass {
+impl Workspace {
     /// The output of the last run: (T, B, D·H), or (B, T, D·H) of a network that is batch-first, or (T, 1, D·H) of an
     /// unbatched input.
     ///

@@ -1,20 +1,20 @@
 //! The layers of a network and their parameters.
 
-use super::{Config, Pass, State};
-use crate::cell::{Cell, Gradients, Layer, Sizes, Weights};
+use super::{NetworkConfig, State, Workspace};
 use crate::error::{Error, Result, check_shape};
 use crate::kernel::Kernels;
-use crate::params::{Layout, ParamId, Params};
+use crate::layer::{Cell, Gradients, Layer, Sizes, Weights};
+use crate::params::{ParamId, ParamTable, Params};
 use crate::rng::Rng;
 use crate::tensor::SeqRef;
 
 /// A network of recurrent layers: what [`Rnn`](crate::Rnn), [`Gru`](crate::Gru) and [`Lstm`](crate::Lstm) have in common.
 ///
 /// Its parameters live in the model's [`Params`]; it keeps a packed copy of them, which [`load`](Self::load) makes. It
-/// runs in the memory of a [`Pass`].
+/// runs in the memory of a [`Workspace`].
 #[derive(Clone, Debug)]
 pub struct Recurrent {
-    pub(super) config: Config,
+    pub(super) config: NetworkConfig,
     /// Layer by layer, forward before reverse.
     pub(super) layers: Vec<Layer>,
     ids: Vec<Ids>,
@@ -37,14 +37,14 @@ impl Ids {
 }
 
 impl Recurrent {
-    /// The network with these settings, its parameters entered in `layout` as `{name}.weight_ih_l0` and so on, in
+    /// The network with these settings, its parameters entered in `table` as `{name}.weight_ih_l0` and so on, in
     /// PyTorch's order; without a prefix where `name` is empty.
     ///
     /// # Errors
     /// [`Error::Setting`] for a setting outside its range or a name that is taken,
     /// [`Error::Overflow`] for sizes that cannot be addressed,
     /// [`Error::Isa`] for an `ELMAN_ISA` that there is not.
-    pub fn new(config: impl Into<Config>, layout: &mut Layout, name: &str) -> Result<Self> {
+    pub fn new(config: impl Into<NetworkConfig>, table: &mut ParamTable, name: &str) -> Result<Self> {
         let config = config.into();
         let kernels = config.kernels.map_or_else(Kernels::active, Ok)?;
         let (mut layers, mut ids) = (Vec::new(), Vec::new());
@@ -53,7 +53,7 @@ impl Recurrent {
             let suffix = suffix(index, config.directions());
             let mut add = |parameter: &str, shape: &[usize]| {
                 let dot = if name.is_empty() { "" } else { "." };
-                layout.add(format!("{name}{dot}{parameter}{suffix}"), shape)
+                table.add(format!("{name}{dot}{parameter}{suffix}"), shape)
             };
             let ([ih, hh, hr], bias) = layer.shapes();
             ids.push(Ids {
@@ -69,7 +69,7 @@ impl Recurrent {
 
     /// The settings.
     #[must_use]
-    pub fn config(&self) -> &Config {
+    pub fn config(&self) -> &NetworkConfig {
         &self.config
     }
 
@@ -223,10 +223,10 @@ impl Recurrent {
         self.config.cell == Cell::Lstm
     }
 
-    /// A pass for this network: the memory it runs in. Also [`Pass::default`].
+    /// A pass for this network: the memory it runs in. Also [`Workspace::default`].
     #[must_use]
-    pub fn pass(&self) -> Pass {
-        Pass::default()
+    pub fn pass(&self) -> Workspace {
+        Workspace::default()
     }
 }
 

@@ -3,11 +3,11 @@
 use std::ops::{Deref, DerefMut};
 
 use super::kinds::{MAX_LAYERS, network};
-use super::{Config, Recurrent};
-use crate::cell::{Cell, Nonlinearity};
+use super::{NetworkConfig, Recurrent};
 use crate::error::Result;
 use crate::kernel::Kernels;
-use crate::params::Layout;
+use crate::layer::{Cell, Nonlinearity};
+use crate::params::ParamTable;
 
 network! {
     /// An Elman network, `torch.nn.RNN`.
@@ -47,16 +47,16 @@ network! {
     ///
     /// ```
     /// use elman::tensor::Seq;
-    /// use elman::{Layout, Params, Pass, Rng, Rnn, Threads};
+    /// use elman::{ParamTable, Params, Workspace, Rng, Rnn, Threads};
     ///
-    /// let mut layout = Layout::new();
-    /// let mut rnn = Rnn::builder(3, 8).num_layers(2).build(&mut layout, "rnn")?;
-    /// let mut params = Params::zeros(layout);
+    /// let mut table = ParamTable::new();
+    /// let mut rnn = Rnn::builder(3, 8).num_layers(2).build(&mut table, "rnn")?;
+    /// let mut params = Params::zeros(table);
     /// rnn.init(&mut params, &mut Rng::new(1));
     /// rnn.load(&params)?;
     ///
     /// let x = Seq::zeros(5, 2, 3)?; // five steps, two rows, three features
-    /// let mut pass = Pass::default();
+    /// let mut pass = Workspace::default();
     /// rnn.forward(&x, None, &mut pass, Threads::one())?;
     /// assert_eq!(pass.output().shape(), [5, 2, 8]);
     /// assert_eq!(pass.state().h_shape(), [2, 2, 8]); // two layers

@@ -1,7 +1,7 @@
 //! The states of a network before or after a sequence.
 
-use crate::cell::{Cell, Sizes};
 use crate::error::{Result, check_shape, elements};
+use crate::layer::{Cell, Sizes};
 use crate::tensor::{Buffer, SeqRef};
 
 /// h, and an LSTM's c, of every layer and direction: PyTorch's h_0 and c_0, or h_n and c_n, or their gradients.

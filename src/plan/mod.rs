@@ -12,8 +12,8 @@ use crate::error::{Error, Result, elements};
 use crate::gemm::Blocking;
 use crate::kernel::Isa;
 use crate::kernel::layout::{KB, round_up};
+use crate::parallel::{Shares, Threads};
 use crate::tensor::Lines;
-use crate::threads::{Shares, Threads};
 
 /// What is to be run: one layer in one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

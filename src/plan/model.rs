@@ -371,7 +371,7 @@ impl Plan {
 
 impl Prediction {
     /// What the loss of so many outputs adds.
-    pub(crate) fn with_loss(mut self, outputs: f64, machine: &Machine) -> Self {
+    pub fn with_loss(mut self, outputs: f64, machine: &Machine) -> Self {
         self.update += outputs * fitted::LOSS / machine.clock();
         self
     }
@@ -381,7 +381,7 @@ impl Prediction {
 mod tests {
     use super::*;
     use crate::kernel::Isa;
-    use crate::threads::Threads;
+    use crate::parallel::Threads;
 
     const TRAIN: Work = Work::Train { d_input: true };
 

@@ -1,7 +1,7 @@
 //! A step of the Elman cell. `a`, `u` and the states are (H).
 
 use super::{Back, Real, State};
-use crate::cell::Nonlinearity;
+use crate::layer::Nonlinearity;
 
 /// h_t.
 pub(super) fn step<R: Real>(nonlinearity: Nonlinearity, a: &[R], u: &[R]) -> State<R> {

@@ -1,14 +1,14 @@
 //! A recurrent layer with a linear head, trained to map one sequence to another by mean squared error.
 
 use crate::error::{Error, Result, at_least_one, check_shape};
-use crate::linear::{Linear, LinearScratch};
+use crate::layer::{Linear, LinearScratch};
 use crate::loss;
-use crate::network::{Backward, Config, Pass, Recurrent, State};
+use crate::network::{Backward, NetworkConfig, Recurrent, State, Workspace};
 use crate::optim::{Adam, Sgd};
-use crate::params::{Layout, Params};
+use crate::parallel::Threads;
+use crate::params::{ParamTable, Params};
 use crate::rng::Rng;
 use crate::tensor::{Seq, SeqRef};
-use crate::threads::Threads;
 
 /// What makes a step out of gradients.
 #[derive(Clone, Debug)]
@@ -46,7 +46,7 @@ pub struct Regression {
     prediction: Seq,
     d_prediction: Seq,
     d_y: Seq,
-    pass: Pass,
+    pass: Workspace,
     head: LinearScratch,
     /// Of the dropout masks, one after the other.
     seed: u64,
@@ -60,11 +60,11 @@ impl Regression {
     ///
     /// # Errors
     /// As [`Recurrent::new`] and [`Linear::new`].
-    pub fn new(network: impl Into<Config>, outputs: usize, rng: &mut Rng) -> Result<Self> {
-        let mut layout = Layout::new();
-        let rnn = Recurrent::new(network, &mut layout, "rnn")?;
-        let linear = Linear::new(&mut layout, "linear", rnn.output_size(), outputs)?;
-        let mut params = Params::zeros(layout);
+    pub fn new(network: impl Into<NetworkConfig>, outputs: usize, rng: &mut Rng) -> Result<Self> {
+        let mut table = ParamTable::new();
+        let rnn = Recurrent::new(network, &mut table, "rnn")?;
+        let linear = Linear::new(&mut table, "linear", rnn.output_size(), outputs)?;
+        let mut params = Params::zeros(table);
         rnn.init(&mut params, rng);
         linear.init(&mut params, rng);
         let gradients = params.zeros_like();
@@ -77,7 +77,7 @@ impl Regression {
             prediction: Seq::default(),
             d_prediction: Seq::default(),
             d_y: Seq::default(),
-            pass: Pass::default(),
+            pass: Workspace::default(),
             head: LinearScratch::default(),
             seed: 0,
             carried: State::default(),

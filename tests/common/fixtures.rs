@@ -4,10 +4,17 @@
 #![allow(dead_code, reason = "every test binary has its own copy and uses a part of it")]
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
+
+/// The folder of the fixtures, which are the library's also where another crate of the workspace uses them.
+fn folder() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = if here.ends_with("cli") { here.parent().expect("a folder of the workspace") } else { here };
+    root.join("tests/fixtures")
+}
 
 /// One file, read whole.
 pub(crate) struct Fixture {
@@ -29,7 +36,7 @@ enum Values {
 impl Fixture {
     /// The file `tests/fixtures/{name}.safetensors`.
     pub(crate) fn open(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(format!("{name}.safetensors"));
+        let path = folder().join(format!("{name}.safetensors"));
         let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let (_, header) = SafeTensors::read_metadata(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
         let file = SafeTensors::deserialize(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));

@@ -1,6 +1,7 @@
 //! The tiers of this machine.
 
-use elman::{Isa, Kernels};
+use elman::Isa;
+use elman::internals::Kernels;
 
 /// Every tier this machine has; says which it leaves untested.
 pub(crate) fn tiers() -> Vec<&'static Kernels> {

@@ -3,7 +3,7 @@
 use crate::case::{Case, Options, Outcome};
 use crate::tiers::tiers;
 use elman::Isa;
-use elman::cell::Scratch;
+use elman::internals::Scratch;
 
 /// Steps, batch, input, hidden: full and partial vectors.
 const SHAPES: [[usize; 4]; 3] = [[4, 5, 7, 19], [3, 1, 16, 32], [5, 9, 3, 40]];

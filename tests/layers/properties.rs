@@ -3,9 +3,11 @@
 use crate::case::{Case, Options};
 use crate::compare::{assert_same_bits, pick_row};
 use crate::tiers::tiers;
-use elman::cell::{Cell, Direction, ForwardPass, Layer, Nonlinearity, Scratch, Sizes};
+use elman::Isa;
+use elman::internals::{ForwardPass, Layer, Scratch, Sizes};
+use elman::internals::{Kernels, Plan};
 use elman::tensor::{Seq, SeqRef};
-use elman::{Isa, Kernels, Plan};
+use elman::{Cell, Direction, Nonlinearity};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -213,7 +215,7 @@ fn a_reset_lets_no_nan_through() {
 
 #[test]
 fn gradients_are_added_to_what_is_there() {
-    use elman::cell::{BackwardPass, Gradients, Tape, Write};
+    use elman::internals::{BackwardPass, Gradients, Tape, Write};
     for kernels in tiers() {
         let case = Case::random([3, 4, 5, 6], Options { cell: 0, bits: 0 }, 5);
         let fresh = case.run(kernels, &case.plan(kernels), &mut Scratch::default());
@@ -249,7 +251,7 @@ fn gradients_are_added_to_what_is_there() {
 
 #[test]
 fn a_tape_serves_once_and_only_the_pass_that_filled_it() {
-    use elman::cell::{BackwardPass, Gradients, Tape};
+    use elman::internals::{BackwardPass, Gradients, Tape};
     let kernels = Kernels::best();
     let case = Case::random([2, 3, 4, 5], Options { cell: 2, bits: Options::NO_STATE }, 1);
     let (layer, plan) = (case.layer(kernels), case.plan(kernels));
@@ -314,7 +316,7 @@ fn wrong_shapes_are_errors_that_name_the_tensor() {
     assert_eq!(forward(&x, None, Some(&wide), None, &mut y), "c_0: expected [1, 3, 0], got [2, 3, 7]");
     assert_eq!(forward(&x, None, None, Some(&wide), &mut y), "resets: expected [2, 3, 1], got [2, 3, 7]");
     assert_eq!(forward(&x, None, None, None, &mut wide.clone()), "output: expected [2, 3, 5], got [2, 3, 7]");
-    let short = elman::cell::Weights { weight_hh: &[0.0; 24], ..case.weights() };
+    let short = elman::internals::Weights { weight_hh: &[0.0; 24], ..case.weights() };
     let error = layer.clone().load(short).unwrap_err().to_string();
     assert_eq!(error, "weight_hh: shape [5, 5] needs 25 elements, got 24");
     let sizes =
@@ -349,11 +351,11 @@ fn a_plan_without_workers_is_an_error() {
 
 #[test]
 fn parameters_of_another_model_are_errors() {
-    use elman::{Layout, Linear, LinearScratch, Params, Rnn};
-    let mut layout = Layout::new();
+    use elman::{Linear, LinearScratch, ParamTable, Params, Rnn};
+    let mut layout = ParamTable::new();
     let mut rnn = Rnn::builder(2, 3).build(&mut layout, "rnn").unwrap();
     let mut linear = Linear::new(&mut layout, "linear", 3, 1).unwrap();
-    let mut small = Layout::new();
+    let mut small = ParamTable::new();
     small.add("rnn.weight_ih_l0", &[3, 4]).unwrap();
     let small = Params::zeros(small);
     assert_eq!(rnn.load(&small).unwrap_err().to_string(), "rnn.weight_ih_l0: expected [3, 2], got [3, 4]");

@@ -4,13 +4,14 @@ use crate::case::Case;
 use crate::compare::distance;
 use crate::fixtures::Fixture;
 use crate::tiers::tiers;
-use elman::cell::{Cell, Direction, Scratch, Sizes};
+use elman::internals::Kernels;
+use elman::internals::{Scratch, Sizes};
 use elman::loss::{cross_entropy, mse};
 use elman::optim::{Adam, AdamConfig, Sgd, SgdConfig, clip_grad_norm, clip_grad_value};
-use elman::task::sine::{Config, Sine};
 use elman::tensor::{Seq, SeqRef};
 use elman::train::Optimizer;
-use elman::{Kernels, Layout, Linear, LinearScratch, Params, Threads};
+use elman::{Cell, Direction};
+use elman::{Linear, LinearScratch, ParamTable, Params, Threads};
 
 /// Of the largest element of a tensor.
 const TOLERANCE: f64 = 1e-5;
@@ -74,7 +75,7 @@ fn linear_layers() {
         let size = |name: &str| usize::try_from(settings[name].as_u64().unwrap()).unwrap();
         let (rows, input, output) = (size("rows"), size("input"), size("output"));
         let tensor = |name: &str| fixture.f32(&format!("linear.{i:02}.{name}"));
-        let mut layout = Layout::new();
+        let mut layout = ParamTable::new();
         let mut linear = Linear::new(&mut layout, "linear", input, output).unwrap();
         let mut params = Params::zeros(layout);
         params.set("linear.weight", &[output, input], &tensor("weight")).unwrap();
@@ -128,7 +129,7 @@ fn losses() {
 
 /// A model of one tensor.
 fn flat(values: &[f32]) -> Params {
-    let mut layout = Layout::new();
+    let mut layout = ParamTable::new();
     layout.add("parameters", &[values.len()]).unwrap();
     let mut params = Params::zeros(layout);
     params.data_mut().copy_from_slice(values);
@@ -200,29 +201,4 @@ fn settings_outside_their_range_are_errors() {
     let error = cross_entropy(Kernels::best(), logits, &[0, 2], &mut Seq::default()).unwrap_err().to_string();
     assert_eq!(error, "target: expected classes below 2, or -100, got 2");
     assert!(cross_entropy(Kernels::best(), logits, &[-100, -100], &mut Seq::default()).is_err());
-}
-
-#[test]
-fn three_hundred_iterations_of_the_sine() {
-    let fixture = Fixture::open("sine_training");
-    let mut sine = Sine::new(Config::default()).unwrap();
-    let names: Vec<String> = sine.params().iter().map(|(name, ..)| name.into()).collect();
-    let wanted =
-        ["rnn.weight_ih_l0", "rnn.weight_hh_l0", "rnn.bias_ih_l0", "rnn.bias_hh_l0", "linear.weight", "linear.bias"];
-    assert_eq!(names, wanted);
-    for name in &names {
-        let key = format!("initial.{name}");
-        sine.params_mut().set(name, fixture.shape(&key), &fixture.f32(&key)).unwrap();
-    }
-    let starts = fixture.i64("starts");
-    assert_eq!(starts.len(), 300);
-    for (i, (start, expected)) in starts.into_iter().zip(fixture.f32("losses")).enumerate() {
-        let loss = sine.step_from(usize::try_from(start).unwrap()).unwrap();
-        let distance = (f64::from(loss) - f64::from(expected)).abs() / f64::from(expected);
-        assert!(distance <= 1e-4, "iteration {i}: loss {loss} instead of {expected}, {distance:e} away");
-    }
-    for name in &names {
-        let (_, values) = sine.params().named(name).unwrap();
-        assert_close(values, &fixture.f32(&format!("final.{name}")), 1e-4, name);
-    }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use elman::Error;
-use elman::io::{Description, Kind, LoadOptions, TensorFile, describe};
+use elman::format::{Description, Kind, LoadOptions, TensorFile, describe};
 use safetensors::tensor::Dtype;
 
 use super::{Folder, crate_file, open, params_of, raw_file, text, zeros};

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use elman::io::{LoadOptions, TensorFile, TensorInfo, load, load_with, save, write_tensors};
+use elman::format::{LoadOptions, TensorFile, TensorInfo, load, load_with, save, write_tensors};
 
 use super::{Folder, bits, open, params_of, raw_file, text};
 

@@ -10,8 +10,8 @@ mod prefixes;
 use std::fs;
 use std::path::PathBuf;
 
-use elman::io::TensorFile;
-use elman::{Error, Layout, Params, Result};
+use elman::format::TensorFile;
+use elman::{Error, ParamTable, Params, Result};
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use tempfile::TempDir;
 
@@ -79,7 +79,7 @@ pub(crate) fn text(error: &Error) -> String {
 }
 
 pub(crate) fn params_of(table: &[(&str, &[usize])]) -> Params {
-    let mut layout = Layout::new();
+    let mut layout = ParamTable::new();
     for (name, shape) in table {
         layout.add(*name, shape).unwrap();
     }

@@ -1,6 +1,6 @@
 //! The numbers of each type.
 
-use elman::io::{LoadOptions, TensorInfo};
+use elman::format::{LoadOptions, TensorInfo};
 use safetensors::tensor::Dtype;
 
 use super::{bits, crate_file, open, params_of, text, vector};

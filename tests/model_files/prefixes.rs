@@ -1,6 +1,6 @@
 //! Parameters behind a prefix.
 
-use elman::io::{LoadOptions, describe, load, load_with};
+use elman::format::{LoadOptions, describe, load, load_with};
 use elman::{Params, Result};
 use safetensors::tensor::Dtype;
 

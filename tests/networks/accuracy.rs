@@ -1,19 +1,19 @@
 //! The accuracy contract: no farther from f64 than PyTorch is, on the same weights and inputs.
 
 use crate::tiers::tiers;
-use elman::cell::{Cell, Nonlinearity};
 use elman::reference::{Layer, Steps};
 use elman::tensor::Seq;
-use elman::{Config, Isa, Layout, Params, Pass, Recurrent, Rng, Threads};
+use elman::{Cell, Nonlinearity};
+use elman::{Isa, NetworkConfig, ParamTable, Params, Recurrent, Rng, Threads, Workspace};
 
 /// Steps, batch, input, hidden.
 const SHAPE: [usize; 4] = [50, 64, 96, 160];
 
 /// A layer as PyTorch initialises it, and an input as `torch.randn` draws it.
-fn drawn(cell: Cell) -> (Config, Params, Seq) {
+fn drawn(cell: Cell) -> (NetworkConfig, Params, Seq) {
     let [steps, batch, input, hidden] = SHAPE;
-    let config = Config::new(cell, input, vec![hidden]);
-    let mut layout = Layout::new();
+    let config = NetworkConfig::new(cell, input, vec![hidden]);
+    let mut layout = ParamTable::new();
     let network = Recurrent::new(config.clone(), &mut layout, "").unwrap();
     let (mut params, mut rng) = (Params::zeros(layout), Rng::new(1));
     network.init(&mut params, &mut rng);
@@ -54,10 +54,10 @@ fn outputs_are_no_farther_from_f64_than_pytorchs() {
         let (config, params, x) = drawn(cell);
         let exact = reference(cell, &params, &x);
         for kernels in tiers() {
-            let config = Config { kernels: Some(kernels), ..config.clone() };
-            let mut network = Recurrent::new(config, &mut Layout::new(), "").unwrap();
+            let config = NetworkConfig { kernels: Some(kernels), ..config.clone() };
+            let mut network = Recurrent::new(config, &mut ParamTable::new(), "").unwrap();
             network.load(&params).unwrap();
-            let mut pass = Pass::default();
+            let mut pass = Workspace::default();
             network.forward(&x, None, &mut pass, Threads::one()).unwrap();
             let output = pass.output();
             let got = (0..SHAPE[0]).flat_map(|t| (0..SHAPE[1]).flat_map(move |b| output.step(t).row(b)));

@@ -3,9 +3,10 @@
 use crate::compare::assert_same_bits;
 use crate::network::{BY_ROW, Case, FORWARD, Options, Outcome};
 use crate::tiers::tiers;
-use elman::cell::Nonlinearity::Tanh;
-use elman::cell::{Cell, Nonlinearity};
-use elman::{Config, Isa, Kernels, Pass, Plan, Shape, Threads};
+use elman::Nonlinearity::Tanh;
+use elman::internals::{Kernels, Plan, Shape};
+use elman::{Cell, Nonlinearity};
+use elman::{Isa, NetworkConfig, Threads, Workspace};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -23,7 +24,7 @@ fn options() -> impl Strategy<Value = Options> {
 }
 
 fn run(case: &Case, kernels: &'static Kernels) -> Outcome {
-    case.run(kernels, Threads::one(), &mut Pass::default())
+    case.run(kernels, Threads::one(), &mut Workspace::default())
 }
 
 fn threads(n: usize) -> Threads {
@@ -45,7 +46,7 @@ proptest! {
         let case = Case::random(shape, options, seed);
         for kernels in tiers() {
             let one = run(&case, kernels);
-            let mut pass = Pass::default();
+            let mut pass = Workspace::default();
             for n in [2, 3, 8] {
                 let several = case.run(kernels, threads(n), &mut pass);
                 one.assert_same_bits(&several, &format!("{} on {n} threads", kernels.isa()));
@@ -106,7 +107,7 @@ proptest! {
     #[test]
     fn batch_first_gives_the_same_bits(shape in shapes(), options in options(), seed: u64) {
         let case = Case::random(shape, options.without(Options::BATCH_FIRST), seed);
-        let turned = Case { config: Config { batch_first: true, ..case.config.clone() }, ..case.clone() };
+        let turned = Case { config: NetworkConfig { batch_first: true, ..case.config.clone() }, ..case.clone() };
         for kernels in tiers() {
             run(&case, kernels).assert_same_bits(&run(&turned, kernels), kernels.isa().name());
         }
@@ -122,7 +123,7 @@ proptest! {
         let off = Options::BIDIRECTIONAL | Options::RAGGED | Options::DROPOUT;
         let case = Case::random(shape, options.without(off), seed);
         for kernels in tiers() {
-            let mut pass = Pass::default();
+            let mut pass = Workspace::default();
             let whole = case.infer(kernels, Threads::one(), &mut pass);
             let (mut output, mut state) = (Vec::new(), None);
             for first in (0..case.steps).step_by(chunk) {
@@ -152,11 +153,11 @@ proptest! {
     #[test]
     fn training_is_inference_but_for_dropout(shape in shapes(), options in options(), seed: u64) {
         let dropping = Case::random(shape, options, seed);
-        let case = Case { config: Config { dropout: 0.0, ..dropping.config.clone() }, ..dropping.clone() };
+        let case = Case { config: NetworkConfig { dropout: 0.0, ..dropping.config.clone() }, ..dropping.clone() };
         for kernels in tiers() {
             let trained = run(&case, kernels);
             for case in [&case, &dropping] {
-                let inferred = case.infer(kernels, Threads::one(), &mut Pass::default());
+                let inferred = case.infer(kernels, Threads::one(), &mut Workspace::default());
                 for name in FORWARD {
                     assert_same_bits(trained.get(name), inferred.get(name), &format!("{} {name}", kernels.isa()));
                 }
@@ -181,20 +182,20 @@ proptest! {
             other.d_y.fill(f32::NAN);
         }
         for kernels in tiers() {
-            let mut pass = Pass::default();
+            let mut pass = Workspace::default();
             other.run(kernels, threads(2), &mut pass);
             let again = case.run(kernels, Threads::one(), &mut pass);
             run(&case, kernels).assert_same_bits(&again, kernels.isa().name());
             other.infer(kernels, Threads::one(), &mut pass);
             let inferred = case.infer(kernels, Threads::one(), &mut pass);
-            case.infer(kernels, Threads::one(), &mut Pass::default()).assert_same_bits(&inferred, kernels.isa().name());
+            case.infer(kernels, Threads::one(), &mut Workspace::default()).assert_same_bits(&inferred, kernels.isa().name());
         }
     }
 }
 
 /// The plan of a layer on its way forward; backward it may take as many.
 fn plan(case: &Case, layer: usize, n: usize, isa: Isa) -> (Shape, Plan) {
-    let Config { cell, ref hidden_sizes, input_size, proj_size, .. } = case.config;
+    let NetworkConfig { cell, ref hidden_sizes, input_size, proj_size, .. } = case.config;
     let (h, _) = case.widths();
     let below = layer.checked_sub(1).map(|below| case.directions() * h[case.directions() * below]);
     let (input, hidden) = (below.unwrap_or(input_size), hidden_sizes[layer]);
@@ -212,7 +213,7 @@ fn work_that_several_threads_really_share_gives_the_same_bits() {
                 // Rows for more workers than there are cores; and more than the elements from which dropout is shared.
                 let case = Case::random([40, 67, 50, 70], Options { cell, layers: 2, bits }, 5);
                 let one = run(&case, kernels);
-                let mut pass = Pass::default();
+                let mut pass = Workspace::default();
                 for n in [2, 3, 8] {
                     for layer in 0..2 {
                         let (shape, plan) = plan(&case, layer, n, kernels.isa());
@@ -223,7 +224,7 @@ fn work_that_several_threads_really_share_gives_the_same_bits() {
                     let what = format!("{} cell {cell} bits {bits} on {n} threads", kernels.isa());
                     one.assert_same_bits(&several, &what);
                     let inferred = case.infer(kernels, threads(n), &mut pass);
-                    let alone = case.infer(kernels, Threads::one(), &mut Pass::default());
+                    let alone = case.infer(kernels, Threads::one(), &mut Workspace::default());
                     alone.assert_same_bits(&inferred, &what);
                 }
             }
@@ -239,14 +240,14 @@ fn the_same_bits_from_many_threads_at_once_and_from_inside_a_pool() {
     let one = run(&case, kernels);
     std::thread::scope(|scope| {
         for _ in 0..4 {
-            scope.spawn(|| case.run(kernels, threads(8), &mut Pass::default()).assert_same_bits(&one, "a thread"));
+            scope.spawn(|| case.run(kernels, threads(8), &mut Workspace::default()).assert_same_bits(&one, "a thread"));
         }
     });
     let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
     pool.install(|| {
         rayon::join(
-            || case.run(kernels, threads(8), &mut Pass::default()).assert_same_bits(&one, "a pool"),
-            || case.run(kernels, threads(2), &mut Pass::default()).assert_same_bits(&one, "a pool"),
+            || case.run(kernels, threads(8), &mut Workspace::default()).assert_same_bits(&one, "a pool"),
+            || case.run(kernels, threads(2), &mut Workspace::default()).assert_same_bits(&one, "a pool"),
         )
     });
 }
@@ -258,10 +259,10 @@ fn a_nan_stays_in_its_row() {
         for cell in [Cell::Elman(Tanh), Cell::Elman(Nonlinearity::Relu), Cell::Gru, Cell::Lstm] {
             for bits in [everything, everything | Options::RAGGED] {
                 let mut case = Case::random([5, 4, 3, 9], Options { cell: 0, layers: 2, bits }, 3);
-                case = Case { config: Config { cell, ..case.config.clone() }, ..case };
+                case = Case { config: NetworkConfig { cell, ..case.config.clone() }, ..case };
                 case.h_0 = None;
                 case.d_h_n = None;
-                let mut layout = elman::Layout::new();
+                let mut layout = elman::ParamTable::new();
                 let network = elman::Recurrent::new(case.config.clone(), &mut layout, "").unwrap();
                 let mut params = elman::Params::zeros(layout);
                 network.init(&mut params, &mut elman::Rng::new(1));

@@ -3,15 +3,16 @@
 use std::ops::Range;
 
 use crate::compare::assert_same_bits;
-use elman::cell::{Cell, Nonlinearity};
+use elman::internals::Kernels;
 use elman::tensor::{PackedSequence, Seq, SeqRef};
-use elman::{Backward, Config, Input, Kernels, Layout, Params, Pass, Recurrent, Rng, State, Threads};
+use elman::{Backward, Input, NetworkConfig, ParamTable, Params, Recurrent, Rng, State, Threads, Workspace};
+use elman::{Cell, Nonlinearity};
 
 /// A network, its input, and the gradients that reach it from above. Sequences are (T, B, ·) whatever form they are
 /// given in, states as [`State`] has them.
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
-    pub(crate) config: Config,
+    pub(crate) config: NetworkConfig,
     pub(crate) steps: usize,
     pub(crate) batch: usize,
     /// (B), of a batch to be packed.
@@ -125,17 +126,17 @@ impl Case {
         let hidden_sizes: Vec<usize> =
             (0..options.layers).map(|_| if one_size { hidden } else { 1 + rng.below(hidden) }).collect();
         let smallest = hidden_sizes.iter().copied().min().unwrap_or(1);
-        let config = Config {
+        let config = NetworkConfig {
             bias: !options.has(Options::NO_BIAS),
             batch_first: options.has(Options::BATCH_FIRST),
             dropout: if options.has(Options::DROPOUT) { 0.3 } else { 0.0 },
             bidirectional: options.has(Options::BIDIRECTIONAL),
             proj_size: if options.cell == 4 && smallest > 1 { 1 + rng.below(smallest - 1) } else { 0 },
-            ..Config::new(cell, input, hidden_sizes)
+            ..NetworkConfig::new(cell, input, hidden_sizes)
         };
         let lengths = options.has(Options::RAGGED).then(|| (0..batch).map(|_| rng.below(steps + 1)).collect());
         let resets = options.has(Options::RESETS).then(|| (0..steps * batch).map(|_| rng.below(4) == 0).collect());
-        let mut layout = Layout::new();
+        let mut layout = ParamTable::new();
         let network = Recurrent::new(config.clone(), &mut layout, "").unwrap();
         let mut params = Params::zeros(layout);
         network.init(&mut params, &mut rng);
@@ -156,8 +157,8 @@ impl Case {
 
     /// The network and its parameters, loaded.
     pub(crate) fn network(&self, kernels: &'static Kernels) -> (Recurrent, Params) {
-        let mut layout = Layout::new();
-        let config = Config { kernels: Some(kernels), ..self.config.clone() };
+        let mut layout = ParamTable::new();
+        let config = NetworkConfig { kernels: Some(kernels), ..self.config.clone() };
         let mut network = Recurrent::new(config, &mut layout, "").unwrap();
         let mut params = Params::zeros(layout);
         params.data_mut().copy_from_slice(&self.params);
@@ -171,7 +172,7 @@ impl Case {
 
     /// The widths of h and of c of each layer and direction.
     pub(crate) fn widths(&self) -> (Vec<usize>, Vec<usize>) {
-        let Config { cell, ref hidden_sizes, proj_size, .. } = self.config;
+        let NetworkConfig { cell, ref hidden_sizes, proj_size, .. } = self.config;
         let each = |of: &dyn Fn(usize) -> usize| {
             hidden_sizes.iter().flat_map(|&hidden| vec![of(hidden); self.directions()]).collect()
         };
@@ -231,7 +232,7 @@ impl Case {
         Some(state)
     }
 
-    fn after(&self, pass: &Pass) -> Outcome {
+    fn after(&self, pass: &Workspace) -> Outcome {
         let output = match self.lengths {
             Some(_) => pass.packed_output().to_padded(self.steps).unwrap().data().to_vec(),
             None => self.padded(pass.output()),
@@ -241,7 +242,7 @@ impl Case {
     }
 
     /// Forward without training, in memory that may have seen other work.
-    pub(crate) fn infer(&self, kernels: &'static Kernels, threads: Threads, pass: &mut Pass) -> Outcome {
+    pub(crate) fn infer(&self, kernels: &'static Kernels, threads: Threads, pass: &mut Workspace) -> Outcome {
         let (network, _) = self.network(kernels);
         let (x, mask) = (self.form(&self.x, self.config.input_size), self.mask());
         let input = mask.as_ref().map_or(x.input(), |mask| x.input().resets(mask));
@@ -251,7 +252,7 @@ impl Case {
     }
 
     /// Forward in training and backward, in memory that may have seen other work.
-    pub(crate) fn run(&self, kernels: &'static Kernels, threads: Threads, pass: &mut Pass) -> Outcome {
+    pub(crate) fn run(&self, kernels: &'static Kernels, threads: Threads, pass: &mut Workspace) -> Outcome {
         let (network, params) = self.network(kernels);
         let (x, mask) = (self.form(&self.x, self.config.input_size), self.mask());
         let input = mask.as_ref().map_or(x.input(), |mask| x.input().resets(mask));

@@ -4,8 +4,8 @@ use crate::compare::distance_of_scale;
 use crate::fixtures::Fixture;
 use crate::network::{Case, turn};
 use crate::tiers::tiers;
-use elman::cell::Cell;
-use elman::{Config, Layout, Params, Pass, Recurrent, Threads};
+use elman::Cell;
+use elman::{NetworkConfig, ParamTable, Params, Recurrent, Threads, Workspace};
 
 /// Of the largest element of a tensor, or of 1, the size of the data.
 const TOLERANCE: f64 = 1e-5;
@@ -16,7 +16,7 @@ fn outputs_states_and_gradients_of_every_network() {
     let cases = fixture.cases();
     let cases = cases.as_array().unwrap();
     assert_eq!(cases.len(), 81);
-    let mut pass = Pass::default();
+    let mut pass = Workspace::default();
     for (i, settings) in cases.iter().enumerate() {
         let size = |name: &str| usize::try_from(settings[name].as_u64().unwrap()).unwrap();
         let is = |name: &str| settings[name].as_bool().unwrap();
@@ -35,16 +35,16 @@ fn outputs_states_and_gradients_of_every_network() {
             "gru" => Cell::Gru,
             _ => Cell::Lstm,
         };
-        let config = Config {
+        let config = NetworkConfig {
             bias: is("bias"),
             batch_first: is("batch_first"),
             bidirectional: is("bidirectional"),
             proj_size: size("proj_size"),
-            ..Config::new(cell, size("input_size"), vec![size("hidden_size"); size("num_layers")])
+            ..NetworkConfig::new(cell, size("input_size"), vec![size("hidden_size"); size("num_layers")])
         };
 
         // By name and shape: the table is PyTorch's.
-        let mut layout = Layout::new();
+        let mut layout = ParamTable::new();
         Recurrent::new(config.clone(), &mut layout, "").unwrap();
         let mut params = Params::zeros(layout);
         let names: Vec<String> = params.iter().map(|(name, ..)| name.into()).collect();

@@ -3,10 +3,11 @@
 use crate::compare::distance_of_scale;
 use crate::network::{Case, Options, Outcome};
 use crate::tiers::tiers;
-use elman::cell::{Cell, Nonlinearity};
+use elman::internals::Kernels;
 use elman::reference::{Gradients, Layer, Output, Steps};
 use elman::tensor::Seq;
-use elman::{Config, Kernels, Layout, Params, Pass, Recurrent, Threads};
+use elman::{Cell, Nonlinearity};
+use elman::{NetworkConfig, ParamTable, Params, Recurrent, Threads, Workspace};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -20,12 +21,12 @@ fn wide(values: &[f32]) -> Vec<f64> {
 /// The mask that dropout with this seed puts over the output (T, B, width) of layer `layer`, scale included: what a
 /// network gives that has 1 in every element there, and above it a layer that hands on what it reads.
 fn mask(case: &Case, layer: usize, width: usize) -> Vec<f64> {
-    let config = Config {
+    let config = NetworkConfig {
         dropout: case.config.dropout,
         kernels: Some(Kernels::best()),
-        ..Config::new(Cell::Elman(Nonlinearity::Relu), 1, vec![width; layer + 2])
+        ..NetworkConfig::new(Cell::Elman(Nonlinearity::Relu), 1, vec![width; layer + 2])
     };
-    let mut layout = Layout::new();
+    let mut layout = ParamTable::new();
     let mut network = Recurrent::new(config, &mut layout, "").unwrap();
     let mut params = Params::zeros(layout);
     for k in 0..=layer {
@@ -34,7 +35,7 @@ fn mask(case: &Case, layer: usize, width: usize) -> Vec<f64> {
     let identity: Vec<f32> = (0..width * width).map(|i| f32::from(u8::from(i / width == i % width))).collect();
     params.set(&format!("weight_ih_l{}", layer + 1), &[width, width], &identity).unwrap();
     network.load(&params).unwrap();
-    let (x, mut pass) = (Seq::zeros(case.steps, case.batch, 1).unwrap(), Pass::default());
+    let (x, mut pass) = (Seq::zeros(case.steps, case.batch, 1).unwrap(), Workspace::default());
     network.forward_training(&x, None, case.seed, &mut pass, Threads::one()).unwrap();
     let output = pass.output();
     let rows = (0..case.steps).flat_map(|t| (0..case.batch).flat_map(move |b| output.step(t).row(b)));
@@ -58,7 +59,7 @@ struct One {
 impl One {
     fn with<T>(&self, case: &Case, f: impl FnOnce(&Layer<'_, f64>) -> T) -> T {
         let Self { input, hidden, reverse, ref tensors, .. } = *self;
-        let Config { cell, bias, proj_size, .. } = case.config;
+        let NetworkConfig { cell, bias, proj_size, .. } = case.config;
         let Case { steps, batch, .. } = *case;
         let (lengths, resets) = (case.lengths.as_deref(), case.resets.as_deref());
         f(&Layer {
@@ -86,7 +87,7 @@ impl One {
 
 /// The layers of a case, each by itself.
 fn layers(case: &Case) -> Vec<One> {
-    let Config { cell, input_size, ref hidden_sizes, bias, proj_size, .. } = case.config;
+    let NetworkConfig { cell, input_size, ref hidden_sizes, bias, proj_size, .. } = case.config;
     let (directions, batch) = (case.directions(), case.batch);
     let (h, c) = case.widths();
     let (mut at, mut input, mut layers) = (0, input_size, Vec::new());
@@ -224,7 +225,7 @@ proptest! {
         let case = Case::random(shape, Options { cell, layers, bits }, seed);
         let reference = reference(&case);
         for kernels in tiers() {
-            let outcome = case.run(kernels, Threads::new(threads).unwrap(), &mut Pass::default());
+            let outcome = case.run(kernels, Threads::new(threads).unwrap(), &mut Workspace::default());
             assert_close(&case, &outcome, &reference, kernels.isa().name());
         }
     }

@@ -3,18 +3,19 @@
 use crate::compare::assert_same_bits;
 use crate::network::{Case, Options};
 use crate::tiers::tiers;
-use elman::cell::{Cell, Nonlinearity};
+use elman::internals::Kernels;
 use elman::tensor::{PackedSequence, Seq};
 use elman::{
-    Backward, Config, Error, Gru, Input, Kernels, Layout, Lstm, Params, Pass, Recurrent, Result, Rng, Rnn, State,
-    Threads,
+    Backward, Error, Gru, Input, Lstm, NetworkConfig, ParamTable, Params, Recurrent, Result, Rng, Rnn, State, Threads,
+    Workspace,
 };
+use elman::{Cell, Nonlinearity};
 
 const TANH: Cell = Cell::Elman(Nonlinearity::Tanh);
 
 /// The network of that configuration, drawn and loaded.
-fn build(config: impl Into<Config>, seed: u64) -> (Recurrent, Params) {
-    let mut layout = Layout::new();
+fn build(config: impl Into<NetworkConfig>, seed: u64) -> (Recurrent, Params) {
+    let mut layout = ParamTable::new();
     let mut network = Recurrent::new(config, &mut layout, "").unwrap();
     let mut params = Params::zeros(layout);
     network.init(&mut params, &mut Rng::new(seed));
@@ -37,10 +38,10 @@ fn assert_error<T>(result: Result<T>, text: &str) {
 #[test]
 fn defaults_are_pytorchs() {
     for (config, cell) in [
-        (Config::from(Rnn::builder(3, 5)), TANH),
+        (NetworkConfig::from(Rnn::builder(3, 5)), TANH),
         (Gru::builder(3, 5).into(), Cell::Gru),
         (Lstm::builder(3, 5).into(), Cell::Lstm),
-        (Config::new(TANH, 3, vec![5]), TANH),
+        (NetworkConfig::new(TANH, 3, vec![5]), TANH),
     ] {
         assert_eq!((config.cell, config.input_size, &config.hidden_sizes[..]), (cell, 3, &[5][..]));
         assert_eq!((config.bias, config.batch_first, config.bidirectional), (true, false, false));
@@ -55,7 +56,7 @@ fn defaults_are_pytorchs() {
 
 #[test]
 fn a_builder_sets_what_it_says() {
-    let config: Config = Rnn::builder(3, 5)
+    let config: NetworkConfig = Rnn::builder(3, 5)
         .num_layers(2)
         .nonlinearity(Nonlinearity::Relu)
         .bias(false)
@@ -67,16 +68,17 @@ fn a_builder_sets_what_it_says() {
     assert_eq!((config.cell, &config.hidden_sizes[..]), (Cell::Elman(Nonlinearity::Relu), &[5, 5][..]));
     assert_eq!((config.bias, config.batch_first, config.bidirectional), (false, true, true));
     assert_eq!((config.dropout, config.kernels.map(Kernels::isa)), (0.25, Some(Kernels::best().isa())));
-    let config: Config = Lstm::builder(3, 5).proj_size(2).forget_bias(1.5).hidden_sizes([4, 6]).num_layers(7).into();
+    let config: NetworkConfig =
+        Lstm::builder(3, 5).proj_size(2).forget_bias(1.5).hidden_sizes([4, 6]).num_layers(7).into();
     assert_eq!((config.proj_size, config.forget_bias, &config.hidden_sizes[..]), (2, Some(1.5), &[4, 6][..]));
-    let rnn = Lstm::builder(3, 5).proj_size(2).bidirectional(true).build(&mut Layout::new(), "").unwrap();
+    let rnn = Lstm::builder(3, 5).proj_size(2).bidirectional(true).build(&mut ParamTable::new(), "").unwrap();
     assert_eq!((rnn.hidden_size(), rnn.output_size(), rnn.config().proj_size), (5, 4, 2));
 }
 
 #[test]
 fn parameters_have_pytorchs_names_shapes_and_order() {
-    let table = |config: Config, name: &str| {
-        let mut layout = Layout::new();
+    let table = |config: NetworkConfig, name: &str| {
+        let mut layout = ParamTable::new();
         Recurrent::new(config, &mut layout, name).unwrap();
         let params = Params::zeros(layout);
         params.iter().map(|(name, shape, _)| format!("{name} {shape:?}")).collect::<Vec<_>>()
@@ -113,7 +115,7 @@ fn parameters_have_pytorchs_names_shapes_and_order() {
         "a.b.weight_hh_l1 [21, 7]",
     ];
     assert_eq!(table(gru.into(), "a.b"), expected);
-    let mut layout = Layout::new();
+    let mut layout = ParamTable::new();
     Rnn::builder(1, 1).build(&mut layout, "rnn").unwrap();
     let twice = Rnn::builder(1, 1).build(&mut layout, "rnn");
     assert_error(twice, "parameter name: expected one that is not taken, got 'rnn.weight_ih_l0' twice");
@@ -122,7 +124,7 @@ fn parameters_have_pytorchs_names_shapes_and_order() {
 #[test]
 fn parameters_start_uniform_in_their_order() {
     for config in [
-        Config::from(Rnn::builder(3, 25).num_layers(2)),
+        NetworkConfig::from(Rnn::builder(3, 25).num_layers(2)),
         Gru::builder(30, 7).hidden_sizes([49, 16]).bidirectional(true).into(),
         Lstm::builder(3, 36).proj_size(5).into(),
         Lstm::builder(3, 36).num_layers(2).bias(false).into(),
@@ -175,7 +177,7 @@ fn dropout_masks_follow_from_the_seed_alone() {
     for kernels in tiers() {
         for cell in 0..Options::CELLS {
             let case = Case::random([6, 5, 4, 12], Options { cell, layers: 3, bits }, 2);
-            let run = |case: &Case| case.run(kernels, Threads::one(), &mut Pass::default());
+            let run = |case: &Case| case.run(kernels, Threads::one(), &mut Workspace::default());
             let outcome = run(&case);
             outcome.assert_same_bits(&run(&case), "the same seed");
             let other = run(&Case { seed: 3, ..case.clone() });
@@ -184,7 +186,7 @@ fn dropout_masks_follow_from_the_seed_alone() {
             let mut padded = Case { lengths: None, ..case.clone() };
             padded.config.bidirectional = false;
             let mut packed = Case { lengths: case.lengths.clone(), ..padded.clone() };
-            let mut layout = Layout::new();
+            let mut layout = ParamTable::new();
             let network = Recurrent::new(padded.config.clone(), &mut layout, "").unwrap();
             let mut params = Params::zeros(layout);
             network.init(&mut params, &mut Rng::new(1));
@@ -221,7 +223,7 @@ fn dropout_zeroes_its_share_and_keeps_the_mean() {
     let (steps, batch, width) = (40, 25, 20);
     let x = Seq::zeros(steps, batch, 1).unwrap();
     let elements = (steps * batch * width) as f64;
-    let mut pass = Pass::default();
+    let mut pass = Workspace::default();
     for p in [0.0, 0.1, 0.5, 0.75, 1.0] {
         let network = ones(width, p);
         network.forward_training(&x, None, 5, &mut pass, Threads::one()).unwrap();
@@ -251,16 +253,16 @@ fn dropout_of_everything_cuts_the_layers_apart() {
             4,
         );
         case.config.dropout = 1.0;
-        let outcome = case.run(kernels, Threads::one(), &mut Pass::default());
+        let outcome = case.run(kernels, Threads::one(), &mut Workspace::default());
         assert!(outcome.0.iter().all(|(_, values)| values.iter().all(|x| x.is_finite())));
         for name in ["d_input", "d_weight_ih_l0", "d_weight_hh_l0", "d_bias_ih_l0", "d_weight_ih_l1"] {
             assert!(outcome.get(name).iter().all(|&d| d == 0.0), "{}: {name}", kernels.isa());
         }
         assert!(outcome.get("d_bias_ih_l1").iter().any(|&d| d != 0.0));
         // And of nothing is none at all.
-        let plain = Case { config: Config { dropout: 0.0, ..case.config.clone() }, ..case.clone() };
+        let plain = Case { config: NetworkConfig { dropout: 0.0, ..case.config.clone() }, ..case.clone() };
         let other = Case { seed: 99, ..plain.clone() };
-        let run = |case: &Case| case.run(kernels, Threads::one(), &mut Pass::default());
+        let run = |case: &Case| case.run(kernels, Threads::one(), &mut Workspace::default());
         run(&plain).assert_same_bits(&run(&other), "no dropout, no seed");
     }
 }
@@ -270,8 +272,8 @@ fn one_layer_has_no_dropout() {
     for kernels in tiers() {
         for p in [0.3, 1.0] {
             let plain = Case::random([4, 3, 5, 8], Options { cell: 2, layers: 1, bits: Options::BIDIRECTIONAL }, 4);
-            let dropping = Case { config: Config { dropout: p, ..plain.config.clone() }, ..plain.clone() };
-            let run = |case: &Case| case.run(kernels, Threads::one(), &mut Pass::default());
+            let dropping = Case { config: NetworkConfig { dropout: p, ..plain.config.clone() }, ..plain.clone() };
+            let run = |case: &Case| case.run(kernels, Threads::one(), &mut Workspace::default());
             run(&plain).assert_same_bits(&run(&dropping), kernels.isa().name());
         }
     }
@@ -283,7 +285,7 @@ fn the_gradient_through_a_fixed_mask_is_that_of_differences() {
     let options = Options { cell: 3, layers: 3, bits: Options::DROPOUT | Options::NO_D_STATE | Options::BIDIRECTIONAL };
     let case = Case::random([3, 2, 4, 6], options, 8);
     let loss = |case: &Case| {
-        let outcome = case.run(Kernels::best(), Threads::one(), &mut Pass::default());
+        let outcome = case.run(Kernels::best(), Threads::one(), &mut Workspace::default());
         let products = outcome.get("output").iter().zip(&case.d_y).map(|(&y, &d)| f64::from(y) * f64::from(d));
         (products.sum::<f64>(), outcome)
     };
@@ -302,7 +304,8 @@ fn the_gradient_through_a_fixed_mask_is_that_of_differences() {
 
 #[test]
 fn settings_outside_their_range_are_errors() {
-    let error = |config: Config, text: &str| assert_error(Recurrent::new(config, &mut Layout::new(), "rnn"), text);
+    let error =
+        |config: NetworkConfig, text: &str| assert_error(Recurrent::new(config, &mut ParamTable::new(), "rnn"), text);
     let number = "dropout: expected a number from 0 to 1";
     error(Rnn::builder(0, 5).into(), "input_size: expected at least 1, got 0");
     error(Rnn::builder(3, 0).into(), "hidden_size: expected at least 1, got 0");
@@ -319,13 +322,16 @@ fn settings_outside_their_range_are_errors() {
         Lstm::builder(3, 5).hidden_sizes([9, 6]).proj_size(7).into(),
         "proj_size: expected less than hidden_size 6, got 7",
     );
-    let projected = |cell| Config { proj_size: 2, ..Config::new(cell, 3, vec![5]) };
+    let projected = |cell| NetworkConfig { proj_size: 2, ..NetworkConfig::new(cell, 3, vec![5]) };
     error(projected(Cell::Gru), "proj_size: expected 0 for a layer that is not an LSTM, got 2");
     error(projected(TANH), "proj_size: expected 0 for a layer that is not an LSTM, got 2");
     let number = "forget_bias: expected a finite number, for an LSTM with biases";
     error(Lstm::builder(3, 5).forget_bias(f32::NAN).into(), &format!("{number}, got NaN"));
     error(Lstm::builder(3, 5).forget_bias(1.0).bias(false).into(), &format!("{number}, got 1"));
-    error(Config { forget_bias: Some(1.0), ..Config::new(Cell::Gru, 3, vec![5]) }, &format!("{number}, got 1"));
+    error(
+        NetworkConfig { forget_bias: Some(1.0), ..NetworkConfig::new(Cell::Gru, 3, vec![5]) },
+        &format!("{number}, got 1"),
+    );
     assert_error("sigmoid".parse::<Nonlinearity>(), "nonlinearity: expected 'tanh' or 'relu', got 'sigmoid'");
     assert_error(Threads::new(0), "threads: expected at least 1, got 0");
 }
@@ -334,13 +340,17 @@ fn settings_outside_their_range_are_errors() {
 fn sizes_that_cannot_be_addressed_are_errors() {
     for size in [1 << 33, 1 << 61, usize::MAX] {
         for config in [
-            Config::new(Cell::Lstm, 1, vec![size]),
-            Config::new(TANH, usize::MAX, vec![size]),
-            Config { proj_size: size - 1, bidirectional: true, ..Config::new(Cell::Lstm, 3, vec![size; 3]) },
-            Config { bidirectional: true, ..Config::new(Cell::Gru, 3, vec![size, 2]) },
-            Config::new(Cell::Gru, usize::MAX, vec![2]),
+            NetworkConfig::new(Cell::Lstm, 1, vec![size]),
+            NetworkConfig::new(TANH, usize::MAX, vec![size]),
+            NetworkConfig {
+                proj_size: size - 1,
+                bidirectional: true,
+                ..NetworkConfig::new(Cell::Lstm, 3, vec![size; 3])
+            },
+            NetworkConfig { bidirectional: true, ..NetworkConfig::new(Cell::Gru, 3, vec![size, 2]) },
+            NetworkConfig::new(Cell::Gru, usize::MAX, vec![2]),
         ] {
-            let result = Recurrent::new(config.clone(), &mut Layout::new(), "");
+            let result = Recurrent::new(config.clone(), &mut ParamTable::new(), "");
             assert!(matches!(result, Err(Error::Overflow { .. })), "{config:?}");
         }
     }
@@ -353,14 +363,14 @@ fn sizes_that_cannot_be_addressed_are_errors() {
     );
     // A batch of many rows of nothing: no input to be read, but states.
     let nothing = Seq::zeros(0, usize::MAX, 3).unwrap();
-    assert_error(network.forward(&nothing, None, &mut Pass::default(), Threads::one()), &text);
+    assert_error(network.forward(&nothing, None, &mut Workspace::default(), Threads::one()), &text);
 }
 
 #[test]
 fn wrong_inputs_and_states_are_errors_that_name_them() {
     let (network, _) = build(Lstm::builder(3, 5).num_layers(2).proj_size(2), 1);
     let x = Seq::zeros(4, 2, 3).unwrap();
-    let mut pass = Pass::default();
+    let mut pass = Workspace::default();
     let mut refused = |input: Input<'_>, state: Option<&State>, text: &str| {
         assert_error(network.forward(input, state, &mut pass, Threads::one()), text);
         assert_error(network.forward_training(input, state, 1, &mut pass, Threads::one()), text);
@@ -379,8 +389,8 @@ fn wrong_inputs_and_states_are_errors_that_name_them() {
     let one = Input::unbatched(&[0.0; 6], 3).unwrap();
     refused(one.resets(&[true]), None, "resets: shape [2] needs 2 elements, got 1");
 
-    let state = |config: Config, batch| build(config, 1).0.zero_state(batch).unwrap();
-    let lstm = |hidden| Config::from(Lstm::builder(3, hidden).num_layers(2).proj_size(2));
+    let state = |config: NetworkConfig, batch| build(config, 1).0.zero_state(batch).unwrap();
+    let lstm = |hidden| NetworkConfig::from(Lstm::builder(3, hidden).num_layers(2).proj_size(2));
     refused((&x).into(), Some(&state(lstm(5), 3)), "h_0: expected [2, 2, 2], got [2, 3, 2]");
     refused(
         (&x).into(),
@@ -401,16 +411,16 @@ fn wrong_inputs_and_states_are_errors_that_name_them() {
     refused((&x).into(), Some(&State::default()), "h_0: expected [2, 2, 2], got [0, 0, 0]");
 
     // As many layers and the same largest size, padded and packed.
-    let sizes = |sizes: [usize; 3]| Config::from(Lstm::builder(3, 1).hidden_sizes(sizes).proj_size(2));
+    let sizes = |sizes: [usize; 3]| NetworkConfig::from(Lstm::builder(3, 1).hidden_sizes(sizes).proj_size(2));
     let (network, _) = build(sizes([5, 7, 7]), 1);
     for input in [Input::from(&x), Input::from(&packed)] {
         let other = state(sizes([5, 5, 7]), 2);
-        let result = network.forward(input, Some(&other), &mut Pass::default(), Threads::one());
+        let result = network.forward(input, Some(&other), &mut Workspace::default(), Threads::one());
         assert_error(result, "sizes of c_0: expected [5, 7, 7], got [5, 5, 7]");
     }
     let (network, _) = build(Gru::builder(3, 1).hidden_sizes([5, 7]), 1);
     for input in [Input::from(&x), Input::from(&packed)] {
-        let run = |state: &State| network.forward(input, Some(state), &mut Pass::default(), Threads::one());
+        let run = |state: &State| network.forward(input, Some(state), &mut Workspace::default(), Threads::one());
         let other = state(Gru::builder(3, 1).hidden_sizes([7, 5]).into(), 2);
         assert_error(run(&other), "sizes of h_0: expected [5, 7], got [7, 5]");
         let other = state(Lstm::builder(3, 1).hidden_sizes([5, 7]).into(), 2);
@@ -462,10 +472,10 @@ fn wrong_ways_back_are_errors_that_name_the_tensor() {
     let (x, d) = (draw(4, 2, 3, 1), draw(4, 2, 5, 2));
     let (narrow, short, late) = (draw(4, 2, 4, 1), draw(3, 2, 5, 1), draw(5, 2, 3, 1));
     let mask = [true; 7];
-    let mut pass = Pass::default();
+    let mut pass = Workspace::default();
     let mut gradients = params.zeros_like();
     let pass_text = "pass: expected one in which forward_training has run, and backward not yet, got another";
-    let run = |args, gradients: &mut Params, pass: &mut Pass| {
+    let run = |args, gradients: &mut Params, pass: &mut Workspace| {
         network.backward(&params, args, gradients, pass, Threads::one())
     };
     let good = back((&x).into(), (&d).into());
@@ -519,7 +529,7 @@ fn a_packed_way_back_needs_the_order_of_the_way_there() {
     let (x, d) = (draw(4, 3, 3, 1), draw(4, 3, 10, 2));
     let pack = |seq: &Seq, lengths: [usize; 3]| PackedSequence::from_padded(seq.view(), &lengths).unwrap();
     let packed = pack(&x, [2, 4, 1]);
-    let (mut pass, mut gradients) = (Pass::default(), params.zeros_like());
+    let (mut pass, mut gradients) = (Workspace::default(), params.zeros_like());
     network.forward_training(&packed, None, 1, &mut pass, Threads::one()).unwrap();
     let text = "d_output: expected the batch sizes and order of the forward run, got others";
     for lengths in [[4, 2, 1], [2, 4, 2], [1, 4, 2]] {
@@ -544,11 +554,11 @@ fn a_packed_way_back_needs_the_order_of_the_way_there() {
 
 #[test]
 fn a_pass_of_another_network_is_an_error() {
-    let (x, mut pass) = (draw(4, 2, 3, 1), Pass::default());
+    let (x, mut pass) = (draw(4, 2, 3, 1), Workspace::default());
     let (wide, narrow) = (draw(4, 2, 10, 2), draw(4, 2, 5, 2));
     let one = || Gru::builder(3, 5);
     for (ran, runs, d) in [
-        (Config::from(one()), Config::from(one().num_layers(3)), &narrow),
+        (NetworkConfig::from(one()), NetworkConfig::from(one().num_layers(3)), &narrow),
         (one().num_layers(3).into(), one().into(), &narrow),
         (one().into(), one().bidirectional(true).into(), &wide),
         (one().bidirectional(true).into(), one().into(), &narrow),
@@ -592,7 +602,7 @@ fn a_run_that_fails_leaves_no_output() {
     for batch_first in [false, true] {
         let (network, params) = build(Rnn::builder(3, 5).batch_first(batch_first), 1);
         let (x, d) = (draw(4, 2, 3, 1), draw(4, 2, 5, 1));
-        let mut pass = Pass::default();
+        let mut pass = Workspace::default();
         network.forward_training(&x, None, 1, &mut pass, Threads::one()).unwrap();
         let args = back((&x).into(), (&d).into());
         network.backward(&params, args, &mut params.zeros_like(), &mut pass, Threads::one()).unwrap();
@@ -628,7 +638,7 @@ fn nothing_at_all_goes_through_every_network() {
                     if !empty {
                         continue;
                     }
-                    let mut pass = Pass::default();
+                    let mut pass = Workspace::default();
                     let outcome = case.run(kernels, Threads::new(2).unwrap(), &mut pass);
                     let what = format!("{} cell {cell} bits {bits} {steps} steps {batch} rows", kernels.isa());
                     let same = |name: &str, state: &Option<Vec<f32>>| {

@@ -2,10 +2,11 @@
 
 use crate::compare::assert_same_bits;
 use crate::tiers::tiers;
+use elman::internals::Kernels;
 use elman::optim::{Adam, AdamConfig, Sgd, SgdConfig};
 use elman::tensor::Seq;
 use elman::train::{Optimizer, Regression};
-use elman::{Config, Gru, Kernels, Lstm, Rng, Rnn, State, Threads};
+use elman::{Gru, Lstm, NetworkConfig, Rng, Rnn, State, Threads};
 
 /// Steps, rows, features, outputs.
 const SHAPE: [usize; 4] = [23, 3, 4, 2];
@@ -16,7 +17,7 @@ fn draw(first: usize, second: usize, width: usize, seed: u64) -> Seq {
     seq
 }
 
-fn networks(kernels: &'static Kernels) -> [Config; 4] {
+fn networks(kernels: &'static Kernels) -> [NetworkConfig; 4] {
     let [_, _, input, _] = SHAPE;
     [
         Rnn::builder(input, 6).kernels(kernels).into(),
@@ -26,7 +27,7 @@ fn networks(kernels: &'static Kernels) -> [Config; 4] {
     ]
 }
 
-fn model(config: &Config) -> Regression {
+fn model(config: &NetworkConfig) -> Regression {
     Regression::new(config.clone(), SHAPE[3], &mut Rng::new(1)).unwrap()
 }
 
@@ -61,7 +62,7 @@ fn it_is_the_loop_of_training_over_stretches() {
     for kernels in tiers() {
         for config in networks(kernels) {
             for batch_first in [false, true] {
-                let config = Config { batch_first, ..config.clone() };
+                let config = NetworkConfig { batch_first, ..config.clone() };
                 let [first, second] = if batch_first { [batch, steps] } else { [steps, batch] };
                 let (x, target) = (draw(first, second, input, 1), draw(first, second, outputs, 2));
                 for chunk in [1, 5, 23, usize::MAX] {
@@ -111,7 +112,7 @@ fn the_mean_loss_is_that_of_all_steps() {
     // With a learning rate of 0 nothing changes between stretches: the loss is that of the whole sequence.
     let [steps, batch, input, outputs] = SHAPE;
     let (x, target) = (draw(steps, batch, input, 1), draw(steps, batch, outputs, 2));
-    for config in networks(Kernels::best()).map(|config| Config { dropout: 0.0, ..config }) {
+    for config in networks(Kernels::best()).map(|config| NetworkConfig { dropout: 0.0, ..config }) {
         let mut model = model(&config);
         let mut still = Optimizer::Sgd(Sgd::new(model.params(), SgdConfig { lr: 0.0, ..Default::default() }).unwrap());
         let whole = model.train(x.view(), None, target.view(), &mut still, Threads::one()).unwrap();
@@ -126,7 +127,7 @@ fn the_mean_loss_is_that_of_all_steps() {
 fn no_gradient_passes_between_stretches() {
     let [steps, batch, input, outputs] = SHAPE;
     let (x, target) = (draw(steps, batch, input, 1), draw(steps, batch, outputs, 2));
-    for config in networks(Kernels::best()).map(|config| Config { dropout: 0.0, ..config }) {
+    for config in networks(Kernels::best()).map(|config| NetworkConfig { dropout: 0.0, ..config }) {
         let still = |model: &Regression| {
             Optimizer::Sgd(Sgd::new(model.params(), SgdConfig { lr: 0.0, ..Default::default() }).unwrap())
         };
@@ -168,7 +169,7 @@ fn no_gradient_passes_between_stretches() {
 fn what_cannot_be_cut_is_an_error() {
     let [steps, batch, input, outputs] = SHAPE;
     let (x, target) = (draw(steps, batch, input, 1), draw(steps, batch, outputs, 2));
-    let config = Config::from(Lstm::builder(input, 6));
+    let config = NetworkConfig::from(Lstm::builder(input, 6));
     let mut model = model(&config);
     let before = model.params().clone();
     let mut optimizer = adam(&model);
@@ -190,7 +191,7 @@ fn what_cannot_be_cut_is_an_error() {
     let nothing = Seq::zeros(steps, 0, outputs).unwrap();
     assert!(error(&nobody, None, &nothing, 5).contains("at least 1 element"));
 
-    let both = Config { bidirectional: true, ..config };
+    let both = NetworkConfig { bidirectional: true, ..config };
     let mut model = Regression::new(both, outputs, &mut Rng::new(1)).unwrap();
     let mut optimizer = adam(&model);
     let result = model.train_truncated(x.view(), None, target.view(), 5, &mut optimizer, Threads::one());

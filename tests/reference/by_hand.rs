@@ -1,8 +1,8 @@
 //! Cases worked out by hand.
 
-use elman::cell::{Cell, Nonlinearity};
 use elman::loss::IGNORE_INDEX;
 use elman::reference::{Gradients, Layer, Linear, Output, Real, Steps, cross_entropy, mse};
+use elman::{Cell, Nonlinearity};
 
 use crate::{assert_near, reals};
 

@@ -1,6 +1,6 @@
 //! What PyTorch computed.
 
-use elman::cell::Cell;
+use elman::Cell;
 use elman::loss::IGNORE_INDEX;
 use elman::reference::{Layer, Linear, Real, Steps, cross_entropy, mse};
 

@@ -1,0 +1,184 @@
+//! `elman inspect`.
+
+use std::path::Path;
+
+use elman::format::TensorFile;
+use elman::{Gru, Rnn};
+use safetensors::tensor::Dtype;
+use serde_json::{Value, json};
+
+use crate::files::{Raw, f32s, folder, model, random, write};
+use crate::{names, refuses, run, tree};
+
+/// The tensors of a file behind a prefix.
+fn behind<'a>(path: &Path, names: &'a mut Vec<String>, prefix: &str) -> Vec<Raw<'a>> {
+    let file = TensorFile::open(path).unwrap();
+    names.extend(file.names().map(|name| format!("{prefix}{name}")));
+    let tensors = file.iter().map(|info| (info.shape.to_vec(), file.f32(info.name).unwrap().1));
+    names.iter().zip(tensors).map(|(name, (shape, values))| f32s(name, &shape, &values)).collect()
+}
+
+#[test]
+fn people_get_the_network_and_a_table() {
+    let folder = folder();
+    let before = tree(folder.path());
+    let out = run(folder.path(), &["inspect", "relu.safetensors"]).ok();
+    let expected = "\
+file        relu.safetensors: 4 tensors, 144 bytes
+metadata    nonlinearity: relu
+network     at the root: rnn (relu), 1 layer, 1 direction, 3 input features, 4 hidden units, 36 parameters, 144 bytes of F32
+
+tensor        dtype  shape   bytes
+weight_ih_l0  F32    [4, 3]     48
+weight_hh_l0  F32    [4, 4]     64
+bias_ih_l0    F32    [4]        16
+bias_hh_l0    F32    [4]        16
+";
+    assert_eq!(out, expected);
+    assert_eq!(tree(folder.path()), before);
+    let out = run(folder.path(), &["inspect", "rnn.safetensors"]).ok();
+    assert!(out.contains(" rnn (nonlinearity unknown), 1 layer, "), "{out}");
+}
+
+/// The names' own order has layer 10 before layer 2.
+#[test]
+fn tensors_are_told_layer_by_layer() {
+    let folder = folder();
+    model(&folder.path().join("deep.safetensors"), Gru::builder(2, 3).num_layers(11).bias(false), "g", &[]);
+    let out = run(folder.path(), &["inspect", "deep.safetensors"]).ok();
+    assert!(out.contains(": gru, 11 layers, 1 direction, 2 input features, 3 hidden units, no biases, "), "{out}");
+    let told: Vec<_> =
+        out.lines().filter(|line| line.starts_with("g.")).map(|line| line.split(' ').next().unwrap()).collect();
+    let expected: Vec<_> = (0..11).flat_map(|k| ["ih", "hh"].map(|of| format!("g.weight_{of}_l{k}"))).collect();
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn several_networks_and_what_is_outside_are_told() {
+    let folder = folder();
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    let mut all = behind(&folder.path().join("gru.safetensors"), &mut first, "b.");
+    all.extend(behind(&folder.path().join("rnn.safetensors"), &mut second, "a.rnn."));
+    all.extend([random("head.weight", &[2, 4]), ("a.\x1b[31m", Dtype::I64, vec![], vec![0; 8])]);
+    write(&folder.path().join("two.safetensors"), &all);
+    let out = run(folder.path(), &["inspect", "two.safetensors"]).ok();
+    let lines: Vec<_> = out.lines().collect();
+    assert_eq!(lines[0], "file        two.safetensors: 10 tensors, 616 bytes");
+    assert!(lines[1].starts_with("network     at a.rnn.: rnn (nonlinearity unknown), 1 layer, "), "{out}");
+    assert!(lines[2].starts_with("network     at b.: gru, 1 layer, "), "{out}");
+    let outside: Vec<_> = lines.iter().filter_map(|line| line.strip_suffix("  outside")).collect();
+    assert_eq!(outside.len(), 2);
+    assert!(outside[0].starts_with(r"a.\u{1b}[31m") && outside[1].starts_with("head.weight "), "{out}");
+
+    let out = run(folder.path(), &["inspect", "two.safetensors", "--prefix", "b", "--json"]).ok();
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report["networks"].as_array().unwrap().len(), 1);
+    assert_eq!(report["networks"][0]["kind"], "gru");
+    let outside = report["tensors"].as_array().unwrap().iter().filter(|tensor| tensor["network"].is_null()).count();
+    assert_eq!(outside, 6);
+}
+
+#[test]
+fn json_is_one_object_and_nothing_else() {
+    let folder = folder();
+    let out = run(folder.path(), &["inspect", "--json", "relu.safetensors"]).ok();
+    assert_eq!(out.lines().count(), 1);
+    let tensor = |name: &str, shape: &[usize]| {
+        let bytes = 4 * shape.iter().product::<usize>();
+        json!({"name": name, "dtype": "F32", "shape": shape, "bytes": bytes, "network": ""})
+    };
+    let expected = json!({
+        "file": "relu.safetensors",
+        "bytes": 144,
+        "metadata": {"nonlinearity": "relu"},
+        "networks": [{
+            "prefix": "",
+            "kind": "rnn",
+            "nonlinearity": "relu",
+            "input_size": 3,
+            "hidden_sizes": [4],
+            "bidirectional": false,
+            "bias": true,
+            "proj_size": 0,
+            "cell": false,
+            "parameters": 36,
+            "bytes": 144,
+            "dtypes": ["F32"],
+        }],
+        "problems": [],
+        "tensors": [
+            tensor("weight_ih_l0", &[4, 3]),
+            tensor("weight_hh_l0", &[4, 4]),
+            tensor("bias_ih_l0", &[4]),
+            tensor("bias_hh_l0", &[4]),
+        ],
+    });
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap(), expected);
+}
+
+#[test]
+fn pytorchs_models_are_told() {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/models");
+    let cases = [
+        (
+            "encoder_gru",
+            "at encoder.rnn.: gru, 2 layers, 2 directions, 5 input features, 6 hidden units, ",
+            "bytes of F32",
+        ),
+        (
+            "gru_cell",
+            "at the root: gru, 1 layer, 1 direction, 4 input features, 7 hidden units, ",
+            "bytes of F32, names of a cell",
+        ),
+        (
+            "lstm_bf16",
+            "at the root: lstm, 1 layer, 1 direction, 5 input features, 8 hidden units, projected to 3, ",
+            "688 bytes of BF16",
+        ),
+        ("lstm_f16", "at the root: lstm, 1 layer, 1 direction, ", "688 bytes of F16"),
+        ("lstm_f64", "at the root: lstm, 1 layer, 1 direction, ", "2,752 bytes of F64"),
+    ];
+    for (name, begin, end) in cases {
+        let out = run(&models, &["inspect", &format!("{name}.safetensors")]).ok();
+        let network = out.lines().find_map(|line| line.strip_prefix("network     ")).unwrap();
+        assert!(network.starts_with(begin) && network.ends_with(end), "{out}");
+    }
+}
+
+/// The table is printed all the same: it shows why.
+#[test]
+fn a_file_without_a_network_is_told() {
+    let folder = folder();
+    let ran = run(folder.path(), &["inspect", "x.safetensors"]);
+    assert_eq!((ran.code, &ran.err[..]), (1, "error: x.safetensors: expected a recurrent network, got none\n"));
+    let table = "tensor  dtype  shape      bytes\ninput   F32    [5, 2, 3]    120  outside\n";
+    assert_eq!(ran.out, format!("file        x.safetensors: 1 tensor, 120 bytes\nnetwork     none\n\n{table}"));
+
+    let ran = run(folder.path(), &["inspect", "x.safetensors", "--json"]);
+    assert_eq!(ran.code, 1);
+    let report: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((&report["networks"], &report["tensors"][0]["network"]), (&json!([]), &Value::Null));
+
+    let broken = [random("weight_ih_l0", &[12, 3]), random("weight_hh_l0", &[12, 5])];
+    write(&folder.path().join("broken.safetensors"), &broken);
+    let ran = run(folder.path(), &["inspect", "broken.safetensors"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.starts_with("error: broken.safetensors: weight_hh_l0: expected "), "{ran:?}");
+    assert!(ran.out.contains("\nweight_hh_l0  F32    [12, 5]") && !ran.out.contains("\nnetwork "), "{ran:?}");
+}
+
+#[test]
+fn wrong_calls_are_refused() {
+    refuses(&["inspect"], 2, &["required arguments", "<FILE>"]);
+    refuses(&["inspect", "none"], 1, &["error: cannot read none: "]);
+    refuses(&["inspect", "file.txt"], 1, &["error: file.txt: "]);
+    refuses(&["inspect", "x", "--cell", "y"], 2, &["'y' for '--cell <CELL>': expected rnn, gru or lstm"]);
+    let folder = folder();
+    model(&folder.path().join("e.safetensors"), Rnn::builder(3, 4), "rnn", &[]);
+    run(folder.path(), &["inspect", "e.safetensors", "--prefix", "x"])
+        .refused(1, &["e.safetensors: prefix 'x.': no recurrent weights are behind it; the file has recurrent weights behind 'rnn.'"]);
+    let ran = run(folder.path(), &["inspect", "e.safetensors", "--cell", "gru"]);
+    let reason = "rnn.weight_hh_l0: expected [12, 4] of cell gru, got [4, 4] of cell rnn";
+    assert_eq!((ran.code, ran.err), (1, format!("error: e.safetensors: {reason}\n")));
+    assert_eq!(names(folder.path()).len(), 7);
+}

@@ -1,0 +1,120 @@
+//! `elman` as its user meets it: what it prints, what it leaves behind, and how it says no.
+//!
+//! `ELMAN_ISA` of the surroundings is passed on, so that all of it can be run on any tier.
+
+mod bench;
+mod files;
+mod inspect;
+mod run;
+mod sine;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+/// What a command printed, and its exit code.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Ran {
+    pub(crate) fn of(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        let code = output.status.code().expect("ended by itself");
+        let ran = Self { code, out: text(output.stdout), err: text(output.stderr) };
+        assert!(!ran.err.contains("panicked"), "{ran:?}");
+        assert!(!ran.out.contains('\x1b') && !ran.err.contains('\x1b'), "escape codes, and no terminal: {ran:?}");
+        ran
+    }
+
+    /// The output of a command that did what it was asked to.
+    pub(crate) fn ok(self) -> String {
+        assert!(self.code == 0 && self.err.is_empty(), "{self:?}");
+        self.out
+    }
+
+    /// The output of a command that did what it was asked to, and what it noted on the way.
+    pub(crate) fn noted(self) -> (String, Vec<String>) {
+        assert_eq!(self.code, 0, "{self:?}");
+        let note = |line: &str| line.strip_prefix("note: ").expect("a note").to_string();
+        (self.out, self.err.lines().map(note).collect())
+    }
+
+    /// The one line of a command that refused; it begins with `error: ` and contains all of `words`.
+    pub(crate) fn refused(self, code: i32, words: &[&str]) -> String {
+        assert_eq!(self.code, code, "{self:?}");
+        assert!(self.out.is_empty(), "{self:?}");
+        let line = self.err.strip_suffix('\n').expect("a whole line");
+        assert!(line.starts_with("error: ") && !line.contains(char::is_control), "{self:?}");
+        for word in words {
+            assert!(line.contains(word), "no '{word}' in {self:?}");
+        }
+        line.into()
+    }
+}
+
+pub(crate) fn elman(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_elman"));
+    command.current_dir(folder).args(args).stdin(Stdio::null());
+    command
+}
+
+pub(crate) fn run(folder: &Path, args: &[&str]) -> Ran {
+    Ran::of(elman(folder, args).output().unwrap())
+}
+
+/// Every file and folder below, with the files' contents.
+pub(crate) fn tree(folder: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(tree(&path));
+            all.push((path, None));
+        } else {
+            let contents = fs::read(&path).unwrap();
+            all.push((path, Some(contents)));
+        }
+    }
+    all.sort();
+    all
+}
+
+pub(crate) fn names(folder: &Path) -> Vec<String> {
+    tree(folder).iter().map(|(path, _)| path.strip_prefix(folder).unwrap().display().to_string()).collect()
+}
+
+/// The line of the summary that begins with that word.
+pub(crate) fn told<'a>(out: &'a str, word: &str) -> &'a str {
+    let mut lines = out.lines().filter(|line| line.starts_with(word));
+    let line = lines.next().unwrap_or_else(|| panic!("no '{word}' in {out}"));
+    assert!(lines.next().is_none(), "'{word}' twice in {out}");
+    line
+}
+
+/// A folder with things in the way of pictures.
+pub(crate) fn obstacles() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let at = |name| folder.path().join(name);
+    fs::create_dir(at("folder.png")).unwrap();
+    fs::write(at("file.txt"), "mine").unwrap();
+    fs::write(at("locked.png"), "mine").unwrap();
+    let mut permissions = fs::metadata(at("locked.png")).unwrap().permissions();
+    permissions.set_readonly(true);
+    fs::set_permissions(at("locked.png"), permissions).unwrap();
+    folder
+}
+
+/// The command refuses without printing anything but its reason, and everything is as it was.
+pub(crate) fn refuses(args: &[&str], code: i32, words: &[&str]) -> String {
+    let folder = obstacles();
+    let before = tree(folder.path());
+    let line = run(folder.path(), args).refused(code, words);
+    assert_eq!(tree(folder.path()), before, "after {args:?}");
+    line
+}

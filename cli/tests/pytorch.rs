@@ -1,0 +1,322 @@
+//! PyTorch beside, as a live oracle: fresh random networks in every run. `ELMAN_PYTHON` names an interpreter that has
+//! torch, safetensors and numpy; without it `python3` is asked. Where they are not there, nothing is tested.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use elman::Cell;
+use elman::format::{TensorFile, save, write_tensors};
+use elman::optim::{Adam, AdamConfig};
+use elman::tensor::{PackedSequence, Seq, SeqRef};
+use elman::train::{Optimizer, Regression};
+use elman::{
+    Backward, Input, Lstm, LstmBuilder, NetworkConfig, ParamTable, Params, Recurrent, Rng, State, Threads, Workspace,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Configurations of one run of a test: some seconds.
+const COUNT: usize = 40;
+
+/// Of max(1, |value|): 17 times f32's spacing at 1.
+const FORWARD: f32 = 2e-6;
+
+/// Of the largest element, or of 1: sums over all steps and rows in another order.
+const GRADIENTS: f32 = 1e-5;
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pytorch").join(name)
+}
+
+/// An interpreter with PyTorch; says why, where there is none.
+fn python() -> Option<String> {
+    let python = std::env::var("ELMAN_PYTHON").unwrap_or_else(|_| "python3".into());
+    let reason = match Command::new(&python).args(["-c", "import numpy, safetensors, torch"]).output() {
+        Ok(output) if output.status.success() => return Some(python),
+        Ok(output) => String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or("it failed").to_string(),
+        Err(error) => error.to_string(),
+    };
+    eprintln!("skipped: {python} has no PyTorch to compare with: {reason}");
+    None
+}
+
+fn text(output: &Output) -> String {
+    let [out, err] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    format!("{out}{err}")
+}
+
+/// Runs a script of `tests/pytorch`; what it printed.
+fn pytorch(python: &str, name: &str, args: &[&str]) -> String {
+    let mut command = Command::new(python);
+    // No caches beside the sources.
+    command.arg(script(name)).args(args).env("PYTHONDONTWRITEBYTECODE", "1");
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{name} {args:?}: {}", text(&output));
+    text(&output)
+}
+
+/// Another one in every run, printed so that a failure can be had again.
+fn seed() -> String {
+    let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u32;
+    eprintln!("seed {seed}");
+    seed.to_string()
+}
+
+/// The folders of a run's configurations.
+fn folders(folder: &TempDir) -> Vec<PathBuf> {
+    let mut all: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    all.sort();
+    assert_eq!(all.len(), COUNT);
+    all
+}
+
+#[test]
+fn elman_run_gives_what_pytorch_gives() {
+    let Some(python) = python() else { return };
+    let folder = TempDir::new().unwrap();
+    let directory = folder.path().to_str().unwrap();
+    pytorch(&python, "live.py", &[&COUNT.to_string(), &seed(), directory]);
+    for path in folders(&folder) {
+        let more: Vec<String> = serde_json::from_slice(&fs::read(path.join("args.json")).unwrap()).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_elman"));
+        command.current_dir(&path).args(["run", "--json", "--weights", "weights.safetensors"]);
+        command.args(["--input", "input.safetensors", "--output", "output.safetensors"]).args(more);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}: {}", path.display(), text(&output));
+    }
+    eprint!("{}", pytorch(&python, "live.py", &["compare", directory]));
+}
+
+/// One case of `live.py gradients`.
+struct Case {
+    path: PathBuf,
+    file: TensorFile,
+    about: Value,
+    /// (B), where the input is packed.
+    lengths: Option<Vec<usize>>,
+}
+
+/// A tensor in the form that the network takes.
+enum Held {
+    Padded(Seq),
+    Unbatched(Vec<f32>, usize),
+    Packed(PackedSequence),
+}
+
+impl Held {
+    fn input(&self) -> Input<'_> {
+        match self {
+            Held::Padded(x) => x.into(),
+            Held::Unbatched(x, width) => Input::unbatched(x, *width).unwrap(),
+            Held::Packed(x) => x.into(),
+        }
+    }
+}
+
+impl Case {
+    fn open(folder: &Path) -> Self {
+        let path = folder.join("case.safetensors");
+        let file = TensorFile::open(&path).unwrap();
+        let (_, about) = file.metadata().find(|&(key, _)| key == "case").unwrap();
+        let about: Value = serde_json::from_str(about).unwrap();
+        let lengths = file.integers("lengths").ok();
+        let lengths = lengths.map(|(_, lengths)| lengths.into_iter().map(|n| usize::try_from(n).unwrap()).collect());
+        Self { path, file, about, lengths }
+    }
+
+    fn size(&self, key: &str) -> usize {
+        self.about[key].as_u64().unwrap() as usize
+    }
+
+    fn flag(&self, key: &str) -> bool {
+        self.about[key].as_bool().unwrap()
+    }
+
+    fn config(&self) -> NetworkConfig {
+        let cell = match self.about["cell"].as_str().unwrap() {
+            "gru" => Cell::Gru,
+            "lstm" => Cell::Lstm,
+            _ => Cell::Elman(self.about["nonlinearity"].as_str().unwrap().parse().unwrap()),
+        };
+        let hidden_sizes = vec![self.size("hidden_size"); self.size("num_layers")];
+        NetworkConfig {
+            bias: self.flag("bias"),
+            batch_first: self.flag("batch_first"),
+            bidirectional: self.flag("bidirectional"),
+            proj_size: self.size("proj_size"),
+            ..NetworkConfig::new(cell, self.size("input_size"), hidden_sizes)
+        }
+    }
+
+    /// The tensor of that name, `input` or one like it.
+    fn held(&self, name: &str) -> Held {
+        let (shape, values) = self.file.f32(name).unwrap();
+        let [outer, inner, width] = match shape[..] {
+            [_, width] => return Held::Unbatched(values, width),
+            [outer, inner, width] => [outer, inner, width],
+            _ => panic!("{name}: {shape:?}"),
+        };
+        let x = Seq::from_slice(outer, inner, width, &values).unwrap();
+        match &self.lengths {
+            None => Held::Padded(x),
+            Some(lengths) if self.flag("batch_first") => {
+                Held::Packed(PackedSequence::from_batch_first(x.view(), lengths).unwrap())
+            }
+            Some(lengths) => Held::Packed(PackedSequence::from_padded(x.view(), lengths).unwrap()),
+        }
+    }
+
+    /// h and c of these names, where the file has them.
+    fn state(&self, network: &Recurrent, [h, c]: [&str; 2]) -> Option<State> {
+        let batch = self.size("batch");
+        let part = |name| {
+            let (shape, values) = self.file.f32(name).ok()?;
+            Some(Seq::from_slice(shape[0], batch, *shape.last().unwrap(), &values).unwrap())
+        };
+        let (h, c) = (part(h)?, part(c));
+        Some(network.state(batch, Some(h.view()), c.as_ref().map(Seq::view)).unwrap())
+    }
+
+    /// What came out of the network, as the file has it.
+    fn padded(&self, pass: &Workspace, backward: bool) -> Vec<f32> {
+        let dense = |x: SeqRef<'_>| x.flat().unwrap().to_vec();
+        if self.lengths.is_none() {
+            return dense(if backward { pass.d_input() } else { pass.output() });
+        }
+        let packed = if backward { pass.packed_d_input() } else { pass.packed_output() };
+        let steps = self.size("steps");
+        let batch_first = self.flag("batch_first");
+        let padded = if batch_first { packed.to_batch_first(steps) } else { packed.to_padded(steps) };
+        padded.unwrap().data().to_vec()
+    }
+
+    /// The largest difference, as a share of what may be.
+    fn assert_close(&self, name: &str, got: &[f32]) -> f32 {
+        let (shape, expected) = self.file.f32(name).unwrap();
+        let at = format!("{} {name} {shape:?} of {}", self.path.display(), self.about);
+        assert_eq!(got.len(), expected.len(), "{at}");
+        let allowed = GRADIENTS * expected.iter().fold(1.0_f32, |largest, x| largest.max(x.abs()));
+        let mut worst = 0.0_f32;
+        for (i, (got, expected)) in got.iter().zip(&expected).enumerate() {
+            let difference = (got - expected).abs();
+            // A NaN is not close to anything.
+            assert!(difference <= allowed, "{at}: {got} instead of {expected} at {i}, and may be {allowed} off");
+            worst = worst.max(difference / allowed);
+        }
+        worst
+    }
+
+    /// The largest difference of all, as a share of what may be.
+    fn check(&self, threads: Threads) -> f32 {
+        let mut layout = ParamTable::new();
+        let mut network = Recurrent::new(self.config(), &mut layout, "").unwrap();
+        let mut params = Params::zeros(layout);
+        let names: Vec<_> = params.iter().map(|(name, ..)| name.to_string()).collect();
+        for name in &names {
+            let (shape, values) = self.file.f32(name).unwrap();
+            params.set(name, &shape, &values).unwrap();
+        }
+        network.load(&params).unwrap();
+
+        let (input, d_output) = (self.held("input"), self.held("d_output"));
+        let state = self.state(&network, ["h_0", "c_0"]);
+        let d_state = self.state(&network, ["d_h_n", "d_c_n"]);
+        assert_eq!((state.is_some(), d_state.is_some()), (self.flag("h_0"), true));
+        let mut pass = Workspace::default();
+        network.forward_training(input.input(), state.as_ref(), 0, &mut pass, threads).unwrap();
+        let lstm = network.is_lstm();
+        let mut worst = self.assert_close("output", &self.padded(&pass, false));
+        let mut compare = |name: &str, got: &[f32]| worst = worst.max(self.assert_close(name, got));
+        compare("h_n", pass.state().h());
+        if lstm {
+            compare("c_n", pass.state().c());
+        }
+
+        let mut gradients = params.zeros_like();
+        let args = Backward {
+            input: input.input(),
+            state: state.as_ref(),
+            d_output: d_output.input(),
+            d_state: d_state.as_ref(),
+            d_input: true,
+            d_state_0: state.is_some(),
+        };
+        network.backward(&params, args, &mut gradients, &mut pass, threads).unwrap();
+        compare("d_input", &self.padded(&pass, true));
+        for (name, _, values) in gradients.iter() {
+            compare(&format!("d_{name}"), values);
+        }
+        if state.is_some() {
+            compare("d_h_0", pass.d_state().h());
+            if lstm {
+                compare("d_c_0", pass.d_state().c());
+            }
+        }
+        worst
+    }
+}
+
+#[test]
+fn every_gradient_is_what_pytorch_gives() {
+    let Some(python) = python() else { return };
+    let folder = TempDir::new().unwrap();
+    pytorch(&python, "live.py", &["gradients", &COUNT.to_string(), &seed(), folder.path().to_str().unwrap()]);
+    let worst = folders(&folder)
+        .iter()
+        .enumerate()
+        .fold(0.0_f32, |worst, (n, path)| worst.max(Case::open(path).check(Threads::new(1 + n % 2).unwrap())));
+    eprintln!("{COUNT} configurations; the largest difference is {:.0} % of what may be", 100.0 * worst);
+}
+
+#[test]
+fn pytorch_loads_what_was_trained_here() {
+    let Some(python) = python() else { return };
+    let plain = json!({"input_size": 3, "hidden_size": 12, "num_layers": 2});
+    trained(&python, Lstm::builder(3, 12).num_layers(2), &plain);
+    let all = json!({
+        "input_size": 3, "hidden_size": 12, "num_layers": 2, "bidirectional": true, "proj_size": 5, "batch_first": true,
+    });
+    let builder = Lstm::builder(3, 12).num_layers(2).bidirectional(true).proj_size(5).batch_first(true);
+    trained(&python, builder, &all);
+}
+
+/// Trains the network for some steps and saves it; PyTorch's network of these settings is the same one.
+fn trained(python: &str, network: LstmBuilder, settings: &Value) {
+    let folder = TempDir::new().unwrap();
+    let [model, input, output] = ["model", "input", "output"].map(|name| folder.path().join(name));
+    let threads = Threads::one();
+    let mut rng = Rng::new(3);
+    let mut regression = Regression::new(network, 2, &mut rng).unwrap();
+    let config = AdamConfig { lr: 0.01, ..Default::default() };
+    let mut adam = Optimizer::Adam(Adam::new(regression.params(), config).unwrap());
+    let mut x = Seq::zeros(11, 4, 3).unwrap();
+    let mut target = Seq::zeros(11, 4, 2).unwrap();
+    for _ in 0..10 {
+        x.data_mut().iter_mut().for_each(|x| *x = rng.uniform(-1.0, 1.0));
+        target.data_mut().iter_mut().for_each(|x| *x = rng.uniform(-1.0, 1.0));
+        regression.train(x.view(), None, target.view(), &mut adam, threads).unwrap();
+    }
+    save(&model, regression.params(), &[]).unwrap();
+    write_tensors(&input, &[("input", &[11, 4, 3], x.data())], &[]).unwrap();
+    let paths = [&model, &input, &output].map(|path| path.to_str().unwrap());
+    pytorch(python, "load.py", &[&[&settings.to_string()[..]], &paths[..]].concat());
+
+    let expected = TensorFile::open(&output).unwrap();
+    let close = |name: &str, got: &[f32]| {
+        let (shape, expected) = expected.f32(name).unwrap();
+        assert_eq!(got.len(), expected.len(), "{name} {shape:?} of {settings}");
+        for (i, (got, expected)) in got.iter().zip(&expected).enumerate() {
+            let close = (got - expected).abs() <= FORWARD * expected.abs().max(1.0);
+            assert!(close, "{name} of {settings}: {got} instead of {expected} at {i}");
+        }
+    };
+    let prediction = regression.predict(x.view(), None, threads).unwrap();
+    close("prediction", prediction.data());
+    close("h_n", regression.state().h());
+    close("c_n", regression.state().c());
+    let mut pass = Workspace::default();
+    regression.rnn().forward(&x, None, &mut pass, threads).unwrap();
+    close("output", pass.output().flat().unwrap());
+}

@@ -1,0 +1,454 @@
+//! What a state dict is: the recurrent layers that names and shapes tell of.
+//!
+//! PyTorch's names, of layer k in the direction s (empty, or `_reverse`): `weight_ih_l{k}{s}` [G·H, in],
+//! `weight_hh_l{k}{s}` [G·H, out], `bias_ih_l{k}{s}` and `bias_hh_l{k}{s}` [G·H], `weight_hr_l{k}{s}` [P, H]. G is 1 for
+//! an RNN, 3 for a GRU, 4 for an LSTM; out is H, or P where there is a projection; in is D·out of the layer before. The
+//! cells' names are the same without `_l{k}{s}`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::RangeBounds;
+use std::str::FromStr;
+
+use super::elements::one_of;
+use super::names::{Leaf, Place, Role, elsewhere, name, plain_name, prefixes, roles, with_dot};
+use super::safetensors::quote;
+use super::tensors::TensorFile;
+use crate::error::{Error, Result, elements};
+use crate::layer::{Cell, Nonlinearity};
+use crate::network::NetworkConfig;
+
+/// The recurrent cells of PyTorch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Elman's, with tanh or relu: a file does not say which.
+    Rnn,
+    /// With the gates r, z, n.
+    Gru,
+    /// With the gates i, f, g, o.
+    Lstm,
+}
+
+impl Kind {
+    const ALL: [Kind; 3] = [Kind::Rnn, Kind::Gru, Kind::Lstm];
+
+    /// G: how many times H rows a weight has.
+    #[must_use]
+    pub fn gates(self) -> usize {
+        match self {
+            Kind::Rnn => 1,
+            Kind::Gru => 3,
+            Kind::Lstm => 4,
+        }
+    }
+
+    /// The one whose `weight_hh` has so many rows.
+    fn of(rows: usize, hidden: usize) -> Option<Self> {
+        Kind::ALL.into_iter().find(|kind| hidden.checked_mul(kind.gates()) == Some(rows))
+    }
+
+    /// G·H; no file has a tensor of [`usize::MAX`] rows.
+    fn rows(self, hidden: usize) -> usize {
+        self.gates().saturating_mul(hidden)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Rnn => "rnn",
+            Kind::Gru => "gru",
+            Kind::Lstm => "lstm",
+        })
+    }
+}
+
+impl FromStr for Kind {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "rnn" => Ok(Kind::Rnn),
+            "gru" => Ok(Kind::Gru),
+            "lstm" => Ok(Kind::Lstm),
+            _ => Err(Error::setting("cell", "'rnn', 'gru' or 'lstm'", format_args!("'{name}'"))),
+        }
+    }
+}
+
+/// The recurrent layers of a state dict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// Their cell.
+    pub kind: Kind,
+    /// What comes before the names, with its final dot; empty where nothing does.
+    pub prefix: String,
+    /// I: the features of the first layer's input.
+    pub input_size: usize,
+    /// H of every layer.
+    pub hidden_sizes: Vec<usize>,
+    /// Every layer has a second direction, `_reverse`.
+    pub bidirectional: bool,
+    /// Every layer has its two biases.
+    pub bias: bool,
+    /// P: the features of an LSTM's projected output; 0 where there is no projection.
+    pub proj_size: usize,
+    /// The names are those of `torch.nn.RNNCell`, `GRUCell` or `LSTMCell`, without `_l0`.
+    pub cell: bool,
+}
+
+impl Description {
+    /// Every tensor's name in the file and its shape, layer by layer in PyTorch's order.
+    #[must_use]
+    pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+        let (mut input, mut all) = (self.input_size, Vec::new());
+        for (layer, &hidden) in self.hidden_sizes.iter().enumerate() {
+            let out = if self.proj_size == 0 { hidden } else { self.proj_size };
+            let shapes = Shapes {
+                rows: Some(self.kind.rows(hidden)),
+                input: Some(input),
+                out: Some(out),
+                proj: Some(self.proj_size),
+                hidden: Some(hidden),
+            };
+            for direction in 0..=usize::from(self.bidirectional) {
+                for role in roles(self.bias, self.proj_size > 0) {
+                    let name = plain_name(&self.prefix, self.cell, Place { role, layer, direction });
+                    all.push((name, shapes.of(role).unwrap_or_default()));
+                }
+            }
+            input = out.saturating_mul(1 + usize::from(self.bidirectional));
+        }
+        all
+    }
+
+    /// How many numbers all tensors hold together.
+    ///
+    /// # Errors
+    /// [`Error::Overflow`] where that many could not be addressed.
+    pub fn parameters(&self) -> Result<usize> {
+        self.tensors().iter().try_fold(0_usize, |all, (name, shape)| {
+            let name = quote(name);
+            elements(&name, &[all.saturating_add(elements(&name, shape)?)])
+        })
+    }
+
+    /// The settings of a network that these weights fit. `nonlinearity` is what an RNN's is to be, as a state dict does
+    /// not say; other cells have none to choose.
+    ///
+    /// ```no_run
+    /// use elman::Nonlinearity;
+    /// use elman::format::{LoadOptions, TensorFile, describe};
+    /// use elman::{ParamTable, Params, Recurrent};
+    ///
+    /// let file = TensorFile::open("model.safetensors".as_ref())?;
+    /// let description = describe(&file, None, None)?;
+    /// let mut table = ParamTable::new();
+    /// let mut network = Recurrent::new(description.config(Nonlinearity::Tanh), &mut table, "")?;
+    /// let mut params = Params::zeros(table);
+    /// file.load_into(&mut params, &LoadOptions::from(&description))?;
+    /// network.load(&params)?;
+    /// # Ok::<(), elman::Error>(())
+    /// ```
+    #[must_use]
+    pub fn config(&self, nonlinearity: Nonlinearity) -> NetworkConfig {
+        let cell = match self.kind {
+            Kind::Rnn => Cell::Elman(nonlinearity),
+            Kind::Gru => Cell::Gru,
+            Kind::Lstm => Cell::Lstm,
+        };
+        NetworkConfig {
+            bias: self.bias,
+            bidirectional: self.bidirectional,
+            proj_size: self.proj_size,
+            ..NetworkConfig::new(cell, self.input_size, self.hidden_sizes.clone())
+        }
+    }
+}
+
+/// Reads off names and shapes what the recurrent layers behind `prefix` are (a final dot that is missing is added).
+/// Without a prefix they are those at the root of the file or, where it has none there, those behind the only prefix
+/// that has any. `kind` is what they are to be, or `None` where the shapes are to tell.
+///
+/// ```no_run
+/// use elman::format::{TensorFile, describe};
+///
+/// let file = TensorFile::open("model.safetensors".as_ref())?;
+/// let description = describe(&file, None, None)?;
+/// println!("{} of {} layers", description.kind, description.hidden_sizes.len());
+/// # Ok::<(), elman::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Weights`] with everything that does not fit: no recurrent weights behind the prefix, or behind several
+/// where none was given; a tensor that is missing, unused, or of another shape than those before it ask for; layers
+/// whose numbers leave one out; a size of 0; rows that are of no cell, or of another than `kind`; a projection that is
+/// no LSTM's or not smaller than H.
+pub fn describe(file: &TensorFile, prefix: Option<&str>, kind: Option<Kind>) -> Result<Description> {
+    let refuse = |problem| Error::weights(file.path(), vec![problem]);
+    let prefixes = prefixes(file);
+    let prefix = match prefix {
+        Some(prefix) => with_dot(prefix),
+        None if prefixes.contains("") => String::new(),
+        None => match prefixes.first() {
+            Some(only) if prefixes.len() == 1 => (*only).into(),
+            Some(_) => return Err(refuse(format!("{}; choose one with --prefix", elsewhere(file)))),
+            None => return Err(refuse(format!("{}, such as weight_ih_l0 or rnn.weight_ih_l0", elsewhere(file)))),
+        },
+    };
+    if !prefixes.contains(&prefix[..]) {
+        let elsewhere = elsewhere(file);
+        return Err(refuse(format!("prefix '{}': no recurrent weights are behind it; {elsewhere}", quote(&prefix))));
+    }
+    Survey::of(file, prefix).describe(kind).map_err(|problems| Error::weights(file.path(), problems))
+}
+
+/// The sizes that the shapes of a layer are made of, as far as they are known.
+struct Shapes {
+    rows: Option<usize>,
+    input: Option<usize>,
+    out: Option<usize>,
+    proj: Option<usize>,
+    hidden: Option<usize>,
+}
+
+impl Shapes {
+    fn of(&self, role: Role) -> Option<Vec<usize>> {
+        Some(match role {
+            Role::WeightIh => vec![self.rows?, self.input?],
+            Role::WeightHh => vec![self.rows?, self.out?],
+            Role::BiasIh | Role::BiasHh => vec![self.rows?],
+            Role::WeightHr => vec![self.proj?, self.hidden?],
+        })
+    }
+}
+
+/// The shapes of a layer's tensors, by direction and role.
+type Layer<'a> = [[Option<&'a [usize]>; Role::ALL.len()]; 2];
+
+/// The recurrent layers behind a prefix, sorted by what the names say.
+struct Survey<'a> {
+    prefix: String,
+    cell: bool,
+    layers: BTreeMap<usize, Layer<'a>>,
+    /// Layers whose number is too large to be one, as they are spelled, with one of their tensors.
+    beyond: BTreeMap<&'a str, &'a str>,
+    unused: Vec<&'a str>,
+    problems: Vec<String>,
+}
+
+/// The tensors of these layers, in the order of layers, directions and roles.
+fn places<'a>(
+    layers: &BTreeMap<usize, Layer<'a>>,
+    range: impl RangeBounds<usize>,
+) -> impl Iterator<Item = (Place, &'a [usize])> {
+    layers.range(range).flat_map(|(&layer, directions)| {
+        directions.iter().enumerate().flat_map(move |(direction, shapes)| {
+            let place = move |role| Place { role, layer, direction };
+            Role::ALL.into_iter().zip(shapes).filter_map(move |(role, shape)| Some((place(role), (*shape)?)))
+        })
+    })
+}
+
+impl<'a> Survey<'a> {
+    fn of(file: &'a TensorFile, prefix: String) -> Self {
+        let (mut layers, mut beyond, mut unused) = (BTreeMap::<_, Layer<'_>>::new(), BTreeMap::new(), Vec::new());
+        let inside = || {
+            let behind = |name: &'a str| Some((name, Leaf::of(name.strip_prefix(&prefix[..])?)));
+            file.names().filter_map(behind)
+        };
+        let cell = !inside().any(|(_, leaf)| leaf.is_some_and(|leaf| leaf.layer.is_some()));
+        for (name, leaf) in inside() {
+            let Some(leaf) = leaf.filter(|leaf| cell || leaf.layer.is_some()) else {
+                unused.push(name);
+                continue;
+            };
+            let spelled = leaf.layer.unwrap_or("0");
+            match spelled.parse::<usize>() {
+                Ok(layer) => {
+                    let shape = file.info(name).map(|info| info.shape);
+                    layers.entry(layer).or_default()[usize::from(leaf.reverse)][leaf.role as usize] = shape;
+                }
+                Err(_) => _ = beyond.entry(spelled).or_insert(name),
+            }
+        }
+        Self { prefix, cell, layers, beyond, unused, problems: Vec::new() }
+    }
+
+    fn describe(mut self, asked: Option<Kind>) -> std::result::Result<Description, Vec<String>> {
+        let directions = if self.places().any(|(place, _)| place.direction == 1) { 2 } else { 1 };
+        let bias = self.places().any(|(place, _)| matches!(place.role, Role::BiasIh | Role::BiasHh));
+        let projection = self.places().map(|(place, _)| place).find(|place| place.role == Role::WeightHr);
+        let projected = projection.is_some();
+        let proj = if projected { self.proj() } else { Some(0) };
+        let kind = self.kind(asked, projected);
+        if let (Some(place), Some(kind @ (Kind::Rnn | Kind::Gru))) = (projection, kind) {
+            self.tell(place, format_args!("unused, only an lstm has a projection and this is of cell {kind}"));
+        }
+
+        let numbers: Vec<_> = self.layers.keys().copied().collect();
+        let (mut next, mut reads, mut input_size, mut hidden_sizes) = (0, None, None, Vec::new());
+        for layer in numbers {
+            if layer != next {
+                let first = places(&self.layers, layer..=layer).next();
+                if let Some((place, _)) = first {
+                    self.leaves_out(&name(&self.prefix, self.cell, place), next, &layer.to_string());
+                }
+                reads = None;
+            }
+            let hidden = self.hidden(layer, projected);
+            let out = if projected { proj } else { hidden };
+            let own = self.columns(layer, Role::WeightIh);
+            let input = reads.or(own.map(|(_, columns)| columns));
+            if let (0, Some((place, 0))) = (layer, own) {
+                self.size_of_0(place, "input_size");
+            }
+            if layer == 0 {
+                input_size = input;
+            }
+            let rows = kind.zip(hidden).map(|(kind, hidden)| kind.rows(hidden));
+            let shapes = Shapes { rows, input, out, proj, hidden };
+            for direction in 0..directions {
+                for role in roles(bias, projected) {
+                    self.check(Place { role, layer, direction }, shapes.of(role));
+                }
+            }
+            if let (true, Some(proj), Some(hidden)) = (projected, proj, hidden)
+                && proj >= hidden
+            {
+                let place = Place { role: Role::WeightHr, layer, direction: 0 };
+                self.tell(place, format_args!("expected proj_size < hidden_size, got {proj} and {hidden}"));
+            }
+            hidden_sizes.extend(hidden);
+            reads = out.map(|out| out.saturating_mul(directions));
+            next = layer.saturating_add(1);
+        }
+        for (spelled, tensor) in std::mem::take(&mut self.beyond) {
+            self.leaves_out(&quote(tensor), next, spelled);
+        }
+        let unused = self.unused.iter().map(|name| format!("{}: unused, no recurrent layer has it", quote(name)));
+        self.problems.extend(unused);
+
+        match (kind, input_size, proj) {
+            (Some(kind), Some(input_size), Some(proj_size)) if self.problems.is_empty() => Ok(Description {
+                kind,
+                prefix: self.prefix,
+                input_size,
+                hidden_sizes,
+                bidirectional: directions == 2,
+                bias,
+                proj_size,
+                cell: self.cell,
+            }),
+            // What is not known has been told of: its tensor is missing, or has other dimensions.
+            _ => Err(self.problems),
+        }
+    }
+
+    /// Every tensor there is.
+    fn places(&self) -> impl Iterator<Item = (Place, &'a [usize])> {
+        places(&self.layers, ..)
+    }
+
+    /// The columns of a layer's weight, and whose they are: the first that is a matrix.
+    fn columns(&self, layer: usize, role: Role) -> Option<(Place, usize)> {
+        let directions = self.layers.get(&layer)?;
+        directions.iter().enumerate().find_map(|(direction, shapes)| match shapes[role as usize] {
+            Some(&[_, columns]) => Some((Place { role, layer, direction }, columns)),
+            _ => None,
+        })
+    }
+
+    /// H of a layer, without a word where it is 0.
+    fn quiet_hidden(&self, layer: usize, projected: bool) -> Option<usize> {
+        let role = if projected { Role::WeightHr } else { Role::WeightHh };
+        self.columns(layer, role).map(|(_, hidden)| hidden).filter(|&hidden| hidden > 0)
+    }
+
+    /// H of a layer.
+    fn hidden(&mut self, layer: usize, projected: bool) -> Option<usize> {
+        let role = if projected { Role::WeightHr } else { Role::WeightHh };
+        if let Some((place, 0)) = self.columns(layer, role) {
+            self.size_of_0(place, "hidden_size");
+        }
+        self.quiet_hidden(layer, projected)
+    }
+
+    /// P, as the first matrix of a projection has it.
+    fn proj(&mut self) -> Option<usize> {
+        let (place, rows) = self.places().find_map(|(place, shape)| match (place.role, shape) {
+            (Role::WeightHr, &[rows, _]) => Some((place, rows)),
+            _ => None,
+        })?;
+        if rows == 0 {
+            self.size_of_0(place, "proj_size");
+            return None;
+        }
+        Some(rows)
+    }
+
+    /// The cell that the first `weight_hh` of any cell has, or the one that was asked for.
+    fn kind(&mut self, asked: Option<Kind>, projected: bool) -> Option<Kind> {
+        let measured = |(place, shape): (Place, &'a [usize])| match *shape {
+            [rows, columns] if place.role == Role::WeightHh => {
+                Some((place, rows, columns, self.quiet_hidden(place.layer, projected)?))
+            }
+            _ => None,
+        };
+        let told = self.places().filter_map(measured).find_map(|weight| Some((weight, Kind::of(weight.1, weight.3)?)));
+        let first = self.places().find_map(measured);
+        match (asked, told, first) {
+            (Some(asked), Some(((place, rows, columns, hidden), told)), _) if asked != told => {
+                let (expected, got) = ([asked.rows(hidden), columns], [rows, columns]);
+                self.tell(place, format_args!("expected {expected:?} of cell {asked}, got {got:?} of cell {told}"));
+                Some(told)
+            }
+            (_, Some((_, told)), _) => Some(told),
+            (Some(asked), None, _) => Some(asked),
+            (None, None, Some((place, rows, columns, hidden))) => {
+                let kinds = if projected { &[Kind::Lstm][..] } else { &Kind::ALL };
+                let shape = |kind: &Kind| format!("{:?} of cell {kind}", [kind.rows(hidden), columns]);
+                let expected = kinds.iter().map(shape).collect::<Vec<_>>();
+                let expected = one_of(&expected.iter().map(|shape| &shape[..]).collect::<Vec<_>>());
+                let got = [rows, columns];
+                self.tell(place, format_args!("expected {expected}, got {got:?}; say which cell it is with --cell"));
+                None
+            }
+            (None, None, None) => None,
+        }
+    }
+
+    /// That the tensor is there and has the shape, where that is known; otherwise, as many dimensions.
+    fn check(&mut self, place: Place, expected: Option<Vec<usize>>) {
+        let got = self.layers.get(&place.layer).and_then(|layer| layer[place.direction][place.role as usize]);
+        let dimensions = if matches!(place.role, Role::BiasIh | Role::BiasHh) { 1 } else { 2 };
+        match (expected, got) {
+            (Some(expected), None) => self.tell(place, format_args!("missing, expected {expected:?}")),
+            (None, None) => self.tell(place, format_args!("missing")),
+            (Some(expected), Some(got)) if expected != got => {
+                let got = quote(&format!("{got:?}"));
+                self.tell(place, format_args!("expected {expected:?}, got {got}"));
+            }
+            (None, Some(got)) if got.len() != dimensions => {
+                let (plural, got) = (if dimensions == 1 { "" } else { "s" }, quote(&format!("{got:?}")));
+                self.tell(place, format_args!("expected {dimensions} dimension{plural}, got {got}"));
+            }
+            _ => {}
+        }
+    }
+
+    fn size_of_0(&mut self, place: Place, size: &str) {
+        let shape = self.layers[&place.layer][place.direction][place.role as usize].unwrap_or_default();
+        self.tell(place, format_args!("expected {size} of at least 1, got {shape:?}"));
+    }
+
+    fn leaves_out(&mut self, tensor: &str, expected: usize, got: &str) {
+        let got = quote(got);
+        let problem = format!("{tensor}: expected layer {expected} next, as none is left out, got layer {got}");
+        self.problems.push(problem);
+    }
+
+    fn tell(&mut self, place: Place, problem: fmt::Arguments<'_>) {
+        self.problems.push(format!("{}: {problem}", name(&self.prefix, self.cell, place)));
+    }
+}

@@ -1,0 +1,364 @@
+//! Workers in lock step: each owns a part of every step's result, and all see the whole before the next step.
+//!
+//! A step takes microseconds, a fork and join of rayon as long: so the members are found once for a whole sequence, and
+//! between steps meet by way of a mailbox. A member puts its part there, counts its turn up, waits for the others' turns
+//! and takes their parts over. There are two boxes, used in turn: nobody can be a turn ahead of somebody who still reads.
+//!
+//! Nobody waits for a thread that may never come. The calling thread waits a bounded time for others to join, then closes
+//! the roll, and the work is cut between those on it; whoever comes late goes home. Every wait for a member on the roll is
+//! for a thread that runs: it spins for a bounded time, then yields. So a team finishes inside a busy pool, inside a pool
+//! of one thread, and with more members than cores.
+#![allow(unsafe_code)]
+
+use std::hint::spin_loop;
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread::yield_now;
+use std::time::{Duration, Instant};
+
+use super::pool::join;
+use crate::tensor::Buffer;
+
+/// How long the first member waits for others. A sleeping thread of rayon's takes 5 to 50 µs to come.
+const ROLL_CALL: Duration = Duration::from_micros(100);
+
+/// Turns of a loop before a wait yields: some tens of microseconds, more than any member that runs is behind.
+const SPINS: usize = 2000;
+
+/// Beside the number of members, in the roll: nobody joins any more.
+const CLOSED: usize = 1 << (usize::BITS - 1);
+
+/// A meeting place. Belongs to the caller, grows to the largest use, and then is never allocated again.
+#[derive(Debug, Default)]
+pub(crate) struct Team {
+    seats: Vec<Seat>,
+    boxes: [Buffer; 2],
+    layout: Layout,
+}
+
+/// What is exchanged: `n` things, each of which has a part of every piece.
+#[derive(Debug, Default)]
+struct Layout {
+    n: usize,
+    /// Where each begins and the floats of one thing's part, one behind the other: two members' parts never overlap.
+    pieces: Vec<(usize, usize)>,
+    /// Floats in all.
+    len: usize,
+}
+
+impl Layout {
+    /// The floats of some of the things, piece by piece.
+    fn ranges(&self, things: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+        self.pieces.iter().map(move |&(begin, each)| begin + things.start * each..begin + things.end * each)
+    }
+}
+
+/// A member's count of turns, on a cache line of its own and the one that is fetched beside it.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Seat(AtomicU64);
+
+impl Clone for Team {
+    /// A meeting place has no content between meetings.
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+/// One mailbox: floats that members write and read by turns.
+struct Mail<'a> {
+    start: *mut f32,
+    len: usize,
+    borrow: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: a `Mail` is a unique borrow of its floats, handed to several threads, of which one at a time uses each float: its
+// methods' callers promise that.
+unsafe impl Sync for Mail<'_> {}
+
+impl<'a> Mail<'a> {
+    fn new(floats: &'a mut [f32]) -> Self {
+        Self { start: floats.as_mut_ptr(), len: floats.len(), borrow: PhantomData }
+    }
+
+    /// Writes floats from `at` on.
+    ///
+    /// # Safety
+    /// Nobody else reads or writes these floats until the writer has said so, and it has heard from all who read before.
+    #[inline]
+    unsafe fn put(&self, at: usize, from: &[f32]) {
+        assert!(at <= self.len && from.len() <= self.len - at, "{} floats at {at} of {}", from.len(), self.len);
+        // SAFETY: inside the borrowed floats, as just asserted; alone there, as the caller promises. `from` is a slice of
+        // something else, as the borrow is unique.
+        unsafe { self.start.add(at).copy_from_nonoverlapping(from.as_ptr(), from.len()) };
+    }
+
+    /// Reads floats from `at` on.
+    ///
+    /// # Safety
+    /// The writer of these floats has been heard from, and does not write again before it hears from the reader.
+    #[inline]
+    unsafe fn take(&self, at: usize, to: &mut [f32]) {
+        assert!(at <= self.len && to.len() <= self.len - at, "{} floats at {at} of {}", to.len(), self.len);
+        // SAFETY: as in `put`.
+        unsafe { self.start.add(at).copy_to_nonoverlapping(to.as_mut_ptr(), to.len()) };
+    }
+}
+
+impl Team {
+    /// Makes room for that many members and says what they exchange: `n` things that make up `pieces`, each of which has so
+    /// many floats for each thing; the pieces lie one behind the other. Allocates only to grow.
+    pub(crate) fn arrange(&mut self, members: usize, n: usize, pieces: impl Iterator<Item = usize>) {
+        if self.seats.len() < members {
+            self.seats.resize_with(members, Seat::default);
+        }
+        let Layout { pieces: places, .. } = &mut self.layout;
+        places.clear();
+        let mut len = 0;
+        for each in pieces {
+            places.push((len, each));
+            len += n * each;
+        }
+        (self.layout.n, self.layout.len) = (n, len);
+        for mail in &mut self.boxes {
+            if mail.len() < len {
+                mail.resize(len);
+            }
+        }
+    }
+
+    /// Runs `work` once on each of up to as many threads as there are scratches, all at the same time; `first` goes to
+    /// the first member, which there always is.
+    ///
+    /// # Panics
+    /// Where `work` does, on any thread.
+    pub(crate) fn meet<F: Send, S: Send>(
+        &mut self,
+        first: F,
+        scratch: &mut [S],
+        work: &(impl Fn(Member<'_>, Option<F>, &mut S) + Sync),
+    ) {
+        let Self { seats, boxes, layout } = self;
+        assert!(scratch.len() <= seats.len(), "{} members, {} seats", scratch.len(), seats.len());
+        seats.iter_mut().for_each(|seat| *seat = Seat::default());
+        let meeting = Meeting {
+            roll: AtomicUsize::new(1),
+            broken: AtomicBool::new(false),
+            seats,
+            layout,
+            boxes: boxes.each_mut().map(|mail| Mail::new(mail)),
+        };
+        meeting.fork(Some(first), scratch.len(), scratch, work);
+    }
+}
+
+/// One meeting of a team.
+struct Meeting<'a> {
+    /// Members so far, and whether it is closed.
+    roll: AtomicUsize,
+    /// Set by a member that panics, so that nobody waits for it.
+    broken: AtomicBool,
+    seats: &'a [Seat],
+    layout: &'a Layout,
+    boxes: [Mail<'a>; 2],
+}
+
+impl Meeting<'_> {
+    fn fork<F: Send, S: Send>(
+        &self,
+        first: Option<F>,
+        wanted: usize,
+        scratch: &mut [S],
+        work: &(impl Fn(Member<'_>, Option<F>, &mut S) + Sync),
+    ) {
+        let (scratch, others) = scratch.split_at_mut(scratch.len() / 2);
+        match (scratch, others) {
+            ([], [scratch]) => {
+                let member = if first.is_some() { Some(self.call(wanted)) } else { self.join() };
+                if let Some(member) = member {
+                    let guard = Guard(&self.broken);
+                    work(member, first, scratch);
+                    std::mem::forget(guard);
+                }
+            }
+            (scratch, others) => {
+                join(|| self.fork(first, wanted, scratch, work), || self.fork(None, wanted, others, work));
+            }
+        }
+    }
+
+    /// The first member: waits for the others and closes the roll.
+    fn call(&self, wanted: usize) -> Member<'_> {
+        let begin = Instant::now();
+        while self.roll.load(Ordering::Relaxed) < wanted && begin.elapsed() < ROLL_CALL {
+            spin_loop();
+        }
+        let members = self.roll.fetch_or(CLOSED, Ordering::AcqRel);
+        Member { meeting: self, seat: 0, members, turn: 0 }
+    }
+
+    /// Another member, unless the roll is closed.
+    fn join(&self) -> Option<Member<'_>> {
+        let mut roll = self.roll.load(Ordering::Relaxed);
+        while roll & CLOSED == 0 {
+            match self.roll.compare_exchange_weak(roll, roll + 1, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(seat) => {
+                    self.wait(|| self.roll.load(Ordering::Acquire) & CLOSED != 0);
+                    let members = self.roll.load(Ordering::Relaxed) & !CLOSED;
+                    return Some(Member { meeting: self, seat, members, turn: 0 });
+                }
+                Err(now) => roll = now,
+            }
+        }
+        None
+    }
+
+    /// Spins until `done`, and later yields to whoever is waited for.
+    fn wait(&self, done: impl Fn() -> bool) {
+        for _ in 0..SPINS {
+            if done() {
+                return;
+            }
+            spin_loop();
+        }
+        while !done() {
+            assert!(!self.broken.load(Ordering::Relaxed), "another member of the team has panicked");
+            yield_now();
+        }
+    }
+}
+
+/// Tells the others where its owner does not come to the end.
+struct Guard<'a>(&'a AtomicBool);
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// One of a team, on a thread of its own.
+pub(crate) struct Member<'a> {
+    meeting: &'a Meeting<'a>,
+    seat: usize,
+    members: usize,
+    turn: u64,
+}
+
+impl Member<'_> {
+    /// This member's part of the things.
+    pub(crate) fn share(&self) -> Range<usize> {
+        self.part(self.seat)
+    }
+
+    fn part(&self, seat: usize) -> Range<usize> {
+        let n = self.meeting.layout.n;
+        n * seat / self.members..n * (seat + 1) / self.members
+    }
+
+    /// Gives this member's part of `data` to the others and takes theirs.
+    ///
+    /// # Panics
+    /// If `data` is not of the arranged length.
+    pub(crate) fn exchange(&mut self, data: &mut [f32]) {
+        let Meeting { layout, boxes, seats, .. } = self.meeting;
+        assert_eq!(data.len(), layout.len, "what is exchanged has the arranged length");
+        if self.members == 1 {
+            return;
+        }
+        self.turn += 1;
+        let mail = &boxes[self.turn as usize % 2];
+        for range in layout.ranges(self.share()) {
+            // SAFETY: these floats are this member's: the layout and the members are the same for all, and parts do not
+            // overlap. Who read them when this box was last used, two turns ago, did so before it counted up the turn
+            // after, and this member has waited for that.
+            unsafe { mail.put(range.start, &data[range]) };
+        }
+        seats[self.seat].0.store(self.turn, Ordering::Release);
+        for other in (0..self.members).filter(|&other| other != self.seat) {
+            self.meeting.wait(|| seats[other].0.load(Ordering::Acquire) >= self.turn);
+            for range in layout.ranges(self.part(other)) {
+                // SAFETY: these floats are the other's, who wrote them before it counted up to this turn, which has been
+                // seen; it writes to this box again after two turns, and waits for this member at the next.
+                unsafe { mail.take(range.start, &mut data[range]) };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each step every element becomes the sum of all: wrong as soon as somebody works on an old or a half-taken state.
+    ///
+    /// Gives the number of members that came.
+    fn play(members: usize, len: usize, turns: usize) -> usize {
+        let mut team = Team::default();
+        team.arrange(members, len, [1, 1].into_iter());
+        let mut scratch = vec![(Vec::new(), 0); members];
+        team.meet((), &mut scratch, &|mut member, first, (data, seat)| {
+            *data = vec![1.0; 2 * len];
+            *seat = 1 + member.seat;
+            assert_eq!(first.is_some(), member.seat == 0);
+            for turn in 0..turns {
+                let sum = data.iter().sum::<f32>() / data.len() as f32;
+                assert_eq!(sum, turn as f32 + 1.0);
+                for i in member.share() {
+                    data[i] = sum + 1.0;
+                    data[len + i] = sum + 1.0;
+                }
+                member.exchange(data);
+            }
+        });
+        let mut seats: Vec<usize> = scratch.iter().map(|(_, seat)| *seat).filter(|&seat| seat > 0).collect();
+        seats.sort();
+        assert!(!seats.is_empty() && seats.iter().enumerate().all(|(i, &seat)| seat == i + 1), "{seats:?}");
+        for (data, _) in scratch.iter().filter(|(_, seat)| *seat > 0) {
+            assert!(data.iter().all(|&x| x == turns as f32 + 1.0));
+        }
+        seats.len()
+    }
+
+    #[test]
+    fn all_see_the_whole_before_the_next_step() {
+        assert_eq!(play(1, 37, 100), 1);
+        if std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1) {
+            eprintln!("skipped: on a single core nobody comes in time");
+            return;
+        }
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
+        for members in [2, 3, 4] {
+            // Who comes too late stays out, and one alone proves nothing.
+            let met = (0..10_000).any(|_| pool.install(|| play(members, 37, 1000)) > 1);
+            assert!(met, "{members} members: no two of them ever met");
+        }
+    }
+
+    #[test]
+    fn finishes_in_a_pool_that_is_too_small_and_in_one_that_is_busy() {
+        for threads in [1, 2, 3] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| _ = play(4, 8, 200));
+            // Teams inside of tasks, more than there are threads, and in each other's way.
+            pool.scope(|scope| (0..12).for_each(|_| scope.spawn(|_| _ = play(3, 8, 200))));
+        }
+        std::thread::scope(|scope| (0..6).for_each(|_| _ = scope.spawn(|| play(2, 8, 500))));
+    }
+
+    #[test]
+    fn a_member_that_panics_does_not_leave_the_others_waiting() {
+        let outcome = std::panic::catch_unwind(|| {
+            let mut team = Team::default();
+            team.arrange(2, 1, [2].into_iter());
+            team.meet((), &mut [(), ()], &|mut member, _, ()| {
+                // Alone, the first member is the one.
+                assert!(member.seat + 1 < member.members, "on purpose");
+                member.exchange(&mut [0.0; 2]);
+                member.exchange(&mut [0.0; 2]);
+            });
+        });
+        assert!(outcome.is_err());
+    }
+}

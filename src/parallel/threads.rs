@@ -1,0 +1,235 @@
+//! How many threads, and how work is cut between them: always an argument, always in advance.
+
+use super::pool::{is_inside, join};
+use std::num::NonZeroUsize;
+use std::ops::Range;
+
+use crate::error::{Error, Result};
+use crate::tensor::{Lines, SeqMut};
+
+/// How many threads a call may use. It may use fewer; the result has the same bits.
+///
+/// More than one means rayon: the pool the call is made in, or the global one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Threads(NonZeroUsize);
+
+impl Threads {
+    /// The calling thread and no other.
+    #[must_use]
+    pub const fn one() -> Self {
+        Self(NonZeroUsize::MIN)
+    }
+
+    /// Up to `n` threads.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for zero.
+    pub fn new(n: usize) -> Result<Self> {
+        NonZeroUsize::new(n).map(Self).ok_or_else(|| Error::setting("threads", "at least 1", n))
+    }
+
+    /// One for each core the process may run on.
+    #[must_use]
+    pub fn available() -> Self {
+        Self(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
+    }
+
+    /// Runs `work` on a thread of the pool, if it may use more than one. A call from outside of it sends a thread of the
+    /// pool to work and sleeps meanwhile; of many calls in a row only the first then has to.
+    pub fn inside<R: Send>(self, work: impl FnOnce() -> R + Send) -> R {
+        match self.get() > 1 && !is_inside() {
+            true => join(work, || ()).0,
+            false => work(),
+        }
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn get(self) -> usize {
+        self.0.get()
+    }
+}
+
+/// Rows cut into one share a worker, in whole groups of `unit`.
+#[derive(Clone, Copy)]
+pub(crate) struct Shares<'a> {
+    pub(crate) rows: usize,
+    pub(crate) workers: usize,
+    pub(crate) unit: usize,
+    /// Where rows differ in length: each share gets about as many steps as the others. They lie longest first.
+    pub(crate) lines: Option<Lines<'a>>,
+}
+
+impl Shares<'_> {
+    /// The rows of worker `worker`.
+    pub(crate) fn of(self, worker: usize) -> Range<usize> {
+        self.begin(worker)..self.begin(worker + 1)
+    }
+
+    /// Where the share of `worker` begins.
+    fn begin(self, worker: usize) -> usize {
+        let Self { rows, workers, unit, lines } = self;
+        let units = rows.div_ceil(unit);
+        let before = match lines {
+            None => units * worker / workers,
+            Some(lines) => {
+                let steps = |units: usize| lines.take_rows(0, (units * unit).min(rows)).total();
+                let wanted = lines.total() * worker;
+                // The nearest of the two units that it lies between.
+                let (mut low, mut high) = (0, units);
+                while low < high {
+                    let middle = (low + high) / 2;
+                    if (steps(middle) + steps(middle + 1)) * workers < 2 * wanted {
+                        low = middle + 1
+                    } else {
+                        high = middle
+                    }
+                }
+                low
+            }
+        };
+        if worker == workers { rows } else { (before * unit).min(rows) }
+    }
+}
+
+/// Output that can be cut between workers by rows.
+pub(crate) trait Divide: Send + Sized {
+    /// The first `rows` rows, and the others.
+    fn divide(self, rows: usize) -> (Self, Self);
+}
+
+impl Divide for SeqMut<'_> {
+    fn divide(self, rows: usize) -> (Self, Self) {
+        self.split_rows(rows)
+    }
+}
+
+// A matrix, row-major: its elements and its width.
+impl Divide for (&mut [f32], usize) {
+    fn divide(self, rows: usize) -> (Self, Self) {
+        let (first, rest) = self.0.split_at_mut(rows * self.1);
+        ((first, self.1), (rest, self.1))
+    }
+}
+
+impl<T: Divide> Divide for Option<T> {
+    fn divide(self, rows: usize) -> (Self, Self) {
+        self.map_or((None, None), |it| {
+            let (first, rest) = it.divide(rows);
+            (Some(first), Some(rest))
+        })
+    }
+}
+
+impl<T: Divide, const N: usize> Divide for [T; N] {
+    fn divide(self, rows: usize) -> (Self, Self) {
+        let mut rest = [const { None }; N];
+        let mut n = 0;
+        let first = self.map(|it| {
+            let (first, second) = it.divide(rows);
+            rest[n] = Some(second);
+            n += 1;
+            first
+        });
+        (first, rest.map(|it| it.expect("one for each of the first")))
+    }
+}
+
+impl<A: Divide, B: Divide> Divide for (A, B) {
+    fn divide(self, rows: usize) -> (Self, Self) {
+        let (a, rest_a) = self.0.divide(rows);
+        let (b, rest_b) = self.1.divide(rows);
+        ((a, b), (rest_a, rest_b))
+    }
+}
+
+/// Runs `run(rows, output, scratch)` once for each share, each worker with a scratch of its own. One share runs on the
+/// calling thread without asking rayon for anything.
+pub(crate) fn share<W: Divide, S: Send>(
+    shares: Shares<'_>,
+    output: W,
+    scratch: &mut [S],
+    run: &(impl Fn(Range<usize>, W, &mut S) + Sync),
+) {
+    fork(shares, 0..shares.workers, output, &mut scratch[..shares.workers], run);
+}
+
+fn fork<W: Divide, S: Send>(
+    shares: Shares<'_>,
+    workers: Range<usize>,
+    output: W,
+    scratch: &mut [S],
+    run: &(impl Fn(Range<usize>, W, &mut S) + Sync),
+) {
+    if let [scratch] = scratch {
+        run(shares.of(workers.start), output, scratch);
+        return;
+    }
+    let middle = workers.start + workers.len() / 2;
+    let (first, rest) = output.divide(shares.begin(middle) - shares.begin(workers.start));
+    let (scratch, others) = scratch.split_at_mut(middle - workers.start);
+    join(
+        || fork(shares, workers.start..middle, first, scratch, run),
+        || fork(shares, middle..workers.end, rest, others, run),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_cover_all_rows_in_whole_groups() {
+        for rows in 0..70 {
+            for workers in 1..9 {
+                let shares = Shares { rows, workers, unit: 8, lines: None };
+                let mut next = 0;
+                for worker in 0..workers {
+                    let share = shares.of(worker);
+                    assert_eq!(share.start, next);
+                    assert!(share.start.is_multiple_of(8) || share.is_empty(), "{rows} rows, {workers} workers");
+                    next = share.end;
+                }
+                assert_eq!(next, rows);
+            }
+        }
+    }
+
+    #[test]
+    fn ragged_rows_are_shared_by_their_steps() {
+        // 40 rows of 80, 78, … steps.
+        let lengths: Vec<usize> = (0..40).map(|row| 80 - 2 * row).collect();
+        let mut offsets = vec![0];
+        for t in 0..80 {
+            offsets.push(offsets[t] + lengths.iter().filter(|&&length| length > t).count());
+        }
+        let lines = Lines::ragged(&offsets, 40);
+        for workers in 1..5 {
+            let shares = Shares { rows: 40, workers, unit: 4, lines: Some(lines) };
+            let mut next = 0;
+            for worker in 0..workers {
+                let share = shares.of(worker);
+                assert_eq!(share.start, next);
+                let steps: usize = lengths[share.clone()].iter().sum();
+                let even = lines.total() / workers;
+                assert!(steps.abs_diff(even) <= 4 * 80, "{steps} steps of {even}: {share:?}");
+                next = share.end;
+            }
+            assert_eq!(next, 40);
+        }
+    }
+
+    #[test]
+    fn every_worker_writes_its_rows_and_no_others() {
+        let mut rows = vec![0.0; 21 * 3];
+        let mut scratch = [0_usize; 5];
+        let shares = Shares { rows: 21, workers: 5, unit: 2, lines: None };
+        share(shares, (&mut rows[..], 3), &mut scratch, &|range, (rows, width), calls| {
+            assert_eq!(rows.len(), range.len() * width);
+            rows.iter_mut().enumerate().for_each(|(i, x)| *x += (range.start * width + i) as f32);
+            *calls += 1;
+        });
+        assert_eq!(scratch, [1; 5]);
+        assert!(rows.iter().enumerate().all(|(i, &x)| x == i as f32));
+    }
+}

@@ -1,3 +1,0 @@
-//! Tasks from end to end: data, model, training, result.
-
-pub mod sine;
