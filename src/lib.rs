@@ -79,6 +79,7 @@ mod gemm;
 mod kernel;
 mod layer;
 pub mod loss;
+mod model;
 mod network;
 pub mod optim;
 mod parallel;
@@ -93,6 +94,7 @@ pub mod train;
 pub use error::{Error, Result};
 pub use kernel::Isa;
 pub use layer::{Cell, Direction, Linear, LinearScratch, Nonlinearity};
+pub use model::{Activation, CellSpec, LayerKind, LayerSpec, ModelSpec, Readout, RecurrentSpec, Reset};
 pub use network::{
     Backward, Gru, GruBuilder, Input, Lstm, LstmBuilder, NetworkConfig, Recurrent, Rnn, RnnBuilder, State, Workspace,
 };

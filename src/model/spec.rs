@@ -1,0 +1,398 @@
+//! What a model is: its layers and their sizes, as plain data. Every file format yields one, and a `Model`
+//! is made of one.
+
+/// A model's layers, from input to output.
+///
+/// A spec can say more than the engine can run yet: what it cannot is refused by name, with
+/// `ErrorKind::Unsupported`, when a `Model` is made of it.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct ModelSpec {
+    /// The version of this description; [`ModelSpec::VERSION`] for what is written today. A later one is refused.
+    pub version: u32,
+    /// Features of an input's step. 1 for a model that begins with an embedding: its input is one index a step.
+    pub inputs: usize,
+    /// Whether a padded batch is (B, T, ·) and not (T, B, ·), at the input and at the output.
+    pub batch_first: bool,
+    /// What the input goes through, one after the other.
+    pub layers: Vec<LayerSpec>,
+    /// Models of their own in the same file, by name, such as `encoder` and `decoder`. Their parameters have the name and a
+    /// dot before theirs.
+    pub parts: Vec<(String, ModelSpec)>,
+}
+
+/// One layer of a [`ModelSpec`].
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct LayerSpec {
+    /// What comes before its parameters' names, without the dot; empty for a layer whose parameters lie at the file's
+    /// root, and for one without parameters.
+    pub name: String,
+    /// What it computes.
+    pub kind: LayerKind,
+}
+
+/// What a layer of a [`ModelSpec`] computes.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum LayerKind {
+    /// A table of vectors, `torch.nn.Embedding`: the first layer, if any. Parameter `weight` \[vocabulary, width\].
+    #[non_exhaustive]
+    Embedding {
+        /// How many indices there are.
+        vocabulary: usize,
+        /// Features of a vector.
+        width: usize,
+    },
+    /// Recurrent layers of one kind, one above the other.
+    Recurrent(RecurrentSpec),
+    /// y = x·Wᵀ + b at each step, `torch.nn.Linear`. Parameters `weight` \[outputs, features\] and `bias` \[outputs\].
+    #[non_exhaustive]
+    Linear {
+        /// Features of the output.
+        outputs: usize,
+        /// Whether there is a bias.
+        bias: bool,
+    },
+    /// A function of each element, or of each step's features. No parameters.
+    Activation(Activation),
+    /// Which steps go on. No parameters.
+    Readout(Readout),
+    /// y = gain * x + offset, feature by feature. One value for all features, or one for each.
+    #[non_exhaustive]
+    Scale {
+        /// The factors.
+        gain: Vec<f32>,
+        /// What is added to the product.
+        offset: Vec<f32>,
+    },
+    /// y = layers(x) + x\[from..from + width of y\]: the features of its own input from `from` on are added to what the
+    /// layers give.
+    #[non_exhaustive]
+    Residual {
+        /// The first feature that is added.
+        from: usize,
+        /// The layers in between.
+        layers: Vec<LayerSpec>,
+    },
+}
+
+/// Recurrent layers: a cell, sizes, directions.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct RecurrentSpec {
+    /// What every layer computes at each step.
+    pub cell: CellSpec,
+    /// Hidden units of each layer, the first one first.
+    pub hidden_sizes: Vec<usize>,
+    /// Whether every layer goes through time both ways.
+    pub bidirectional: bool,
+    /// Whether there are `bias_ih` and `bias_hh`.
+    pub bias: bool,
+    /// Outputs of an LSTM's projection; 0 for none.
+    pub proj_size: usize,
+    /// The probability with which each element of every layer's output but the last is zeroed, in training only.
+    pub dropout: f32,
+    /// Whether the first state is the model's own, parameters `h_0` and `c_0` (D·layers, H), and not zeros.
+    pub initial_state: bool,
+    /// How many steps before this one the state comes from; 1 for every network of PyTorch's.
+    pub state_delay: usize,
+}
+
+/// What a recurrent layer computes at each step.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum CellSpec {
+    /// Elman's (1990), `torch.nn.RNN`.
+    #[non_exhaustive]
+    Rnn {
+        /// Of the sum.
+        activation: Activation,
+        /// Bounds the activation's input to \[-clip, clip\].
+        clip: Option<f32>,
+    },
+    /// The gated recurrent unit (Cho et al. 2014), `torch.nn.GRU`. Gates r, z, n.
+    #[non_exhaustive]
+    Gru {
+        /// Where the reset gate acts.
+        reset: Reset,
+        /// Of r and z.
+        gates: Activation,
+        /// Of n.
+        candidate: Activation,
+        /// Bounds the activations' inputs to \[-clip, clip\].
+        clip: Option<f32>,
+    },
+    /// Long short-term memory (Hochreiter and Schmidhuber 1997), `torch.nn.LSTM`. Gates i, f, g, o.
+    #[non_exhaustive]
+    Lstm {
+        /// Whether i, f and o see the cell state, each by a weight of its own a unit (Gers and Schmidhuber 2000).
+        peepholes: bool,
+        /// Of i, f and o.
+        gates: Activation,
+        /// Of g.
+        candidate: Activation,
+        /// Of the cell state on its way out.
+        output: Activation,
+        /// Bounds the activations' inputs to \[-clip, clip\].
+        clip: Option<f32>,
+        /// Whether f = 1 - i (ONNX's `input_forget`).
+        input_forget: bool,
+    },
+}
+
+/// Where a GRU's reset gate acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum Reset {
+    /// On the state, before the product: n = act(W_n·x + b + U_n·(r * h)). ONNX's default.
+    Before,
+    /// On the product: n = act(W_n·x + b + r * (U_n·h + b_n)). PyTorch's.
+    After,
+}
+
+/// A function of each element; of the features of a step where it says so.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum Activation {
+    /// x.
+    Identity,
+    /// The hyperbolic tangent.
+    Tanh,
+    /// max(0, x).
+    Relu,
+    /// 1 / (1 + exp(-x)).
+    Sigmoid,
+    /// exp(x_i - max x) / Σ_j exp(x_j - max x) over the features of a step.
+    Softmax,
+    /// max(0, min(1, alpha·x + beta)).
+    #[non_exhaustive]
+    HardSigmoid {
+        /// The slope: 0.2 in ONNX and Keras 2, 1/6 in Keras 3.
+        alpha: f32,
+        /// The value at 0.
+        beta: f32,
+    },
+    /// x where it is above 0, else alpha·x.
+    #[non_exhaustive]
+    LeakyRelu {
+        /// The slope below 0.
+        alpha: f32,
+    },
+    /// x where it is above 0, else alpha·(exp(x) - 1).
+    #[non_exhaustive]
+    Elu {
+        /// The limit below 0, negated.
+        alpha: f32,
+    },
+    /// x / (1 + |x|).
+    Softsign,
+    /// ln(1 + exp(x)).
+    Softplus,
+    /// alpha·tanh(beta·x).
+    #[non_exhaustive]
+    ScaledTanh {
+        /// The factor outside.
+        alpha: f32,
+        /// The factor inside.
+        beta: f32,
+    },
+    /// alpha·x + beta.
+    #[non_exhaustive]
+    Affine {
+        /// The factor.
+        alpha: f32,
+        /// What is added.
+        beta: f32,
+    },
+    /// x where it is above alpha, else 0.
+    #[non_exhaustive]
+    ThresholdedRelu {
+        /// The threshold.
+        alpha: f32,
+    },
+}
+
+/// Which steps of a sequence go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum Readout {
+    /// Every step, as they come.
+    EveryStep,
+    /// Each row's last step: one step is left.
+    Last,
+    /// The mean over each row's steps: one step is left.
+    Mean,
+    /// The largest of each feature over each row's steps: one step is left.
+    Max,
+}
+
+impl ModelSpec {
+    /// The version of this description.
+    pub const VERSION: u32 = 1;
+
+    /// A model over `inputs` features a step, without layers yet.
+    ///
+    /// ```
+    /// use elman::{Activation, LayerKind, ModelSpec, Readout, RecurrentSpec};
+    ///
+    /// let spec = ModelSpec::new(3)
+    ///     .layer("lstm", RecurrentSpec::lstm(vec![64, 64]))
+    ///     .layer("", Readout::Last)
+    ///     .layer("fc", LayerKind::linear(5))
+    ///     .layer("", Activation::Softmax);
+    /// assert_eq!(spec.layers.len(), 4);
+    /// ```
+    #[must_use]
+    pub fn new(inputs: usize) -> Self {
+        Self { version: Self::VERSION, inputs, batch_first: false, layers: Vec::new(), parts: Vec::new() }
+    }
+
+    /// The same with one more layer, its parameters behind `name` and a dot; behind nothing where it is empty.
+    #[must_use]
+    pub fn layer(mut self, name: impl Into<String>, kind: impl Into<LayerKind>) -> Self {
+        self.layers.push(LayerSpec::new(name, kind));
+        self
+    }
+
+    /// The same with a model of its own in it.
+    #[must_use]
+    pub fn part(mut self, name: impl Into<String>, part: ModelSpec) -> Self {
+        self.parts.push((name.into(), part));
+        self
+    }
+
+    /// The same with padded batches that are (B, T, ·) and not (T, B, ·).
+    #[must_use]
+    pub fn batch_first(self, batch_first: bool) -> Self {
+        Self { batch_first, ..self }
+    }
+}
+
+impl LayerSpec {
+    /// A layer whose parameters lie behind `name` and a dot; behind nothing where it is empty.
+    #[must_use]
+    pub fn new(name: impl Into<String>, kind: impl Into<LayerKind>) -> Self {
+        Self { name: name.into(), kind: kind.into() }
+    }
+}
+
+impl LayerKind {
+    /// A table of `vocabulary` vectors of `width` features.
+    #[must_use]
+    pub fn embedding(vocabulary: usize, width: usize) -> Self {
+        Self::Embedding { vocabulary, width }
+    }
+
+    /// A linear layer with a bias.
+    #[must_use]
+    pub fn linear(outputs: usize) -> Self {
+        Self::Linear { outputs, bias: true }
+    }
+
+    /// A linear layer without a bias.
+    #[must_use]
+    pub fn linear_without_bias(outputs: usize) -> Self {
+        Self::Linear { outputs, bias: false }
+    }
+
+    /// gain * x + offset: one value for all features, or one for each.
+    #[must_use]
+    pub fn scale(gain: Vec<f32>, offset: Vec<f32>) -> Self {
+        Self::Scale { gain, offset }
+    }
+
+    /// Layers whose input, from feature `from` on, is added to their output.
+    #[must_use]
+    pub fn residual(from: usize, layers: Vec<LayerSpec>) -> Self {
+        Self::Residual { from, layers }
+    }
+}
+
+impl From<RecurrentSpec> for LayerKind {
+    fn from(spec: RecurrentSpec) -> Self {
+        Self::Recurrent(spec)
+    }
+}
+
+impl From<Activation> for LayerKind {
+    fn from(activation: Activation) -> Self {
+        Self::Activation(activation)
+    }
+}
+
+impl From<Readout> for LayerKind {
+    fn from(readout: Readout) -> Self {
+        Self::Readout(readout)
+    }
+}
+
+impl RecurrentSpec {
+    /// Layers of that cell, with PyTorch's defaults: one direction, biases, no projection, no dropout.
+    #[must_use]
+    pub fn new(cell: CellSpec, hidden_sizes: Vec<usize>) -> Self {
+        Self {
+            cell,
+            hidden_sizes,
+            bidirectional: false,
+            bias: true,
+            proj_size: 0,
+            dropout: 0.0,
+            initial_state: false,
+            state_delay: 1,
+        }
+    }
+
+    /// Layers of [`CellSpec::rnn`] with tanh.
+    #[must_use]
+    pub fn rnn(hidden_sizes: Vec<usize>) -> Self {
+        Self::new(CellSpec::rnn(Activation::Tanh), hidden_sizes)
+    }
+
+    /// Layers of [`CellSpec::gru`].
+    #[must_use]
+    pub fn gru(hidden_sizes: Vec<usize>) -> Self {
+        Self::new(CellSpec::gru(), hidden_sizes)
+    }
+
+    /// Layers of [`CellSpec::lstm`].
+    #[must_use]
+    pub fn lstm(hidden_sizes: Vec<usize>) -> Self {
+        Self::new(CellSpec::lstm(), hidden_sizes)
+    }
+}
+
+impl CellSpec {
+    /// Elman's cell with that activation.
+    #[must_use]
+    pub fn rnn(activation: Activation) -> Self {
+        Self::Rnn { activation, clip: None }
+    }
+
+    /// PyTorch's GRU.
+    #[must_use]
+    pub fn gru() -> Self {
+        Self::Gru { reset: Reset::After, gates: Activation::Sigmoid, candidate: Activation::Tanh, clip: None }
+    }
+
+    /// PyTorch's LSTM.
+    #[must_use]
+    pub fn lstm() -> Self {
+        Self::Lstm {
+            peepholes: false,
+            gates: Activation::Sigmoid,
+            candidate: Activation::Tanh,
+            output: Activation::Tanh,
+            clip: None,
+            input_forget: false,
+        }
+    }
+}
