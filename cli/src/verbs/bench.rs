@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::Failure;
-use super::common::{cell, isa, nonlinearity, seconds, threads, whole};
+use super::common::{any_threads, cell, isa, nonlinearity, runnable, seconds, whole};
 
 #[derive(clap::Args)]
 #[command(
@@ -55,7 +55,7 @@ pub(crate) struct Args {
     #[arg(long)]
     ragged: bool,
     /// Threads that may be used; one for each core unless set
-    #[arg(long, value_name = "N", value_parser = threads, allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", value_parser = any_threads, allow_hyphen_values = true)]
     threads: Option<Threads>,
     /// The tier of instructions, avx512, avx2 or portable; the best of this machine unless set
     #[arg(long, value_name = "TIER", value_parser = isa)]
@@ -211,6 +211,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let beyond = args.explain && args.threads.is_some_and(|threads| threads.get() > Threads::available().get());
     if args.caches.is_some() || beyond {
         return forecast(args, &workloads);
+    }
+    if let Some(threads) = args.threads {
+        runnable(threads).map_err(|reason| Failure::Usage(format!("--threads: {reason}, got {}", threads.get())))?;
     }
     let machine = match workloads.first() {
         Some(load) if args.explain => Some(measure::machine(load.kernels, load.threads)),

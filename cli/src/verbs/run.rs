@@ -1,7 +1,7 @@
 //! `elman run`: somebody's model on somebody's data.
 
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use elman::format::{self as files, Description, Kind, LoadOptions, TensorFile};
@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::Failure;
 use super::batch::{Batch, Form};
-use super::common::{cell, count, network, nonlinearity, threads, visible};
+use super::common::{cell, count, network, nonlinearity, same_file, threads, visible};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -152,11 +152,6 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     } else {
         summary(&report, &network(&description, report.nonlinearity.as_deref(), parameters))
     }
-}
-
-/// Whether both name one file that is there.
-fn same_file(a: &Path, b: &Path) -> bool {
-    a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// The activation of an Elman network; of the others there is none to choose.

@@ -118,3 +118,23 @@ pub(crate) fn refuses(args: &[&str], code: i32, words: &[&str]) -> String {
     assert_eq!(tree(folder.path()), before, "after {args:?}");
     line
 }
+
+/// Work grows with the threads; a million of them would never end.
+#[test]
+fn more_threads_than_the_cores_can_run_are_refused() {
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let most = 4 * cores;
+    let reason = format!("expected at most {most}, 4 for each core: this machine has {cores} core");
+    let beyond = (most + 1).to_string();
+    for threads in [&beyond[..], "1000000", "18446744073709551615"] {
+        for verb in [
+            &["bench"][..],
+            &["bench", "--hidden", "8"],
+            &["peak"],
+            &["sine"],
+            &["run", "--weights", "a", "--input", "b", "--output", "c"],
+        ] {
+            refuses(&[verb, &["--threads", threads]].concat(), 2, &[&reason, "--threads", threads]);
+        }
+    }
+}
