@@ -68,7 +68,8 @@ impl Recurrent {
     ) -> Result<()> {
         self.check(params)?;
         self.check(gradients)?;
-        let Some(Training { seed, dropout: probability }) = pass.training.filter(|_| self.has_run_in(pass)) else {
+        let Some(Training { seed, step, dropout: probability }) = pass.training.filter(|_| self.has_run_in(pass))
+        else {
             let expected = "one in which forward_training has run, and backward not yet";
             return Err(Error::setting("pass", expected, "another"));
         };
@@ -158,8 +159,13 @@ impl Recurrent {
                 layer.backward(&plan, pass, scratch)?;
             }
             if k > 0 && dropped {
-                let dropout = Dropout { probability, seed, layer: k - 1 };
-                each_row(door, (&mut this[..], sizes.input), threads, &|place, _, row| dropout.apply_to(place, row));
+                let dropout = |direction| Dropout { probability, seed, step, layer: k - 1, direction };
+                let width = sizes.input / directions;
+                each_row(door, (&mut this[..], sizes.input), threads, &|place, _, row| {
+                    for (direction, row) in row.chunks_exact_mut(width).enumerate() {
+                        dropout(direction).apply_to(place, row);
+                    }
+                });
             }
             if k == 0 && wanted {
                 // The first of the two is written by the last layer, so by every other one below it.

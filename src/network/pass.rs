@@ -39,6 +39,7 @@ pub struct Workspace {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Training {
     pub(super) seed: u64,
+    pub(super) step: u64,
     pub(super) dropout: f32,
 }
 
@@ -179,7 +180,19 @@ impl Recurrent {
         pass: &mut Workspace,
         threads: Threads,
     ) -> Result<()> {
-        self.run(input.into(), state, Some(Training { seed, dropout: self.config.dropout }), pass, threads)
+        self.forward_training_step(input.into(), state, (seed, 0), pass, threads)
+    }
+
+    /// The same in a training run of many steps, whose masks follow from its seed and the number of the step.
+    pub(crate) fn forward_training_step(
+        &self,
+        input: Input<'_>,
+        state: Option<&State>,
+        (seed, step): (u64, u64),
+        pass: &mut Workspace,
+        threads: Threads,
+    ) -> Result<()> {
+        self.run(input, state, Some(Training { seed, step, dropout: self.config.dropout }), pass, threads)
     }
 
     fn run(
@@ -256,15 +269,18 @@ impl Recurrent {
                 };
                 layer.forward(&plan, pass, scratch)?;
             }
-            if let Some(Training { seed, dropout: probability }) = training
+            if let Some(Training { seed, step, dropout: probability }) = training
                 && probability > 0.0
                 && k + 1 < count
             {
-                let dropout = Dropout { probability, seed, layer: k };
+                let dropout = |direction| Dropout { probability, seed, step, layer: k, direction };
                 memory.dropped.resize(memory.y.len());
                 let (from, to) = (&memory.y, &mut memory.dropped);
                 each_row(door, (to, width), threads, &|place, at, row| {
-                    dropout.apply(place, &from[at * width..][..width], row);
+                    let from = from[at * width..][..width].chunks_exact(sizes.output());
+                    for (direction, (from, to)) in from.zip(row.chunks_exact_mut(sizes.output())).enumerate() {
+                        dropout(direction).apply(place, from, to);
+                    }
                 });
             }
         }

@@ -1,5 +1,6 @@
 //! A recurrent layer with a linear head, trained to map one sequence to another by mean squared error.
 
+use super::TrainingState;
 use crate::error::{Error, Result, at_least_one, check_shape};
 use crate::layer::{Linear, LinearScratch};
 use crate::loss;
@@ -48,8 +49,8 @@ pub struct Regression {
     d_y: Seq,
     pass: Workspace,
     head: LinearScratch,
-    /// Of the dropout masks, one after the other.
-    seed: u64,
+    /// What the dropout masks follow from.
+    training: TrainingState,
     /// The state carried from one stretch of a truncated sequence to the next.
     carried: State,
 }
@@ -79,7 +80,7 @@ impl Regression {
             d_y: Seq::default(),
             pass: Workspace::default(),
             head: LinearScratch::default(),
-            seed: 0,
+            training: TrainingState::new(rng.clone().bits()),
             carried: State::default(),
         })
     }
@@ -161,8 +162,9 @@ impl Regression {
         threads: Threads,
     ) -> Result<f32> {
         self.load()?;
-        self.seed = self.seed.wrapping_add(1);
-        self.rnn.forward_training(x, state, self.seed, &mut self.pass, threads)?;
+        let (seed, step) = (self.training.seed(), self.training.step());
+        self.training.advance();
+        self.rnn.forward_training_step(x.into(), state, (seed, step), &mut self.pass, threads)?;
         self.linear.forward(self.pass.output(), &mut self.prediction, &mut self.head)?;
         check_shape("target", &self.prediction.shape(), &target.shape())?;
         let loss = loss::mse(self.prediction.view(), target, &mut self.d_prediction)?;

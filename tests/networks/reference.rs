@@ -21,19 +21,25 @@ fn wide(values: &[f32]) -> Vec<f64> {
 /// The mask that dropout with this seed puts over the output (T, B, width) of layer `layer`, scale included: what a
 /// network gives that has 1 in every element there, and above it a layer that hands on what it reads.
 fn mask(case: &Case, layer: usize, width: usize) -> Vec<f64> {
+    let (directions, hidden) = (case.directions(), width / case.directions());
     let config = NetworkConfig {
         dropout: case.config.dropout,
+        bidirectional: directions == 2,
         kernels: Some(Kernels::best()),
-        ..NetworkConfig::new(Cell::Elman(Nonlinearity::Relu), 1, vec![width; layer + 2])
+        ..NetworkConfig::new(Cell::Elman(Nonlinearity::Relu), 1, vec![hidden; layer + 2])
     };
     let mut layout = ParamTable::new();
     let mut network = Recurrent::new(config, &mut layout, "").unwrap();
     let mut params = Params::zeros(layout);
-    for k in 0..=layer {
-        params.set(&format!("bias_ih_l{k}"), &[width], &vec![1.0; width]).unwrap();
+    for (direction, suffix) in ["", "_reverse"].into_iter().take(directions).enumerate() {
+        for k in 0..=layer {
+            params.set(&format!("bias_ih_l{k}{suffix}"), &[hidden], &vec![1.0; hidden]).unwrap();
+        }
+        // (hidden, width): each direction hands on the part of its own.
+        let own = |i| i / width + direction * hidden == i % width;
+        let weight: Vec<f32> = (0..hidden * width).map(|i| f32::from(u8::from(own(i)))).collect();
+        params.set(&format!("weight_ih_l{}{suffix}", layer + 1), &[hidden, width], &weight).unwrap();
     }
-    let identity: Vec<f32> = (0..width * width).map(|i| f32::from(u8::from(i / width == i % width))).collect();
-    params.set(&format!("weight_ih_l{}", layer + 1), &[width, width], &identity).unwrap();
     network.load(&params).unwrap();
     let (x, mut pass) = (Seq::zeros(case.steps, case.batch, 1).unwrap(), Workspace::default());
     network.forward_training(&x, None, case.seed, &mut pass, Threads::one()).unwrap();
