@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use elman::internals::Kernels;
 use elman::tensor::Seq;
-use elman::{Backward, NetworkConfig, ParamTable, Params, Recurrent, Rng, State, Threads, Workspace};
+use elman::{BackwardArgs, NetworkConfig, ParamTable, Params, Recurrent, RecurrentWorkspace, Rng, State, Threads};
 use elman::{Cell, Nonlinearity};
 
 const HIDDEN: usize = 128;
@@ -68,7 +68,7 @@ struct Contestant {
     x: Seq,
     d_y: Seq,
     state: State,
-    pass: Workspace,
+    pass: RecurrentWorkspace,
     times: [Vec<f64>; 2],
 }
 
@@ -109,7 +109,16 @@ impl Contestant {
             state.c_mut().copy_from_slice(first.data());
         }
         let gradients = params.zeros_like();
-        Self { network, params, gradients, x, d_y, state, pass: Workspace::default(), times: [const { Vec::new() }; 2] }
+        Self {
+            network,
+            params,
+            gradients,
+            x,
+            d_y,
+            state,
+            pass: RecurrentWorkspace::default(),
+            times: [const { Vec::new() }; 2],
+        }
     }
 
     fn infer(&mut self) {
@@ -123,7 +132,7 @@ impl Contestant {
         gradients.data_mut().fill(0.0);
         network.forward_training(&*x, Some(state), 1, pass, Threads::one()).expect("shapes that fit");
         let (input, d_output, state) = ((&*x).into(), (&*d_y).into(), Some(&*state));
-        let args = Backward { input, state, d_output, d_state: None, d_input: true, d_state_0: true };
+        let args = BackwardArgs { input, state, d_output, d_state_n: None, wants_d_input: true, wants_d_state_0: true };
         network.backward(params, args, gradients, pass, Threads::one()).expect("shapes that fit");
     }
 

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use common::{CELLS, thread_counts};
 use elman::tensor::{PackedSequence, Seq};
-use elman::{Backward, Input, NetworkConfig, ParamTable, Params, Recurrent, Rng, Threads, Workspace};
+use elman::{BackwardArgs, Input, NetworkConfig, ParamTable, Params, Recurrent, RecurrentWorkspace, Rng, Threads};
 
 const ROWS: usize = 64;
 const HIDDEN: usize = 128;
@@ -18,7 +18,7 @@ const HIDDEN: usize = 128;
 struct Contestant<'a> {
     input: Input<'a>,
     d_output: Input<'a>,
-    pass: Workspace,
+    pass: RecurrentWorkspace,
 }
 
 fn main() {
@@ -53,8 +53,8 @@ fn main() {
         let [dense_x, dense_d_y] = [&padded, &d_padded].map(|seq| seq.view().steps(0, steps));
         check(&network, &padded, &x, &lengths);
         let mut contestants = [
-            Contestant { input: dense_x.into(), d_output: dense_d_y.into(), pass: Workspace::default() },
-            Contestant { input: (&x).into(), d_output: (&d_y).into(), pass: Workspace::default() },
+            Contestant { input: dense_x.into(), d_output: dense_d_y.into(), pass: RecurrentWorkspace::default() },
+            Contestant { input: (&x).into(), d_output: (&d_y).into(), pass: RecurrentWorkspace::default() },
         ];
         for threads in thread_counts() {
             let mut times = [const { Vec::new() }; 4];
@@ -94,13 +94,14 @@ fn train(
     let Contestant { input, d_output, pass } = contestant;
     network.forward_training(*input, None, 1, pass, threads).expect("shapes that fit");
     let (input, d_output) = (*input, *d_output);
-    let args = Backward { input, state: None, d_output, d_state: None, d_input: false, d_state_0: false };
+    let args =
+        BackwardArgs { input, state: None, d_output, d_state_n: None, wants_d_input: false, wants_d_state_0: false };
     network.backward(params, args, gradients, pass, threads).expect("shapes that fit");
 }
 
 /// The packed batch gives each row what the padded one does, to the bit.
 fn check(network: &Recurrent, padded: &Seq, packed: &PackedSequence, lengths: &[usize]) {
-    let [mut a, mut b] = [Workspace::default(), Workspace::default()];
+    let [mut a, mut b] = [RecurrentWorkspace::default(), RecurrentWorkspace::default()];
     network.forward(padded, None, &mut a, Threads::one()).expect("shapes that fit");
     network.forward(packed, None, &mut b, Threads::one()).expect("shapes that fit");
     let y = b.packed_output().to_padded(padded.shape()[0]).expect("as many steps");

@@ -96,7 +96,8 @@ pub use kernel::Isa;
 pub use layer::{Cell, Direction, Linear, LinearScratch, Nonlinearity};
 pub use model::{Activation, CellSpec, LayerKind, LayerSpec, ModelSpec, Readout, RecurrentSpec, Reset};
 pub use network::{
-    Backward, Gru, GruBuilder, Input, Lstm, LstmBuilder, NetworkConfig, Recurrent, Rnn, RnnBuilder, State, Workspace,
+    BackwardArgs, Gru, GruBuilder, Input, Lstm, LstmBuilder, NetworkConfig, Recurrent, RecurrentWorkspace, Rnn,
+    RnnBuilder, State,
 };
 pub use parallel::Threads;
 pub use params::{ParamId, ParamTable, Params};

@@ -10,7 +10,8 @@ use elman::optim::{Adam, AdamConfig, Sgd, SgdConfig};
 use elman::tensor::{PackedSequence, Seq};
 use elman::train::{Optimizer, Regression};
 use elman::{
-    Backward, Gru, Input, Isa, Lstm, NetworkConfig, ParamTable, Params, Recurrent, Rng, Rnn, Threads, Workspace,
+    BackwardArgs, Gru, Input, Isa, Lstm, NetworkConfig, ParamTable, Params, Recurrent, RecurrentWorkspace, Rng, Rnn,
+    Threads,
 };
 
 /// Counts what the threads that do the work ask for; the test harness has one of its own, which may wake late.
@@ -161,7 +162,7 @@ fn passes(network: NetworkConfig, [steps, batch]: [usize; 2], threads: Threads, 
     let (mut packed_x, mut packed_d_y) = (PackedSequence::default(), PackedSequence::default());
     let mask: Vec<bool> = (0..steps * batch).map(|i| i % 5 == 2).collect();
     let [state, one] = [batch, 1].map(|batch| network.zero_state(batch).unwrap());
-    let mut pass = Workspace::default();
+    let mut pass = RecurrentWorkspace::default();
     assert_allocates_nothing(threads, &what, || {
         let pack = |packed: &mut PackedSequence, seq: &Seq| {
             if batch_first {
@@ -182,7 +183,14 @@ fn passes(network: NetworkConfig, [steps, batch]: [usize; 2], threads: Threads, 
             for (input, state) in [(input, None), (input.resets(mask), Some(state))] {
                 network.forward(input, state, &mut pass, threads).unwrap();
                 network.forward_training(input, state, 1, &mut pass, threads).unwrap();
-                let args = Backward { input, state, d_output, d_state: state, d_input: true, d_state_0: true };
+                let args = BackwardArgs {
+                    input,
+                    state,
+                    d_output,
+                    d_state_n: state,
+                    wants_d_input: true,
+                    wants_d_state_0: true,
+                };
                 network.backward(&params, args, &mut gradients, &mut pass, threads).unwrap();
             }
         }

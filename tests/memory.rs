@@ -1,6 +1,6 @@
 //! How much memory a pass takes at its peak: what it gives out and keeps for the way back, and little besides.
 //!
-//! Counted is everything allocated while the passes run, from an empty [`Workspace`] on. Input, target gradient, parameters and
+//! Counted is everything allocated while the passes run, from an empty [`RecurrentWorkspace`] on. Input, target gradient, parameters and
 //! their gradients are the caller's and made before. In bytes, with H' = H rounded up to 16:
 //!
 //! | run | needs |
@@ -15,7 +15,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use elman::tensor::Seq;
-use elman::{Backward, NetworkConfig, ParamTable, Params, Recurrent, Rng, Threads, Workspace};
+use elman::{BackwardArgs, NetworkConfig, ParamTable, Params, Recurrent, RecurrentWorkspace, Rng, Threads};
 use elman::{Cell, Nonlinearity};
 
 /// What passes may take besides: blocks of z, packed weights, rows in the order of an operand, mailboxes. Less than the
@@ -105,17 +105,24 @@ fn passes_take_little_more_than_what_they_give_and_keep() {
                 let what = format!("{cell:?}, T {steps}, B {batch}, H {size}, {} threads", threads.get());
                 let base = CURRENT.load(Ordering::SeqCst);
 
-                let mut pass = Workspace::default();
+                let mut pass = RecurrentWorkspace::default();
                 let inference = peak(base, || network.forward(&x, None, &mut pass, threads).unwrap());
                 assert_within(inference, output, &format!("{what}, inference"));
                 drop(pass);
 
-                let mut pass = Workspace::default();
+                let mut pass = RecurrentWorkspace::default();
                 let mut train = |d_input| {
                     peak(base, || {
                         network.forward_training(&x, None, 1, &mut pass, threads).unwrap();
                         let (input, d_output) = ((&x).into(), (&d_y).into());
-                        let args = Backward { input, state: None, d_output, d_state: None, d_input, d_state_0: true };
+                        let args = BackwardArgs {
+                            input,
+                            state: None,
+                            d_output,
+                            d_state_n: None,
+                            wants_d_input: d_input,
+                            wants_d_state_0: true,
+                        };
                         network.backward(&params, args, &mut gradients, &mut pass, threads).unwrap();
                     })
                 };

@@ -12,7 +12,8 @@ use elman::optim::{Adam, AdamConfig};
 use elman::tensor::{PackedSequence, Seq, SeqRef};
 use elman::train::{Optimizer, Regression};
 use elman::{
-    Backward, Input, Lstm, LstmBuilder, NetworkConfig, ParamTable, Params, Recurrent, Rng, State, Threads, Workspace,
+    BackwardArgs, Input, Lstm, LstmBuilder, NetworkConfig, ParamTable, Params, Recurrent, RecurrentWorkspace, Rng,
+    State, Threads,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -180,12 +181,12 @@ impl Case {
     }
 
     /// What came out of the network, as the file has it.
-    fn padded(&self, pass: &Workspace, backward: bool) -> Vec<f32> {
+    fn padded(&self, pass: &RecurrentWorkspace, backward: bool) -> Vec<f32> {
         let dense = |x: SeqRef<'_>| x.flat().unwrap().to_vec();
         if self.lengths.is_none() {
-            return dense(if backward { pass.d_input() } else { pass.output() });
+            return dense(if backward { pass.d_input().unwrap() } else { pass.output() });
         }
-        let packed = if backward { pass.packed_d_input() } else { pass.packed_output() };
+        let packed = if backward { pass.packed_d_input().unwrap() } else { pass.packed_output() };
         let steps = self.size("steps");
         let batch_first = self.flag("batch_first");
         let padded = if batch_first { packed.to_batch_first(steps) } else { packed.to_padded(steps) };
@@ -224,9 +225,9 @@ impl Case {
         let state = self.state(&network, ["h_0", "c_0"]);
         let d_state = self.state(&network, ["d_h_n", "d_c_n"]);
         assert_eq!((state.is_some(), d_state.is_some()), (self.flag("h_0"), true));
-        let mut pass = Workspace::default();
+        let mut pass = RecurrentWorkspace::default();
         network.forward_training(input.input(), state.as_ref(), 0, &mut pass, threads).unwrap();
-        let lstm = network.is_lstm();
+        let lstm = (network.config().cell == Cell::Lstm);
         let mut worst = self.assert_close("output", &self.padded(&pass, false));
         let mut compare = |name: &str, got: &[f32]| worst = worst.max(self.assert_close(name, got));
         compare("h_n", pass.state().h());
@@ -235,13 +236,13 @@ impl Case {
         }
 
         let mut gradients = params.zeros_like();
-        let args = Backward {
+        let args = BackwardArgs {
             input: input.input(),
             state: state.as_ref(),
             d_output: d_output.input(),
-            d_state: d_state.as_ref(),
-            d_input: true,
-            d_state_0: state.is_some(),
+            d_state_n: d_state.as_ref(),
+            wants_d_input: true,
+            wants_d_state_0: state.is_some(),
         };
         network.backward(&params, args, &mut gradients, &mut pass, threads).unwrap();
         compare("d_input", &self.padded(&pass, true));
@@ -249,9 +250,9 @@ impl Case {
             compare(&format!("d_{name}"), values);
         }
         if state.is_some() {
-            compare("d_h_0", pass.d_state().h());
+            compare("d_h_0", pass.d_state_0().unwrap().h());
             if lstm {
-                compare("d_c_0", pass.d_state().c());
+                compare("d_c_0", pass.d_state_0().unwrap().c());
             }
         }
         worst
@@ -316,7 +317,7 @@ fn trained(python: &str, network: LstmBuilder, settings: &Value) {
     close("prediction", prediction.data());
     close("h_n", regression.state().h());
     close("c_n", regression.state().c());
-    let mut pass = Workspace::default();
+    let mut pass = RecurrentWorkspace::default();
     regression.rnn().forward(&x, None, &mut pass, threads).unwrap();
     close("output", pass.output().flat().unwrap());
 }

@@ -12,7 +12,7 @@ use batch::{Batch, Form};
 use elman::Nonlinearity;
 use elman::format::{Description, Kind, LoadOptions, TensorFile, describe, prefixes};
 use elman::tensor::Seq;
-use elman::{Error, ParamTable, Params, Workspace, Recurrent, Threads};
+use elman::{Error, ParamTable, Params, RecurrentWorkspace, Recurrent, Threads};
 use elman_fuzz::Within;
 use elman_fuzz::file::{File, Table, bytes_of, path};
 use libfuzzer_sys::arbitrary::{self, Arbitrary, Unstructured};
@@ -312,7 +312,7 @@ fn described(file: &TensorFile, description: &Description) {
     }
     network.load(&params).unwrap();
     let x = Seq::zeros(2, 3, description.input_size).unwrap();
-    let mut pass = Workspace::default();
+    let mut pass = RecurrentWorkspace::default();
     network.forward(&x, None, &mut pass, Threads::one()).unwrap();
     assert_eq!(pass.output().shape(), [2, 3, network.output_size()]);
 }
@@ -331,7 +331,7 @@ fn input(description: &Description, batch_first: bool) -> Result<(), Failure> {
     batch.note_nan(packed.as_ref().map(|packed| &packed.rows));
     assert!(batch.notes.iter().all(|note| !note.contains(char::is_control)), "{:?}", batch.notes);
     let state = batch.state(&network).unwrap();
-    let mut pass = Workspace::default();
+    let mut pass = RecurrentWorkspace::default();
     let input = batch.input(packed.as_ref(), width).unwrap();
     network.forward(input, state.as_ref(), &mut pass, Threads::one()).unwrap();
     let shape = match (&packed, batch.form) {

@@ -4,7 +4,7 @@
 
 use elman::{Cell, Nonlinearity};
 use elman::tensor::{PackedSequence, SeqRef};
-use elman::{Backward, NetworkConfig, Error, ParamTable, Params, Workspace, Recurrent, Result, Rng, State, Threads};
+use elman::{BackwardArgs, NetworkConfig, Error, ParamTable, Params, RecurrentWorkspace, Recurrent, Result, Rng, State, Threads};
 use elman::internals::{Kernels};
 use elman_fuzz::{Size, Within};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
@@ -340,7 +340,7 @@ fn widest(networks: &[&Recurrent; 2]) -> u128 {
 }
 
 impl Call {
-    fn run(&self, networks: &[(Recurrent, Params); 2], pass: &mut Workspace) -> Option<()> {
+    fn run(&self, networks: &[(Recurrent, Params); 2], pass: &mut RecurrentWorkspace) -> Option<()> {
         let which = usize::from(self.which);
         let network = &networks[which].0;
         let both = [network, &networks[1 - which].0];
@@ -398,20 +398,20 @@ impl Call {
             Some(d_state) => Some(d_state.state(&both, batch, widest)?),
             None => None,
         };
-        let args = Backward {
+        let args = BackwardArgs {
             input,
             state: state.as_ref(),
             d_output: d_output.input()?,
-            d_state: d_state.as_ref(),
-            d_input: back.d_input,
-            d_state_0: back.d_state_0,
+            d_state_n: d_state.as_ref(),
+            wants_d_input: back.wants_d_input: d_input,
+            wants_d_state_0: back.wants_d_state_0: d_state_0,
         };
         let mut gradients = networks[usize::from(back.other_params)].1.zeros_like();
         check(network.backward(params, args, &mut gradients, pass, threads))?;
         if back.d_input {
             match &data.packed {
-                Some(packed) => assert!(pass.packed_d_input().batch_sizes().eq(packed.batch_sizes())),
-                None => assert_eq!(pass.d_input().shape()[2], network.input_size()),
+                Some(packed) => assert!(pass.packed_d_input().unwrap().batch_sizes().eq(packed.batch_sizes())),
+                None => assert_eq!(pass.d_input().unwrap().shape()[2], network.input_size()),
             }
         }
         if back.twice {
@@ -430,7 +430,7 @@ fuzz_target!(|input: Input| {
         (Some(one), None) | (None, Some(one)) => [one.clone(), one],
         (None, None) => return,
     };
-    let mut pass = Workspace::default();
+    let mut pass = RecurrentWorkspace::default();
     for call in input.calls.iter().take(6) {
         call.run(&networks, &mut pass);
     }

@@ -52,7 +52,7 @@ network! {
     ///
     /// ```
     /// use elman::tensor::{PackedSequence, Seq};
-    /// use elman::{Gru, ParamTable, Params, Workspace, Rng, Threads};
+    /// use elman::{Gru, ParamTable, Params, RecurrentWorkspace, Rng, Threads};
     ///
     /// let mut table = ParamTable::new();
     /// let mut gru = Gru::builder(3, 8).bidirectional(true).build(&mut table, "gru")?;
@@ -62,7 +62,7 @@ network! {
     ///
     /// let padded = Seq::zeros(7, 3, 3)?;
     /// let packed = PackedSequence::from_padded(padded.view(), &[4, 7, 2])?;
-    /// let mut pass = Workspace::default();
+    /// let mut pass = RecurrentWorkspace::default();
     /// gru.forward(&packed, None, &mut pass, Threads::one())?;
     /// let y = pass.packed_output().to_padded(7)?;
     /// assert_eq!(y.shape(), [7, 3, 16]);

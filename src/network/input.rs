@@ -20,18 +20,24 @@ use crate::tensor::{PackedRef, PackedSequence, Seq, SeqRef};
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a> {
-    pub(super) form: Form<'a>,
-    pub(super) resets: Option<&'a [bool]>,
+    pub(crate) source: Source<'a>,
+    pub(crate) resets: Option<&'a [bool]>,
 }
 
-/// The form of a batch.
+/// Where a batch's rows are.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Form<'a> {
+pub(crate) enum Source<'a> {
     /// (T, B, I) or, batch-first, (B, T, I).
     Padded(SeqRef<'a>),
     /// (T, 1, I), whatever the network's order.
     Unbatched(SeqRef<'a>),
     Packed(PackedRef<'a>),
+    /// One index a step, as the batch is: (T, B) or, batch-first, (B, T).
+    Indices {
+        indices: &'a [u32],
+        steps: usize,
+        batch: usize,
+    },
 }
 
 impl<'a> Input<'a> {
@@ -45,7 +51,19 @@ impl<'a> Input<'a> {
         if steps * width != data.len() {
             return Err(Error::Length { name: "input".into(), shape: vec![steps, width], got: data.len() });
         }
-        Ok(Self { form: Form::Unbatched(SeqRef::new(data, steps, 1, width)?), resets: None })
+        Ok(Self { source: Source::Unbatched(SeqRef::new(data, steps, 1, width)?), resets: None })
+    }
+
+    /// One index a step for a model that begins with an embedding: (T, B), or (B, T) of one that is batch-first, row-major;
+    /// `first` and `second` are those sizes. Packed batches of indices are packed sequences of width 1.
+    ///
+    /// # Errors
+    /// [`Error::Length`] naming `input` where there are not `first * second`.
+    pub fn indices(indices: &'a [u32], first: usize, second: usize) -> Result<Self> {
+        if crate::error::elements("input", &[first, second])? != indices.len() {
+            return Err(Error::Length { name: "input".into(), shape: vec![first, second], got: indices.len() });
+        }
+        Ok(Self { source: Source::Indices { indices, steps: first, batch: second }, resets: None })
     }
 
     /// The same batch with a mask that says where new sequences begin: no state passes between such a step and the one
@@ -62,7 +80,7 @@ impl<'a> Input<'a> {
 
 impl<'a> From<SeqRef<'a>> for Input<'a> {
     fn from(x: SeqRef<'a>) -> Self {
-        Self { form: Form::Padded(x), resets: None }
+        Self { source: Source::Padded(x), resets: None }
     }
 }
 
@@ -74,7 +92,7 @@ impl<'a> From<&'a Seq> for Input<'a> {
 
 impl<'a> From<PackedRef<'a>> for Input<'a> {
     fn from(x: PackedRef<'a>) -> Self {
-        Self { form: Form::Packed(x), resets: None }
+        Self { source: Source::Packed(x), resets: None }
     }
 }
 

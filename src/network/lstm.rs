@@ -58,7 +58,7 @@ network! {
     ///
     /// ```
     /// use elman::tensor::Seq;
-    /// use elman::{Backward, ParamTable, Lstm, Params, Workspace, Rng, Threads};
+    /// use elman::{BackwardArgs, ParamTable, Lstm, Params, RecurrentWorkspace, Rng, Threads};
     ///
     /// let mut table = ParamTable::new();
     /// let mut lstm = Lstm::builder(3, 8).num_layers(2).dropout(0.1).build(&mut table, "lstm")?;
@@ -67,22 +67,22 @@ network! {
     /// lstm.load(&params)?;
     ///
     /// let x = Seq::zeros(5, 2, 3)?;
-    /// let mut pass = Workspace::default();
+    /// let mut pass = RecurrentWorkspace::default();
     /// lstm.forward_training(&x, None, 1, &mut pass, Threads::one())?;
     /// assert_eq!(pass.state().c_shape(), [2, 2, 8]);
     ///
     /// let d_output = Seq::zeros(5, 2, 8)?; // what a loss gives
     /// let mut gradients = params.zeros_like();
-    /// let args = Backward {
+    /// let args = BackwardArgs {
     ///     input: (&x).into(),
     ///     state: None,
     ///     d_output: (&d_output).into(),
-    ///     d_state: None,
-    ///     d_input: true,
-    ///     d_state_0: false,
+    ///     d_state_n: None,
+    ///     wants_d_input: true,
+    ///     wants_d_state_0: false,
     /// };
     /// lstm.backward(&params, args, &mut gradients, &mut pass, Threads::one())?;
-    /// assert_eq!(pass.d_input().shape(), [5, 2, 3]);
+    /// assert_eq!(pass.d_input().unwrap().shape(), [5, 2, 3]);
     /// assert_eq!(gradients.named("lstm.weight_hh_l1")?.0, [32, 8]);
     /// # Ok::<(), elman::Error>(())
     /// ```

@@ -1,26 +1,31 @@
-//! Ring 4: networks of recurrent layers over a model's flat parameters, under PyTorch's names.
+//! Floor 4: recurrent layers one above the other and side by side, under PyTorch's names.
 //!
-//! [`Recurrent`] is what [`Rnn`], [`Gru`] and [`Lstm`] have in common: `recurrent.rs` holds the layers, `pass.rs` runs them
-//! forward, `backward.rs` backward, both in the memory of a [`Workspace`].
+//! `recurrent.rs` holds the layers and their parameters; `batch.rs` is the door that batches come in by; `forward.rs` and
+//! `backward.rs` run the layers over time-major rows; `whole.rs` is all of that in one call.
 
 mod backward;
+mod batch;
 mod config;
 mod dropout;
+mod forward;
 mod gru;
 mod input;
 mod kinds;
 mod lstm;
-mod pass;
 mod recurrent;
 mod rnn;
 mod state;
+mod whole;
 
-pub use backward::Backward;
+pub(crate) use backward::Backward;
+pub(crate) use batch::{Batch, Flow, Form, turn};
 pub use config::NetworkConfig;
+pub(crate) use forward::{At, Masks, RecurrentMemory, States};
 pub use gru::{Gru, GruBuilder};
 pub use input::Input;
+pub(crate) use input::Source;
 pub use lstm::{Lstm, LstmBuilder};
-pub use pass::Workspace;
 pub use recurrent::Recurrent;
 pub use rnn::{Rnn, RnnBuilder};
 pub use state::State;
+pub use whole::{BackwardArgs, RecurrentWorkspace};

@@ -1,9 +1,9 @@
 //! The layers of a network and their parameters.
 
-use super::{NetworkConfig, State, Workspace};
+use super::{NetworkConfig, State};
 use crate::error::{Error, Result, check_shape};
 use crate::kernel::Kernels;
-use crate::layer::{Cell, Gradients, Layer, Sizes, Weights};
+use crate::layer::{Gradients, Layer, Sizes, Weights};
 use crate::params::{ParamId, ParamTable, Params};
 use crate::rng::Rng;
 use crate::tensor::SeqRef;
@@ -11,7 +11,7 @@ use crate::tensor::SeqRef;
 /// A network of recurrent layers: what [`Rnn`](crate::Rnn), [`Gru`](crate::Gru) and [`Lstm`](crate::Lstm) have in common.
 ///
 /// Its parameters live in the model's [`Params`]; it keeps a packed copy of them, which [`load`](Self::load) makes. It
-/// runs in the memory of a [`Workspace`].
+/// runs in the memory of a [`RecurrentWorkspace`].
 #[derive(Clone, Debug)]
 pub struct Recurrent {
     pub(super) config: NetworkConfig,
@@ -215,18 +215,6 @@ impl Recurrent {
             (Some([a, b]), None) => split!([a, b], Some([ih, hh]), None, ih, hh),
             (Some([a, b]), Some(id)) => split!([a, b, id], Some([ih, hh]), Some(hr), ih, hh, hr),
         }
-    }
-
-    /// Whether states have a c.
-    #[must_use]
-    pub fn is_lstm(&self) -> bool {
-        self.config.cell == Cell::Lstm
-    }
-
-    /// A pass for this network: the memory it runs in. Also [`Workspace::default`].
-    #[must_use]
-    pub fn pass(&self) -> Workspace {
-        Workspace::default()
     }
 }
 

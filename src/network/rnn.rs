@@ -47,7 +47,7 @@ network! {
     ///
     /// ```
     /// use elman::tensor::Seq;
-    /// use elman::{ParamTable, Params, Workspace, Rng, Rnn, Threads};
+    /// use elman::{ParamTable, Params, RecurrentWorkspace, Rng, Rnn, Threads};
     ///
     /// let mut table = ParamTable::new();
     /// let mut rnn = Rnn::builder(3, 8).num_layers(2).build(&mut table, "rnn")?;
@@ -56,7 +56,7 @@ network! {
     /// rnn.load(&params)?;
     ///
     /// let x = Seq::zeros(5, 2, 3)?; // five steps, two rows, three features
-    /// let mut pass = Workspace::default();
+    /// let mut pass = RecurrentWorkspace::default();
     /// rnn.forward(&x, None, &mut pass, Threads::one())?;
     /// assert_eq!(pass.output().shape(), [5, 2, 8]);
     /// assert_eq!(pass.state().h_shape(), [2, 2, 8]); // two layers

@@ -20,7 +20,7 @@ pub struct State {
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Part {
     data: Buffer,
-    /// Of each layer and direction; none where there is no c.
+    /// Of each layer and direction; 0 where there is no c.
     widths: Vec<usize>,
 }
 
@@ -31,13 +31,15 @@ impl Part {
     }
 
     fn of(&self, batch: usize, layer: usize) -> Option<SeqRef<'_>> {
-        let &width = self.widths.get(layer)?;
+        let &width = self.widths.get(layer).filter(|&&width| width > 0)?;
         Some(SeqRef::new(&self.data[self.range(batch, layer)], 1, batch, width).expect("the range has that shape"))
     }
 
     /// (D·layers, B, widest): the shape where all layers have one size.
     fn shape(&self, batch: usize) -> [usize; 3] {
-        [self.widths.len(), batch, self.widths.iter().copied().max().unwrap_or(0)]
+        let widest = self.widths.iter().copied().max().unwrap_or(0);
+        let layers = self.widths.iter().filter(|&&width| width > 0).count();
+        if widest == 0 { [0; 3] } else { [layers, batch, widest] }
     }
 
     fn permute(&mut self, from: &Self, batch: usize, place: impl Fn(usize) -> (usize, usize)) {
@@ -61,13 +63,13 @@ impl State {
         Ok(())
     }
 
-    /// Gives it the shape for these layers; what it holds is anybody's guess.
+    /// Gives it the shape for these layers; what it holds is unspecified.
     pub(crate) fn shape_for(&mut self, layers: impl Iterator<Item = Sizes> + Clone, batch: usize) -> Result<()> {
         let Self { h, c, .. } = self;
         h.widths.clear();
         h.widths.extend(layers.clone().map(|sizes| sizes.output()));
         c.widths.clear();
-        c.widths.extend(layers.filter(|sizes| sizes.cell == Cell::Lstm).map(|sizes| sizes.hidden));
+        c.widths.extend(layers.map(cell_width));
         for (name, part) in [("h_0", h), ("c_0", c)] {
             let width =
                 part.widths.iter().try_fold(0_usize, |sum, &width| sum.checked_add(width)).unwrap_or(usize::MAX);
@@ -124,7 +126,7 @@ impl State {
     /// The shape of c: D·layers, B, H (the largest, where layers differ); zeros for networks that are no LSTM.
     #[must_use]
     pub fn c_shape(&self) -> [usize; 3] {
-        if self.c.widths.is_empty() { [0; 3] } else { self.c.shape(self.batch) }
+        self.c.shape(self.batch)
     }
 
     /// h of a layer and direction, (1, B, H or P): index layer·D + direction.
@@ -145,9 +147,9 @@ impl State {
 
     /// h and c of a layer and direction, to be written.
     pub(crate) fn of_mut(&mut self, index: usize) -> (&mut [f32], Option<&mut [f32]>) {
-        let (h, c) =
-            (self.h.range(self.batch, index), (!self.c.widths.is_empty()).then(|| self.c.range(self.batch, index)));
-        (&mut self.h.data[h], c.map(|c| &mut self.c.data[c]))
+        let (h, c) = (self.h.range(self.batch, index), self.c.range(self.batch, index));
+        let has_c = self.c.widths[index] > 0;
+        (&mut self.h.data[h], has_c.then(|| &mut self.c.data[c]))
     }
 
     /// That it is of these layers and that batch.
@@ -158,17 +160,15 @@ impl State {
         batch: usize,
     ) -> Result<()> {
         let shape = |widths: &mut dyn Iterator<Item = usize>| {
-            let (n, widest) = widths.fold((0, 0), |(n, widest), width| (n + 1, widest.max(width)));
-            [n, batch, widest]
+            let (n, widest) =
+                widths.filter(|&width| width > 0).fold((0, 0), |(n, widest), width| (n + 1, widest.max(width)));
+            if n == 0 { [0; 3] } else { [n, batch, widest] }
         };
-        let h = shape(&mut layers.clone().map(|sizes| sizes.output()));
-        check_shape(names[0], &h, &self.h_shape())?;
-        let cells = layers.clone().filter(|sizes| sizes.cell == Cell::Lstm).map(|sizes| sizes.hidden);
-        let c = if cells.clone().next().is_none() { [0; 3] } else { shape(&mut cells.clone()) };
-        check_shape(names[1], &c, &self.c_shape())?;
+        check_shape(names[0], &shape(&mut layers.clone().map(|sizes| sizes.output())), &self.h_shape())?;
+        check_shape(names[1], &shape(&mut layers.clone().map(cell_width)), &self.c_shape())?;
         // Layers of different sizes can agree in number and in the largest.
-        check_widths(names[0], layers.map(|sizes| sizes.output()), &self.h.widths)?;
-        check_widths(names[1], cells, &self.c.widths)
+        check_widths(names[0], layers.clone().map(|sizes| sizes.output()), &self.h.widths)?;
+        check_widths(names[1], layers.map(cell_width), &self.c.widths)
     }
 
     /// Sets row i to row `sorted[i]` of `from`.
@@ -182,6 +182,11 @@ impl State {
         self.h.permute(&from.h, self.batch, |i| (sorted[i], i));
         self.c.permute(&from.c, self.batch, |i| (sorted[i], i));
     }
+}
+
+/// The width of a layer's cell state; 0 where it has none.
+fn cell_width(sizes: Sizes) -> usize {
+    if sizes.cell == Cell::Lstm { sizes.hidden } else { 0 }
 }
 
 fn check_widths(name: &str, expected: impl Iterator<Item = usize> + Clone, got: &[usize]) -> Result<()> {

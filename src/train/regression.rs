@@ -4,7 +4,7 @@ use super::TrainingState;
 use crate::error::{Error, Result, at_least_one, check_shape};
 use crate::layer::{Linear, LinearScratch};
 use crate::loss;
-use crate::network::{Backward, NetworkConfig, Recurrent, State, Workspace};
+use crate::network::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace, State};
 use crate::optim::{Adam, Sgd};
 use crate::parallel::Threads;
 use crate::params::{ParamTable, Params};
@@ -47,7 +47,7 @@ pub struct Regression {
     prediction: Seq,
     d_prediction: Seq,
     d_y: Seq,
-    pass: Workspace,
+    pass: RecurrentWorkspace,
     head: LinearScratch,
     /// What the dropout masks follow from.
     training: TrainingState,
@@ -78,7 +78,7 @@ impl Regression {
             prediction: Seq::default(),
             d_prediction: Seq::default(),
             d_y: Seq::default(),
-            pass: Workspace::default(),
+            pass: RecurrentWorkspace::default(),
             head: LinearScratch::default(),
             training: TrainingState::new(rng.clone().bits()),
             carried: State::default(),
@@ -177,13 +177,13 @@ impl Regression {
             Some(&mut self.d_y),
             &mut self.head,
         )?;
-        let args = Backward {
+        let args = BackwardArgs {
             input: x.into(),
             state,
             d_output: (&self.d_y).into(),
-            d_state: None,
-            d_input: false,
-            d_state_0: false,
+            d_state_n: None,
+            wants_d_input: false,
+            wants_d_state_0: false,
         };
         self.rnn.backward(&self.params, args, &mut self.gradients, &mut self.pass, threads)?;
         optimizer.step(&mut self.params, &self.gradients)?;

@@ -4,7 +4,7 @@ use crate::tiers::tiers;
 use elman::reference::{Layer, Steps};
 use elman::tensor::Seq;
 use elman::{Cell, Nonlinearity};
-use elman::{Isa, NetworkConfig, ParamTable, Params, Recurrent, Rng, Threads, Workspace};
+use elman::{Isa, NetworkConfig, ParamTable, Params, Recurrent, RecurrentWorkspace, Rng, Threads};
 
 /// Steps, batch, input, hidden.
 const SHAPE: [usize; 4] = [50, 64, 96, 160];
@@ -57,7 +57,7 @@ fn outputs_are_no_farther_from_f64_than_pytorchs() {
             let config = NetworkConfig { kernels: Some(kernels), ..config.clone() };
             let mut network = Recurrent::new(config, &mut ParamTable::new(), "").unwrap();
             network.load(&params).unwrap();
-            let mut pass = Workspace::default();
+            let mut pass = RecurrentWorkspace::default();
             network.forward(&x, None, &mut pass, Threads::one()).unwrap();
             let output = pass.output();
             let got = (0..SHAPE[0]).flat_map(|t| (0..SHAPE[1]).flat_map(move |b| output.step(t).row(b)));

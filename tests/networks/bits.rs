@@ -6,7 +6,7 @@ use crate::tiers::tiers;
 use elman::Nonlinearity::Tanh;
 use elman::internals::{Kernels, Plan, Shape};
 use elman::{Cell, Nonlinearity};
-use elman::{Isa, NetworkConfig, Threads, Workspace};
+use elman::{Isa, NetworkConfig, RecurrentWorkspace, Threads};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -24,7 +24,7 @@ fn options() -> impl Strategy<Value = Options> {
 }
 
 fn run(case: &Case, kernels: &'static Kernels) -> Outcome {
-    case.run(kernels, Threads::one(), &mut Workspace::default())
+    case.run(kernels, Threads::one(), &mut RecurrentWorkspace::default())
 }
 
 fn threads(n: usize) -> Threads {
@@ -46,7 +46,7 @@ proptest! {
         let case = Case::random(shape, options, seed);
         for kernels in tiers() {
             let one = run(&case, kernels);
-            let mut pass = Workspace::default();
+            let mut pass = RecurrentWorkspace::default();
             for n in [2, 3, 8] {
                 let several = case.run(kernels, threads(n), &mut pass);
                 one.assert_same_bits(&several, &format!("{} on {n} threads", kernels.isa()));
@@ -123,7 +123,7 @@ proptest! {
         let off = Options::BIDIRECTIONAL | Options::RAGGED | Options::DROPOUT;
         let case = Case::random(shape, options.without(off), seed);
         for kernels in tiers() {
-            let mut pass = Workspace::default();
+            let mut pass = RecurrentWorkspace::default();
             let whole = case.infer(kernels, Threads::one(), &mut pass);
             let (mut output, mut state) = (Vec::new(), None);
             for first in (0..case.steps).step_by(chunk) {
@@ -157,7 +157,7 @@ proptest! {
         for kernels in tiers() {
             let trained = run(&case, kernels);
             for case in [&case, &dropping] {
-                let inferred = case.infer(kernels, Threads::one(), &mut Workspace::default());
+                let inferred = case.infer(kernels, Threads::one(), &mut RecurrentWorkspace::default());
                 for name in FORWARD {
                     assert_same_bits(trained.get(name), inferred.get(name), &format!("{} {name}", kernels.isa()));
                 }
@@ -182,13 +182,13 @@ proptest! {
             other.d_y.fill(f32::NAN);
         }
         for kernels in tiers() {
-            let mut pass = Workspace::default();
+            let mut pass = RecurrentWorkspace::default();
             other.run(kernels, threads(2), &mut pass);
             let again = case.run(kernels, Threads::one(), &mut pass);
             run(&case, kernels).assert_same_bits(&again, kernels.isa().name());
             other.infer(kernels, Threads::one(), &mut pass);
             let inferred = case.infer(kernels, Threads::one(), &mut pass);
-            case.infer(kernels, Threads::one(), &mut Workspace::default()).assert_same_bits(&inferred, kernels.isa().name());
+            case.infer(kernels, Threads::one(), &mut RecurrentWorkspace::default()).assert_same_bits(&inferred, kernels.isa().name());
         }
     }
 }
@@ -213,7 +213,7 @@ fn work_that_several_threads_really_share_gives_the_same_bits() {
                 // Rows for more workers than there are cores; and more than the elements from which dropout is shared.
                 let case = Case::random([40, 67, 50, 70], Options { cell, layers: 2, bits }, 5);
                 let one = run(&case, kernels);
-                let mut pass = Workspace::default();
+                let mut pass = RecurrentWorkspace::default();
                 for n in [2, 3, 8] {
                     for layer in 0..2 {
                         let (shape, plan) = plan(&case, layer, n, kernels.isa());
@@ -224,7 +224,7 @@ fn work_that_several_threads_really_share_gives_the_same_bits() {
                     let what = format!("{} cell {cell} bits {bits} on {n} threads", kernels.isa());
                     one.assert_same_bits(&several, &what);
                     let inferred = case.infer(kernels, threads(n), &mut pass);
-                    let alone = case.infer(kernels, Threads::one(), &mut Workspace::default());
+                    let alone = case.infer(kernels, Threads::one(), &mut RecurrentWorkspace::default());
                     alone.assert_same_bits(&inferred, &what);
                 }
             }
@@ -240,14 +240,16 @@ fn the_same_bits_from_many_threads_at_once_and_from_inside_a_pool() {
     let one = run(&case, kernels);
     std::thread::scope(|scope| {
         for _ in 0..4 {
-            scope.spawn(|| case.run(kernels, threads(8), &mut Workspace::default()).assert_same_bits(&one, "a thread"));
+            scope.spawn(|| {
+                case.run(kernels, threads(8), &mut RecurrentWorkspace::default()).assert_same_bits(&one, "a thread")
+            });
         }
     });
     let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
     pool.install(|| {
         rayon::join(
-            || case.run(kernels, threads(8), &mut Workspace::default()).assert_same_bits(&one, "a pool"),
-            || case.run(kernels, threads(2), &mut Workspace::default()).assert_same_bits(&one, "a pool"),
+            || case.run(kernels, threads(8), &mut RecurrentWorkspace::default()).assert_same_bits(&one, "a pool"),
+            || case.run(kernels, threads(2), &mut RecurrentWorkspace::default()).assert_same_bits(&one, "a pool"),
         )
     });
 }

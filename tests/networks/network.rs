@@ -5,7 +5,9 @@ use std::ops::Range;
 use crate::compare::assert_same_bits;
 use elman::internals::Kernels;
 use elman::tensor::{PackedSequence, Seq, SeqRef};
-use elman::{Backward, Input, NetworkConfig, ParamTable, Params, Recurrent, Rng, State, Threads, Workspace};
+use elman::{
+    BackwardArgs, Input, NetworkConfig, ParamTable, Params, Recurrent, RecurrentWorkspace, Rng, State, Threads,
+};
 use elman::{Cell, Nonlinearity};
 
 /// A network, its input, and the gradients that reach it from above. Sequences are (T, B, ·) whatever form they are
@@ -146,7 +148,7 @@ impl Case {
         let mut draw = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.uniform(-1.0, 1.0)).collect() };
         let (x, d_y) = (draw(steps * batch * input), draw(steps * batch * network.output_size()));
         let mut state = |given: bool| {
-            let lstm = network.is_lstm();
+            let lstm = network.config().cell == Cell::Lstm;
             (given.then(|| draw(zeros.h().len())), (given && lstm).then(|| draw(zeros.c().len())))
         };
         let (h_0, c_0) = state(!options.has(Options::NO_STATE));
@@ -232,7 +234,7 @@ impl Case {
         Some(state)
     }
 
-    fn after(&self, pass: &Workspace) -> Outcome {
+    fn after(&self, pass: &RecurrentWorkspace) -> Outcome {
         let output = match self.lengths {
             Some(_) => pass.packed_output().to_padded(self.steps).unwrap().data().to_vec(),
             None => self.padded(pass.output()),
@@ -242,7 +244,7 @@ impl Case {
     }
 
     /// Forward without training, in memory that may have seen other work.
-    pub(crate) fn infer(&self, kernels: &'static Kernels, threads: Threads, pass: &mut Workspace) -> Outcome {
+    pub(crate) fn infer(&self, kernels: &'static Kernels, threads: Threads, pass: &mut RecurrentWorkspace) -> Outcome {
         let (network, _) = self.network(kernels);
         let (x, mask) = (self.form(&self.x, self.config.input_size), self.mask());
         let input = mask.as_ref().map_or(x.input(), |mask| x.input().resets(mask));
@@ -252,7 +254,7 @@ impl Case {
     }
 
     /// Forward in training and backward, in memory that may have seen other work.
-    pub(crate) fn run(&self, kernels: &'static Kernels, threads: Threads, pass: &mut Workspace) -> Outcome {
+    pub(crate) fn run(&self, kernels: &'static Kernels, threads: Threads, pass: &mut RecurrentWorkspace) -> Outcome {
         let (network, params) = self.network(kernels);
         let (x, mask) = (self.form(&self.x, self.config.input_size), self.mask());
         let input = mask.as_ref().map_or(x.input(), |mask| x.input().resets(mask));
@@ -263,20 +265,20 @@ impl Case {
         let d_y = self.form(&self.d_y, network.output_size());
         let d_state = self.state(&network, &self.d_h_n, &self.d_c_n);
         let mut gradients = params.zeros_like();
-        let args = Backward {
+        let args = BackwardArgs {
             input,
             state: state.as_ref(),
             d_output: d_y.input(),
-            d_state: d_state.as_ref(),
-            d_input: true,
-            d_state_0: true,
+            d_state_n: d_state.as_ref(),
+            wants_d_input: true,
+            wants_d_state_0: true,
         };
         network.backward(&params, args, &mut gradients, pass, threads).unwrap();
         let d_input = match self.lengths {
-            Some(_) => pass.packed_d_input().to_padded(self.steps).unwrap().data().to_vec(),
-            None => self.padded(pass.d_input()),
+            Some(_) => pass.packed_d_input().unwrap().to_padded(self.steps).unwrap().data().to_vec(),
+            None => self.padded(pass.d_input().unwrap()),
         };
-        let (d_h_0, d_c_0) = (pass.d_state().h().to_vec(), pass.d_state().c().to_vec());
+        let (d_h_0, d_c_0) = (pass.d_state_0().unwrap().h().to_vec(), pass.d_state_0().unwrap().c().to_vec());
         outcome.0.extend(BY_ROW[3..].iter().map(|name| name.to_string()).zip([d_input, d_h_0, d_c_0]));
         outcome.0.extend(gradients.iter().map(|(name, _, values)| (format!("d_{name}"), values.to_vec())));
         outcome

@@ -5,7 +5,7 @@ use crate::fixtures::Fixture;
 use crate::network::{Case, turn};
 use crate::tiers::tiers;
 use elman::Cell;
-use elman::{NetworkConfig, ParamTable, Params, Recurrent, Threads, Workspace};
+use elman::{NetworkConfig, ParamTable, Params, Recurrent, RecurrentWorkspace, Threads};
 
 /// Of the largest element of a tensor, or of 1, the size of the data.
 const TOLERANCE: f64 = 1e-5;
@@ -16,7 +16,7 @@ fn outputs_states_and_gradients_of_every_network() {
     let cases = fixture.cases();
     let cases = cases.as_array().unwrap();
     assert_eq!(cases.len(), 81);
-    let mut pass = Workspace::default();
+    let mut pass = RecurrentWorkspace::default();
     for (i, settings) in cases.iter().enumerate() {
         let size = |name: &str| usize::try_from(settings[name].as_u64().unwrap()).unwrap();
         let is = |name: &str| settings[name].as_bool().unwrap();

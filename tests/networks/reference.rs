@@ -7,7 +7,7 @@ use elman::internals::Kernels;
 use elman::reference::{Gradients, Layer, Output, Steps};
 use elman::tensor::Seq;
 use elman::{Cell, Nonlinearity};
-use elman::{NetworkConfig, ParamTable, Params, Recurrent, Threads, Workspace};
+use elman::{NetworkConfig, ParamTable, Params, Recurrent, RecurrentWorkspace, Threads};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -41,7 +41,7 @@ fn mask(case: &Case, layer: usize, width: usize) -> Vec<f64> {
         params.set(&format!("weight_ih_l{}{suffix}", layer + 1), &[hidden, width], &weight).unwrap();
     }
     network.load(&params).unwrap();
-    let (x, mut pass) = (Seq::zeros(case.steps, case.batch, 1).unwrap(), Workspace::default());
+    let (x, mut pass) = (Seq::zeros(case.steps, case.batch, 1).unwrap(), RecurrentWorkspace::default());
     network.forward_training(&x, None, case.seed, &mut pass, Threads::one()).unwrap();
     let output = pass.output();
     let rows = (0..case.steps).flat_map(|t| (0..case.batch).flat_map(move |b| output.step(t).row(b)));
@@ -231,7 +231,7 @@ proptest! {
         let case = Case::random(shape, Options { cell, layers, bits }, seed);
         let reference = reference(&case);
         for kernels in tiers() {
-            let outcome = case.run(kernels, Threads::new(threads).unwrap(), &mut Workspace::default());
+            let outcome = case.run(kernels, Threads::new(threads).unwrap(), &mut RecurrentWorkspace::default());
             assert_close(&case, &outcome, &reference, kernels.isa().name());
         }
     }

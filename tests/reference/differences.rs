@@ -4,7 +4,7 @@ use elman::Rng;
 use elman::loss::IGNORE_INDEX;
 use elman::reference::{Layer, Linear, Steps, cross_entropy, mse};
 
-use crate::pass::{BATCH, GRU, Kind, LSTM, PROJECTED, RELU, TANH, Workspace};
+use crate::pass::{BATCH, GRU, Kind, LSTM, PROJECTED, RELU, RecurrentWorkspace, TANH};
 use crate::{assert_near, dot, draw};
 
 /// Central differences err by about STEP²·f''' + eps·|f|/STEP, 1e-12 + 1e-9 here; as shares of the largest element, up
@@ -32,18 +32,24 @@ fn assert_gradient<M: Clone>(
 }
 
 /// Compares the gradients of everything in a pass.
-fn assert_gradients(pass: &Workspace, what: &str) {
+fn assert_gradients(pass: &RecurrentWorkspace, what: &str) {
     // Through the outputs and the last states both, then through either alone.
     let no_d_y = vec![0.0; pass.d_y.len()];
     let variants = [
         ("y, h_n", pass.clone()),
-        ("y", Workspace { d_h_n: None, d_c_n: None, ..pass.clone() }),
-        ("h_n", Workspace { d_y: no_d_y, ..pass.clone() }),
+        ("y", RecurrentWorkspace { d_h_n: None, d_c_n: None, ..pass.clone() }),
+        ("h_n", RecurrentWorkspace { d_y: no_d_y, ..pass.clone() }),
     ];
     for (through, pass) in variants {
         let d = pass.backward();
-        let check = |name: &str, of: fn(&mut Workspace) -> &mut Vec<f64>, gradient: &[f64]| {
-            assert_gradient(&format!("{name} through {through}, {what}"), &pass, of, Workspace::objective, gradient);
+        let check = |name: &str, of: fn(&mut RecurrentWorkspace) -> &mut Vec<f64>, gradient: &[f64]| {
+            assert_gradient(
+                &format!("{name} through {through}, {what}"),
+                &pass,
+                of,
+                RecurrentWorkspace::objective,
+                gradient,
+            );
         };
         check("d_x", |p| &mut p.x, &d.d_x);
         check("d_weight_ih", |p| &mut p.weight_ih, &d.d_weight_ih);
@@ -66,12 +72,12 @@ fn assert_gradients(pass: &Workspace, what: &str) {
 
 fn gradients_are_the_differences(kind: Kind) {
     for (steps, seed) in [(0, 10), (1, 11), (1, 12), (3, 13), (3, 14), (6, 15), (6, 16)] {
-        assert_gradients(&Workspace::random(kind, steps, seed), &format!("{kind:?}, T {steps}, seed {seed}"));
+        assert_gradients(&RecurrentWorkspace::random(kind, steps, seed), &format!("{kind:?}, T {steps}, seed {seed}"));
     }
-    let pass = Workspace::random(kind, 5, 17);
+    let pass = RecurrentWorkspace::random(kind, 5, 17);
     for pass in pass.every_way() {
         assert_gradients(&pass, &format!("{kind:?}, {:?}", pass.layer().steps));
-        let bare = Workspace { bias: None, h_0: None, c_0: None, ..pass };
+        let bare = RecurrentWorkspace { bias: None, h_0: None, c_0: None, ..pass };
         assert_gradients(&bare, &format!("{kind:?} without bias and first state, {:?}", bare.layer().steps));
     }
 }
@@ -97,7 +103,7 @@ fn projected_lstm_gradients_are_the_differences() {
 }
 
 /// How far the nearest unit of a relu layer is from the kink, and how many of all are dead.
-fn kink(pass: &Workspace) -> (f64, usize) {
+fn kink(pass: &RecurrentWorkspace) -> (f64, usize) {
     let y = pass.forward().y;
     let before = [pass.h_0.as_deref().unwrap(), &y[..]].concat();
     // max(0, -z), all steps as rows of one.
@@ -121,7 +127,7 @@ fn kink(pass: &Workspace) -> (f64, usize) {
 fn relu_gradients_are_the_differences() {
     let mut dead = 0;
     for (steps, seed) in [(0, 10), (1, 11), (1, 12), (3, 13), (3, 14), (6, 15), (6, 16)] {
-        let pass = Workspace::random(RELU, steps, seed);
+        let pass = RecurrentWorkspace::random(RELU, steps, seed);
         let (distance, count) = kink(&pass);
         assert!(distance > 1e-4, "T {steps}, seed {seed}: {distance:e} from a kink: choose another seed");
         dead += count;

@@ -6,15 +6,18 @@ use elman::loss::IGNORE_INDEX;
 use elman::reference::{Gradients, Layer, Linear, Output, Real, Steps, cross_entropy, mse};
 
 use crate::assert_near;
-use crate::pass::{BATCH, HIDDEN, INPUT, KINDS, LSTM, PROJECTED, TANH, Workspace, of_parameters, row, sequence_of_row};
+use crate::pass::{
+    BATCH, HIDDEN, INPUT, KINDS, LSTM, PROJECTED, RecurrentWorkspace, TANH, of_parameters, row, sequence_of_row,
+};
 
 #[test]
 fn no_bias_and_no_states_are_zeros() {
     for kind in KINDS {
-        for pass in Workspace::random(kind, 4, 1).every_way() {
-            let none = Workspace { bias: None, h_0: None, c_0: None, d_h_n: None, d_c_n: None, ..pass.clone() };
+        for pass in RecurrentWorkspace::random(kind, 4, 1).every_way() {
+            let none =
+                RecurrentWorkspace { bias: None, h_0: None, c_0: None, d_h_n: None, d_c_n: None, ..pass.clone() };
             let zeros = |values: &Option<Vec<f64>>| values.as_ref().map(|values| vec![0.0; values.len()]);
-            let zero = Workspace {
+            let zero = RecurrentWorkspace {
                 bias: pass.bias.as_ref().map(|bias| bias.clone().map(|bias| vec![0.0; bias.len()])),
                 h_0: zeros(&pass.h_0),
                 c_0: zeros(&pass.c_0),
@@ -32,7 +35,7 @@ fn no_bias_and_no_states_are_zeros() {
 #[test]
 fn rows_of_a_batch_do_not_meet() {
     for kind in KINDS {
-        for pass in Workspace::random(kind, 6, 2).every_way() {
+        for pass in RecurrentWorkspace::random(kind, 6, 2).every_way() {
             let (output, d) = (pass.forward(), pass.backward());
             let mut sums = of_parameters(&d).map(|(_, d)| vec![0.0; d.len()]);
             for b in 0..BATCH {
@@ -68,7 +71,7 @@ fn reverse_is_forward_of_the_flipped_row() {
         values.chunks(width).rev().flatten().copied().collect()
     }
     for kind in KINDS {
-        for pass in Workspace::random(kind, 6, 3).every_way().into_iter().filter(|pass| pass.reverse) {
+        for pass in RecurrentWorkspace::random(kind, 6, 3).every_way().into_iter().filter(|pass| pass.reverse) {
             for b in 0..BATCH {
                 let pass = pass.alone(b);
                 // What begins a sequence at t ends one at t - 1, where it is flipped the first step.
@@ -76,7 +79,7 @@ fn reverse_is_forward_of_the_flipped_row() {
                     .resets
                     .as_ref()
                     .map(|resets| (0..pass.steps).map(|t| t > 0 && resets[pass.steps - t]).collect());
-                let forward = Workspace {
+                let forward = RecurrentWorkspace {
                     reverse: false,
                     resets,
                     x: flipped(&pass.x, INPUT),
@@ -98,8 +101,8 @@ fn a_reset_is_two_sequences() {
     for kind in KINDS {
         for reverse in [false, true] {
             let resets = Some((0..steps * BATCH).map(|n| n / BATCH == at).collect());
-            let pass = Workspace { reverse, resets, ..Workspace::random(kind, steps, 4) };
-            let part = |from: usize, to: usize| Workspace {
+            let pass = RecurrentWorkspace { reverse, resets, ..RecurrentWorkspace::random(kind, steps, 4) };
+            let part = |from: usize, to: usize| RecurrentWorkspace {
                 steps: to - from,
                 resets: None,
                 x: pass.x[from * BATCH * INPUT..to * BATCH * INPUT].to_vec(),
@@ -108,8 +111,8 @@ fn a_reset_is_two_sequences() {
             };
             let (early, late) = (part(0, at), part(at, steps));
             // Whichever is taken first has the first state, the other gives the last.
-            let begins = |part: Workspace| Workspace { d_h_n: None, d_c_n: None, ..part };
-            let ends = |part: Workspace| Workspace { h_0: None, c_0: None, ..part };
+            let begins = |part: RecurrentWorkspace| RecurrentWorkspace { d_h_n: None, d_c_n: None, ..part };
+            let ends = |part: RecurrentWorkspace| RecurrentWorkspace { h_0: None, c_0: None, ..part };
             let [early, late] = if reverse { [ends(early), begins(late)] } else { [begins(early), ends(late)] };
             let (first, last) = if reverse { (&late, &early) } else { (&early, &late) };
 
@@ -135,8 +138,8 @@ fn a_reset_is_two_sequences() {
 fn a_reset_at_the_first_step_is_no_first_state() {
     for kind in KINDS {
         let resets = Some((0..3 * BATCH).map(|n| n < BATCH).collect());
-        let pass = Workspace { resets, ..Workspace::random(kind, 3, 5) };
-        let none = Workspace { resets: None, h_0: None, c_0: None, ..pass.clone() };
+        let pass = RecurrentWorkspace { resets, ..RecurrentWorkspace::random(kind, 3, 5) };
+        let none = RecurrentWorkspace { resets: None, h_0: None, c_0: None, ..pass.clone() };
         assert_eq!(pass.forward(), none.forward(), "{kind:?}");
         let d = pass.backward();
         assert!(d.d_h_0.iter().chain(&d.d_c_0).all(|&d| d == 0.0), "{kind:?}");
@@ -144,8 +147,8 @@ fn a_reset_at_the_first_step_is_no_first_state() {
         assert_eq!(d, Gradients { d_h_0, d_c_0, ..none.backward() }, "{kind:?}");
 
         // There is nothing between it and a step before.
-        let reverse = Workspace { reverse: true, ..pass };
-        let none = Workspace { resets: None, ..reverse.clone() };
+        let reverse = RecurrentWorkspace { reverse: true, ..pass };
+        let none = RecurrentWorkspace { resets: None, ..reverse.clone() };
         assert_eq!(reverse.forward(), none.forward(), "{kind:?}");
         assert_eq!(reverse.backward(), none.backward(), "{kind:?}");
     }
@@ -157,8 +160,8 @@ fn a_reset_behind_a_row_does_nothing() {
         for reverse in [false, true] {
             let lengths = vec![3, 1, 0];
             let resets = (0..4 * BATCH).map(|n| n / BATCH >= lengths[n % BATCH]).collect();
-            let none = Workspace { reverse, lengths: Some(lengths), ..Workspace::random(kind, 4, 6) };
-            let pass = Workspace { resets: Some(resets), ..none.clone() };
+            let none = RecurrentWorkspace { reverse, lengths: Some(lengths), ..RecurrentWorkspace::random(kind, 4, 6) };
+            let pass = RecurrentWorkspace { resets: Some(resets), ..none.clone() };
             assert_eq!(pass.forward(), none.forward(), "{kind:?}");
             assert_eq!(pass.backward(), none.backward(), "{kind:?}");
         }
@@ -167,7 +170,7 @@ fn a_reset_behind_a_row_does_nothing() {
 
 #[test]
 fn of_no_steps_the_first_state_is_the_last() {
-    fn check(pass: &Workspace, what: &str) {
+    fn check(pass: &RecurrentWorkspace, what: &str) {
         let Output { y, h_n, c_n } = pass.forward();
         assert!(y.iter().all(|&y| y == 0.0), "{what}");
         assert_eq!(Some(h_n), pass.h_0, "{what}");
@@ -176,19 +179,20 @@ fn of_no_steps_the_first_state_is_the_last() {
         assert_eq!(Some(&d.d_h_0), pass.d_h_n.as_ref(), "{what}");
         assert_eq!(d.d_c_0, pass.d_c_n.clone().unwrap_or_default(), "{what}");
         assert!(d.d_x.iter().chain(of_parameters(&d).into_iter().flat_map(|(_, d)| d)).all(|&d| d == 0.0), "{what}");
-        let none = Workspace { h_0: None, c_0: None, d_h_n: None, d_c_n: None, ..pass.clone() };
+        let none = RecurrentWorkspace { h_0: None, c_0: None, d_h_n: None, d_c_n: None, ..pass.clone() };
         assert!(none.forward().h_n.iter().chain(&none.backward().d_h_0).all(|&x| x == 0.0), "{what}");
     }
     for kind in KINDS {
         for reverse in [false, true] {
-            let none = Workspace { reverse, ..Workspace::random(kind, 0, 7) };
+            let none = RecurrentWorkspace { reverse, ..RecurrentWorkspace::random(kind, 0, 7) };
             assert_eq!((none.forward().y.len(), none.backward().d_x.len()), (0, 0));
             check(&none, &format!("T 0, {kind:?}"));
-            let empty = Workspace { reverse, lengths: Some(vec![0; BATCH]), ..Workspace::random(kind, 3, 7) };
+            let empty =
+                RecurrentWorkspace { reverse, lengths: Some(vec![0; BATCH]), ..RecurrentWorkspace::random(kind, 3, 7) };
             assert_eq!((empty.forward().y.len(), empty.backward().d_x.len()), (empty.d_y.len(), empty.x.len()));
             check(&empty, &format!("lengths 0, {kind:?}"));
         }
-        let nobody = Workspace { lengths: Some(vec![]), ..Workspace::random(kind, 0, 8) };
+        let nobody = RecurrentWorkspace { lengths: Some(vec![]), ..RecurrentWorkspace::random(kind, 0, 8) };
         let layer = Layer { steps: Steps { lengths: Some(&[]), ..Steps::new(3, 0) }, ..nobody.layer() };
         assert!(layer.forward(&[], None, None).y.is_empty());
         assert!(layer.backward(&[], None, None, &[], None, None).d_h_0.is_empty());
@@ -198,7 +202,7 @@ fn of_no_steps_the_first_state_is_the_last() {
 #[test]
 fn a_nan_comes_out() {
     for kind in KINDS {
-        let mut pass = Workspace::random(kind, 3, 4);
+        let mut pass = RecurrentWorkspace::random(kind, 3, 4);
         // The second step of the first row.
         pass.x[BATCH * INPUT] = f64::NAN;
         let rows: Vec<bool> = pass.forward().y.chunks(pass.out).map(|y| y.iter().all(|y| y.is_nan())).collect();
@@ -213,7 +217,8 @@ fn a_nan_comes_out() {
 fn a_nan_does_not_pass_a_length_or_a_reset() {
     for kind in KINDS {
         for reverse in [false, true] {
-            let pass = Workspace { reverse, lengths: Some(vec![4, 2, 0]), ..Workspace::random(kind, 4, 5) };
+            let pass =
+                RecurrentWorkspace { reverse, lengths: Some(vec![4, 2, 0]), ..RecurrentWorkspace::random(kind, 4, 5) };
             let mut poisoned = pass.clone();
             for n in (0..4 * BATCH).filter(|n| n / BATCH >= pass.length(n % BATCH)) {
                 poisoned.x[n * INPUT..][..INPUT].fill(f64::NAN);
@@ -224,7 +229,7 @@ fn a_nan_does_not_pass_a_length_or_a_reset() {
 
             // Steps 0 and 1 of a row, and 2 and 3.
             let resets = Some((0..4 * BATCH).map(|n| n / BATCH == 2).collect());
-            let pass = Workspace { reverse, resets, ..Workspace::random(kind, 4, 5) };
+            let pass = RecurrentWorkspace { reverse, resets, ..RecurrentWorkspace::random(kind, 4, 5) };
             for poisoned_half in [0, 1] {
                 let mut poisoned = pass.clone();
                 let half = 2 * BATCH * INPUT;
@@ -268,7 +273,7 @@ fn a_wrong_length_panics_by_name() {
             panic.downcast::<String>().map_or_else(|other| other.downcast::<&str>().unwrap().to_string(), |s| *s);
         assert!(message.starts_with(text), "'{message}' is not '{text}…'");
     }
-    let pass = Workspace::random(PROJECTED, 3, 5);
+    let pass = RecurrentWorkspace::random(PROJECTED, 3, 5);
     let layer = pass.layer();
     let forward = |layer: Layer<'_, f64>| drop(layer.forward(&pass.x, None, None));
     let [ih, hh] = layer.bias.unwrap();
@@ -302,7 +307,7 @@ fn a_wrong_length_panics_by_name() {
     panics("h_0: ", || drop(layer.backward(&pass.x, Some(&h[1..]), None, &pass.d_y, None, None)));
     panics("c_0: ", || drop(layer.backward(&pass.x, None, Some(&c[1..]), &pass.d_y, None, None)));
 
-    let pass = Workspace::random(TANH, 3, 5);
+    let pass = RecurrentWorkspace::random(TANH, 3, 5);
     let (layer, c) = (pass.layer(), [0.0; BATCH * HIDDEN]);
     panics("c_0: expected none but for the LSTM, got one for Elman(Tanh)", || {
         drop(layer.forward(&pass.x, None, Some(&c)));
@@ -311,7 +316,7 @@ fn a_wrong_length_panics_by_name() {
     panics("weight_hr: expected none", || {
         drop(Layer { weight_hr: Some(&[0.0; 4]), ..layer }.forward(&pass.x, None, None));
     });
-    assert!(Workspace::random(LSTM, 3, 5).forward().c_n.len() == c.len());
+    assert!(RecurrentWorkspace::random(LSTM, 3, 5).forward().c_n.len() == c.len());
 
     let layer = Linear { rows: 1, input: 2, output: 1, weight: &[1.0, 1.0], bias: Some(&[0.0]) };
     panics("weight: ", || drop(Linear { weight: &[1.0], ..layer }.forward(&[1.0, 1.0])));

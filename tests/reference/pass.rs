@@ -23,7 +23,7 @@ pub(crate) const KINDS: [Kind; 5] = [TANH, RELU, GRU, LSTM, PROJECTED];
 
 /// A layer with everything that goes through it, in f64.
 #[derive(Clone, Debug)]
-pub(crate) struct Workspace {
+pub(crate) struct RecurrentWorkspace {
     pub(crate) cell: Cell,
     pub(crate) steps: usize,
     pub(crate) batch: usize,
@@ -44,7 +44,7 @@ pub(crate) struct Workspace {
     pub(crate) d_c_n: Option<Vec<f64>>,
 }
 
-impl Workspace {
+impl RecurrentWorkspace {
     /// All steps of all rows, forward, with everything that the cell can have.
     pub(crate) fn random(Kind(cell, projection): Kind, steps: usize, seed: u64) -> Self {
         let mut rng = Rng::new(seed);

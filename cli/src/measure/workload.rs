@@ -12,7 +12,7 @@ use elman::internals::{Machine, Plan, Prediction, Shape, Work as Pieces};
 use elman::loss;
 use elman::optim::{Adam, AdamConfig};
 use elman::tensor::{PackedSequence, Seq, SeqRef};
-use elman::{Backward, Input, NetworkConfig, Recurrent, State, Workspace};
+use elman::{BackwardArgs, Input, NetworkConfig, Recurrent, RecurrentWorkspace, State};
 use elman::{Cell, Nonlinearity};
 use elman::{Error, Result};
 use elman::{ParamTable, Params};
@@ -304,7 +304,7 @@ struct Work<'a> {
     target: Seq,
     d_y: Seq,
     state: State,
-    pass: Workspace,
+    pass: RecurrentWorkspace,
 }
 
 impl<'a> Work<'a> {
@@ -339,7 +339,19 @@ impl<'a> Work<'a> {
         let (gradients, state) = (params.zeros_like(), network.zero_state(batch)?);
         let adam = Adam::new(&params, AdamConfig::default())?;
         let d_y = target.clone();
-        Ok(Self { load, network, params, gradients, adam, x, packed, target, d_y, state, pass: Workspace::default() })
+        Ok(Self {
+            load,
+            network,
+            params,
+            gradients,
+            adam,
+            x,
+            packed,
+            target,
+            d_y,
+            state,
+            pass: RecurrentWorkspace::default(),
+        })
     }
 
     /// Steps of all rows.
@@ -378,7 +390,14 @@ impl<'a> Work<'a> {
                     Some(packed) => packed.view().like(d_y.data(), network.output_size())?.into(),
                     None => (&*d_y).into(),
                 };
-                let args = Backward { input, state: None, d_output, d_state: None, d_input: false, d_state_0: false };
+                let args = BackwardArgs {
+                    input,
+                    state: None,
+                    d_output,
+                    d_state_n: None,
+                    wants_d_input: false,
+                    wants_d_state_0: false,
+                };
                 network.backward(params, args, gradients, pass, threads)?;
                 adam.step(params, gradients)?;
                 network.load(params)

@@ -7,7 +7,7 @@ use std::time::Instant;
 use elman::format::{self as files, Description, Kind, LoadOptions, TensorFile};
 use elman::tensor::{Seq, SeqRef};
 use elman::{Cell, Nonlinearity};
-use elman::{ParamTable, Params, Recurrent, State, Threads, Workspace};
+use elman::{ParamTable, Params, Recurrent, RecurrentWorkspace, State, Threads};
 use indicatif::HumanCount;
 use serde::Serialize;
 
@@ -110,7 +110,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
 
     let threads = args.threads.unwrap_or_else(Threads::available);
-    let mut pass = Workspace::default();
+    let mut pass = RecurrentWorkspace::default();
     let input = batch.input(packed.as_ref(), width)?;
     let start = Instant::now();
     net.forward(input, state.as_ref(), &mut pass, threads)?;

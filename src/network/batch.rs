@@ -1,0 +1,207 @@
+//! The form a batch comes in, and goes out in again: padded either way, a single sequence, or packed.
+
+use super::input::{Input, Source};
+use crate::error::{Error, Result, check_shape};
+use crate::parallel::{Shares, Threads, share};
+use crate::tensor::{Buffer, Lines, Order, PackedRef, SeqRef};
+
+/// A batch's form and sizes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) form: Form,
+    pub(crate) steps: usize,
+    pub(crate) batch: usize,
+    /// Of a packed batch.
+    pub(crate) order: Order,
+}
+
+/// How the rows of a batch lie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Form {
+    #[default]
+    SequenceFirst,
+    BatchFirst,
+    Unbatched,
+    Packed,
+}
+
+/// The rows of a batch on their way through the layers, time-major.
+#[derive(Clone, Copy)]
+pub(crate) struct Flow<'a> {
+    /// Where the rows of each step lie.
+    pub(crate) lines: Lines<'a>,
+    /// Of a packed batch: which row lies at each place.
+    pub(crate) order: Option<&'a Order>,
+    /// (all rows of all steps, 1): not zero where a new sequence begins.
+    pub(crate) resets: Option<SeqRef<'a>>,
+    pub(crate) threads: Threads,
+}
+
+impl Flow<'_> {
+    /// The row of the batch that lies at place `i` of a step.
+    pub(crate) fn row(&self, i: usize) -> usize {
+        self.order.map_or(i, |order| order.sorted[i])
+    }
+
+    /// Calls `f((t, row of the batch), place, row of data)` for every row of every step, by several workers where it pays.
+    pub(crate) fn each_row(
+        &self,
+        (elements, width): (&mut [f32], usize),
+        f: &(impl Fn((usize, usize), usize, &mut [f32]) + Sync),
+    ) {
+        /// Elements that a worker gets at least: some tens of microseconds of work.
+        const SHARE: usize = 1 << 15;
+        /// More workers than any machine that this was tried on, few enough for their scratch to lie on the stack.
+        const WORKERS: usize = 256;
+        let workers = (elements.len() / SHARE).clamp(1, self.threads.get().min(WORKERS));
+        let shares = Shares { rows: self.lines.end(), workers, unit: 1, lines: None };
+        let mut nothing = [(); WORKERS];
+        share(shares, (elements, width), &mut nothing, &|range, (elements, width), ()| {
+            let mut at = range.start;
+            let (mut t, mut row) = self.lines.place_from_start(at);
+            for values in elements.chunks_exact_mut(width) {
+                while row >= self.lines.at(t).len() {
+                    (t, row) = (t + 1, 0);
+                }
+                f((t, self.row(row)), at, values);
+                (at, row) = (at + 1, row + 1);
+            }
+        });
+    }
+}
+
+impl Batch {
+    /// Notes the form of the batch and checks its shape; `features` is what its rows must have, `name` what it is called.
+    pub(crate) fn enter(&mut self, name: &str, input: &Input<'_>, batch_first: bool, features: usize) -> Result<()> {
+        let (form, [steps, batch, width]) = match input.source {
+            Source::Padded(x) if batch_first => {
+                let [batch, steps, width] = x.shape();
+                check_shape(name, &[batch, steps, features], &x.shape())?;
+                (Form::BatchFirst, [steps, batch, width])
+            }
+            Source::Padded(x) => (Form::SequenceFirst, x.shape()),
+            Source::Unbatched(x) => {
+                check_shape(name, &[x.shape()[0], features], &[x.shape()[0], x.shape()[2]])?;
+                (Form::Unbatched, x.shape())
+            }
+            Source::Packed(packed) => {
+                self.order.copy_from(packed.order());
+                (Form::Packed, packed.seq().shape())
+            }
+            Source::Indices { steps, batch, .. } if batch_first => (Form::BatchFirst, [batch, steps, 1]),
+            Source::Indices { steps, batch, .. } => (Form::SequenceFirst, [steps, batch, 1]),
+        };
+        check_shape(name, &[steps, batch, features], &[steps, batch, width])?;
+        (self.form, self.steps, self.batch) = (form, steps, batch);
+        Ok(())
+    }
+
+    /// Where the rows lie, time-major.
+    pub(crate) fn lines(&self) -> Lines<'_> {
+        match self.form {
+            Form::Packed => self.order.lines(),
+            _ => Lines::dense(self.steps, self.batch),
+        }
+    }
+
+    /// The order of a packed batch's rows.
+    pub(crate) fn order(&self) -> Option<&Order> {
+        (self.form == Form::Packed).then_some(&self.order)
+    }
+
+    /// The batch, time-major: turned into `turned` where it came batch-first.
+    pub(crate) fn time_major<'a>(&self, input: &Input<'a>, turned: &'a mut Buffer) -> SeqRef<'a> {
+        let (steps, batch) = (self.steps, self.batch);
+        match input.source {
+            Source::Packed(packed) => packed.seq(),
+            Source::Unbatched(x) => x,
+            Source::Padded(x) if self.form == Form::BatchFirst => {
+                let width = x.shape()[2];
+                turned.resize(steps * batch * width);
+                for row in 0..batch {
+                    let step = x.step(row);
+                    for t in 0..steps {
+                        turned[(t * batch + row) * width..][..width].copy_from_slice(step.row(t));
+                    }
+                }
+                SeqRef::over(turned, Lines::dense(steps, batch), width)
+            }
+            Source::Padded(x) => x,
+            Source::Indices { indices, .. } => {
+                turned.resize(steps * batch);
+                for (i, &index) in indices.iter().enumerate() {
+                    turned[self.place(i)] = index as f32;
+                }
+                SeqRef::over(turned, Lines::dense(steps, batch), 1)
+            }
+        }
+    }
+
+    /// Where the element of row and step that comes as number `i` lies time-major.
+    fn place(&self, i: usize) -> usize {
+        if self.form == Form::BatchFirst { i % self.steps * self.batch + i / self.steps } else { i }
+    }
+
+    /// The mask as a sequence of width 1, time-major.
+    pub(crate) fn resets<'a>(&'a self, mask: &[bool], buffer: &'a mut Buffer) -> Result<SeqRef<'a>> {
+        let (steps, batch, total) = (self.steps, self.batch, self.lines().end());
+        if mask.len() != total {
+            let shape = match self.form {
+                Form::SequenceFirst => vec![steps, batch],
+                Form::BatchFirst => vec![batch, steps],
+                Form::Unbatched => vec![steps],
+                Form::Packed => vec![total],
+            };
+            return Err(Error::Length { name: "resets".into(), shape, got: mask.len() });
+        }
+        buffer.resize(total);
+        for (i, &reset) in mask.iter().enumerate() {
+            buffer[self.place(i)] = f32::from(u8::from(reset));
+        }
+        Ok(SeqRef::over(buffer, self.lines(), 1))
+    }
+
+    /// That another batch came in the same form and shape.
+    pub(crate) fn same(&self, name: &str, other: &Self) -> Result<()> {
+        check_shape(name, &[self.steps, self.batch], &[other.steps, other.batch])?;
+        if self.form != other.form {
+            let expected = format!("{:?} as in the forward run", self.form);
+            return Err(Error::setting(name, &expected, format_args!("{:?}", other.form)));
+        }
+        if self.form == Form::Packed && self.order != other.order {
+            return Err(Error::setting(name, "the batch sizes and order of the forward run", "others"));
+        }
+        Ok(())
+    }
+
+    /// Rows of that width as the batch came: `turned` has them where it is batch-first.
+    ///
+    /// # Panics
+    /// If it came packed.
+    pub(crate) fn padded<'a>(&self, time_major: &'a [f32], turned: &'a [f32], width: usize) -> SeqRef<'a> {
+        let Self { steps, batch, .. } = *self;
+        match self.form {
+            Form::BatchFirst => SeqRef::over(turned, Lines::dense(batch, steps), width),
+            Form::SequenceFirst | Form::Unbatched => SeqRef::over(time_major, Lines::dense(steps, batch), width),
+            Form::Packed => panic!("the input was packed, and so is the output"),
+        }
+    }
+
+    /// Rows of that width in the order of a packed batch.
+    ///
+    /// # Panics
+    /// If it did not come packed.
+    pub(crate) fn packed<'a>(&'a self, data: &'a [f32], width: usize) -> PackedRef<'a> {
+        assert_eq!(self.form, Form::Packed, "the input was not packed, and nor is the output");
+        PackedRef::over(&data[..self.lines().end() * width], width, &self.order)
+    }
+}
+
+/// (T, B, width) to (B, T, width).
+pub(crate) fn turn(from: &[f32], [steps, batch, width]: [usize; 3], to: &mut Buffer) {
+    to.resize(from.len());
+    for (i, row) in from.chunks_exact(width.max(1)).enumerate() {
+        let (t, b) = (i / batch, i % batch);
+        to[(b * steps + t) * width..][..width].copy_from_slice(row);
+    }
+}

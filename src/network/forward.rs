@@ -1,0 +1,220 @@
+//! Recurrent layers forward over time-major rows, one above the other.
+
+use super::batch::Flow;
+use super::dropout::Dropout;
+use super::{Recurrent, State};
+use crate::error::{Result, elements};
+use crate::layer::recurrent::{ForwardPass, Scratch, Tape};
+use crate::tensor::{Buffer, Lines, SeqMut, SeqRef};
+
+/// Where the rows are that a layer reads: outside, or in one of two buffers that layers write in turns.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum At<'a> {
+    Outside(SeqRef<'a>),
+    /// In the buffer of that index, rows of that width.
+    Pair {
+        index: usize,
+        width: usize,
+    },
+}
+
+impl<'a> At<'a> {
+    /// Features of a row.
+    pub(crate) fn width(self) -> usize {
+        match self {
+            At::Outside(x) => x.shape()[2],
+            At::Pair { width, .. } => width,
+        }
+    }
+
+    /// The rows.
+    pub(crate) fn rows<'r>(self, pair: &'r [Buffer; 2], lines: Lines<'r>) -> SeqRef<'r>
+    where
+        'a: 'r,
+    {
+        match self {
+            At::Outside(x) => x,
+            At::Pair { index, width } => SeqRef::over(&pair[index], lines, width),
+        }
+    }
+
+    /// The rows, and the buffer of the two that a layer may write meanwhile, with its index.
+    pub(crate) fn rooms<'r>(self, pair: &'r mut [Buffer; 2], lines: Lines<'r>) -> (SeqRef<'r>, &'r mut Buffer, usize)
+    where
+        'a: 'r,
+    {
+        let [even, odd] = pair;
+        match self {
+            At::Outside(x) => (x, even, 0),
+            At::Pair { index: 0, width } => (SeqRef::over(even, lines, width), odd, 1),
+            At::Pair { width, .. } => (SeqRef::over(odd, lines, width), even, 0),
+        }
+    }
+}
+
+/// The states before and after a run, rows in the order of the flow. A network's own begin at `base`: states of several
+/// networks lie one behind the other.
+#[derive(Debug)]
+pub(crate) struct States<'a> {
+    pub(crate) first: Option<&'a State>,
+    pub(crate) last: &'a mut State,
+    pub(crate) base: usize,
+}
+
+/// Which dropout masks a run in training draws.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Masks {
+    pub(crate) seed: u64,
+    /// Runs in training before this one.
+    pub(crate) step: u64,
+    /// Layers of other networks below.
+    pub(crate) base: usize,
+}
+
+impl Masks {
+    /// The mask of layer k of a network, in that direction.
+    pub(super) fn of(self, probability: f32, k: usize, direction: usize) -> Dropout {
+        let Self { seed, step, base } = self;
+        Dropout { probability, seed, step, layer: base + k, direction }
+    }
+}
+
+/// What a run in training leaves for the backward pass.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RecurrentMemory {
+    pub(super) layers: Vec<LayerMemory>,
+    /// The gradients between layers, in turns.
+    pub(super) between: [Buffer; 2],
+}
+
+/// What one layer's run leaves.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LayerMemory {
+    /// (all rows of all steps, D·H).
+    pub(super) y: Buffer,
+    /// The same after dropout.
+    pub(super) dropped: Buffer,
+    pub(super) tapes: [Tape; 2],
+}
+
+impl RecurrentMemory {
+    /// The output of the last layer of the last run in training, of `count` layers.
+    pub(crate) fn output(&self, count: usize) -> &[f32] {
+        count.checked_sub(1).map_or(&[], |last| &self.layers[last].y)
+    }
+}
+
+impl Recurrent {
+    /// Layers, whatever their directions.
+    pub(crate) fn count(&self) -> usize {
+        self.layers.len() / self.config.directions()
+    }
+
+    /// The width of layer k's output.
+    pub(super) fn width(&self, k: usize) -> usize {
+        let directions = self.config.directions();
+        directions * self.layers[k * directions].sizes().output()
+    }
+
+    /// Runs all layers and keeps no more than the outputs of two. Gives where the last one's output is.
+    pub(crate) fn infer(
+        &self,
+        flow: Flow<'_>,
+        mut from: At<'_>,
+        pair: &mut [Buffer; 2],
+        mut states: States<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<At<'static>> {
+        let mut to = At::Pair { index: 0, width: 0 };
+        for k in 0..self.count() {
+            let width = self.width(k);
+            let (x, y, index) = from.rooms(pair, flow.lines);
+            y.resize(elements("output", &[flow.lines.end(), width])?);
+            self.layer(k, flow, x, SeqMut::over(y, flow.lines, width), &mut states, None, scratch)?;
+            to = At::Pair { index, width };
+            from = to;
+        }
+        Ok(to)
+    }
+
+    /// Runs all layers, keeps what the backward pass needs, and applies dropout between them.
+    pub(crate) fn train(
+        &self,
+        flow: Flow<'_>,
+        x: SeqRef<'_>,
+        memory: &mut RecurrentMemory,
+        mut states: States<'_>,
+        masks: Masks,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let (count, probability) = (self.count(), self.config.dropout);
+        let layers = &mut memory.layers;
+        if layers.len() < count {
+            layers.resize_with(count, LayerMemory::default);
+        }
+        for k in 0..count {
+            let width = self.width(k);
+            let (before, here) = layers.split_at_mut(k);
+            let LayerMemory { y, dropped, tapes } = &mut here[0];
+            let x = before.last().map_or(x, |before| before.over_output(probability, flow, self.width(k - 1)));
+            y.resize(elements("output", &[flow.lines.end(), width])?);
+            let view = SeqMut::over(y, flow.lines, width);
+            self.layer(k, flow, x, view, &mut states, Some(tapes), scratch)?;
+            if probability > 0.0 && k + 1 < count {
+                let hidden = width / self.config.directions();
+                dropped.resize(y.len());
+                flow.each_row((dropped, width), &|place, at, row| {
+                    let y = &y[at * width..][..width];
+                    for (direction, (row, y)) in row.chunks_exact_mut(hidden).zip(y.chunks_exact(hidden)).enumerate() {
+                        masks.of(probability, k, direction).apply(place, y, row);
+                    }
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Layer k, in every direction.
+    #[allow(clippy::too_many_arguments, reason = "each is another thing, and there are two callers")]
+    fn layer(
+        &self,
+        k: usize,
+        flow: Flow<'_>,
+        x: SeqRef<'_>,
+        y: SeqMut<'_>,
+        states: &mut States<'_>,
+        mut tapes: Option<&mut [Tape; 2]>,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let directions = self.config.directions();
+        let mut rest = Some(y);
+        for direction in 0..directions {
+            let index = k * directions + direction;
+            let layer = &self.layers[index];
+            let (y, other) = rest.take().expect("a part for each direction").split_columns(layer.sizes().output());
+            rest = Some(other);
+            let (first, place) = (states.first, states.base + index);
+            let (h_n, c_n) = states.last.of_mut(place);
+            let pass = ForwardPass {
+                x,
+                h_0: first.map(|state| state.h_of(place)),
+                c_0: first.and_then(|state| state.c_of(place)),
+                resets: flow.resets,
+                y,
+                h_n: Some(h_n),
+                c_n,
+                tape: tapes.as_mut().map(|tapes| &mut tapes[direction]),
+            };
+            let plan = layer.plan(flow.lines.steps(), flow.lines.rows(), flow.threads)?;
+            layer.forward(&plan, pass, scratch)?;
+        }
+        Ok(())
+    }
+}
+
+impl LayerMemory {
+    /// What the layer above reads: the output, after dropout where there is any.
+    pub(super) fn over_output<'a>(&'a self, probability: f32, flow: Flow<'a>, width: usize) -> SeqRef<'a> {
+        SeqRef::over(if probability > 0.0 { &self.dropped } else { &self.y }, flow.lines, width)
+    }
+}

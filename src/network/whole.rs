@@ -1,0 +1,359 @@
+//! Recurrent layers by themselves: in at the door, through all layers, and out again; and back. For benches and tests that
+//! want no more than that; a [`Model`](crate::Model) does the same with what stands around them.
+
+use super::backward::Backward;
+use super::batch::{Batch, Flow, Form, turn};
+use super::forward::{At, Masks, RecurrentMemory, States};
+use super::input::Input;
+use super::{Recurrent, State};
+use crate::error::{Error, Result};
+use crate::layer::recurrent::Scratch;
+use crate::parallel::Threads;
+use crate::params::Params;
+use crate::tensor::{Buffer, PackedRef, SeqRef};
+
+/// The memory a network runs in, and what its last run left there. Belongs to the caller, grows to the largest use, and
+/// then is never allocated again.
+#[derive(Clone, Debug, Default)]
+pub struct RecurrentWorkspace {
+    batch: Batch,
+    /// The input, turned to time-major, where it came batch-first.
+    x: Buffer,
+    /// (all rows of all steps, 1): not zero where a new sequence begins.
+    resets: Buffer,
+    memory: RecurrentMemory,
+    /// The outputs of layers in inference.
+    pair: [Buffer; 2],
+    ran: Option<Ran>,
+    /// The first and the last state, rows sorted by length.
+    sorted: State,
+    last_sorted: State,
+    /// The last state.
+    state: State,
+    /// The output, turned to batch-first.
+    turned: Buffer,
+    scratch: Scratch,
+    back: BackMemory,
+}
+
+/// What the last run was.
+#[derive(Clone, Copy, Debug)]
+struct Ran {
+    /// Of one in training.
+    masks: Option<Masks>,
+    /// Of one in inference: which of the pair has its output.
+    index: usize,
+    layers: usize,
+    width: usize,
+}
+
+/// The memory of the backward pass.
+#[derive(Clone, Debug, Default)]
+struct BackMemory {
+    batch: Batch,
+    /// The output's gradient, turned to time-major.
+    d_output: Buffer,
+    d_x: Buffer,
+    /// The width of the input's gradient, where there is one.
+    width: Option<usize>,
+    turned: Buffer,
+    /// The gradient at the last states, rows sorted by length.
+    d_last: State,
+    d_first_sorted: State,
+    d_first: State,
+    /// Whether the last backward run was asked for it.
+    has_first: bool,
+}
+
+/// What a backward pass reads besides parameters and the memory of the forward run.
+#[derive(Clone, Copy, Debug)]
+pub struct BackwardArgs<'a> {
+    /// The input of the forward run, resets included.
+    pub input: Input<'a>,
+    /// Its first state, if one was given.
+    pub state: Option<&'a State>,
+    /// The gradient at the output, in the form of the input.
+    pub d_output: Input<'a>,
+    /// The gradient at h_n and c_n; zeros where it is not given.
+    pub d_state_n: Option<&'a State>,
+    /// Whether the gradient of the input is wanted: [`RecurrentWorkspace::d_input`].
+    pub wants_d_input: bool,
+    /// Whether the gradient of the first state is wanted: [`RecurrentWorkspace::d_state_0`].
+    pub wants_d_state_0: bool,
+}
+
+impl Recurrent {
+    /// Runs the network over a batch from `state`, zeros where it is not given. [`RecurrentWorkspace::output`] and
+    /// [`RecurrentWorkspace::state`] then have the output of the last layer and the last states of all.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] or [`Error::Length`] naming `input`, `h_0`, `c_0` or `resets`; [`Error::Overflow`].
+    pub fn forward<'a>(
+        &self,
+        input: impl Into<Input<'a>>,
+        state: Option<&State>,
+        workspace: &mut RecurrentWorkspace,
+        threads: Threads,
+    ) -> Result<()> {
+        self.run(input.into(), state, None, workspace, threads)
+    }
+
+    /// The same in training: keeps what [`backward`](Self::backward) needs, and applies dropout, whose masks follow from
+    /// `seed`.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub fn forward_training<'a>(
+        &self,
+        input: impl Into<Input<'a>>,
+        state: Option<&State>,
+        seed: u64,
+        workspace: &mut RecurrentWorkspace,
+        threads: Threads,
+    ) -> Result<()> {
+        self.run(input.into(), state, Some(Masks { seed, ..Masks::default() }), workspace, threads)
+    }
+
+    /// The same in a training run of many steps, whose masks follow from its seed and the number of the step.
+    pub(crate) fn forward_training_step(
+        &self,
+        input: Input<'_>,
+        state: Option<&State>,
+        (seed, step): (u64, u64),
+        workspace: &mut RecurrentWorkspace,
+        threads: Threads,
+    ) -> Result<()> {
+        self.run(input, state, Some(Masks { seed, step, base: 0 }), workspace, threads)
+    }
+
+    fn run(
+        &self,
+        input: Input<'_>,
+        state: Option<&State>,
+        masks: Option<Masks>,
+        workspace: &mut RecurrentWorkspace,
+        threads: Threads,
+    ) -> Result<()> {
+        // Invalidate the last run first: if this one fails, neither its output nor the gradients of the last may be read.
+        workspace.ran = None;
+        workspace.back.forget();
+        let RecurrentWorkspace {
+            batch,
+            x,
+            resets,
+            memory,
+            pair,
+            sorted,
+            last_sorted,
+            state: last,
+            turned,
+            scratch,
+            ..
+        } = workspace;
+        batch.enter("input", &input, self.config.batch_first, self.config.input_size)?;
+        let x = batch.time_major(&input, x);
+        let resets = input.resets.map(|mask| batch.resets(mask, resets)).transpose()?;
+        let rows = batch.batch;
+        if let Some(state) = state {
+            state.check(["h_0", "c_0"], self.sizes(), rows)?;
+        }
+        last.shape_for(self.sizes(), rows)?;
+        let first = in_order(batch, state, sorted, self)?;
+        let packed = batch.form == Form::Packed;
+        if packed {
+            last_sorted.shape_for(self.sizes(), rows)?;
+        }
+        let flow = Flow { lines: batch.lines(), order: batch.order(), resets, threads };
+        let states = States { first, last: if packed { last_sorted } else { last }, base: 0 };
+        let index = match masks {
+            None => match self.infer(flow, At::Outside(x), pair, states, scratch)? {
+                At::Pair { index, .. } => index,
+                At::Outside(_) => unreachable!("a network has a layer"),
+            },
+            Some(masks) => {
+                self.train(flow, x, memory, states, masks, scratch)?;
+                0
+            }
+        };
+        if packed {
+            last.unsort(last_sorted, &batch.order.sorted);
+        }
+        let ran = Ran { masks, index, layers: self.count(), width: self.output_size() };
+        if batch.form == Form::BatchFirst {
+            let y = if masks.is_some() { memory.output(ran.layers) } else { &pair[index] };
+            turn(y, [batch.steps, rows, ran.width], turned);
+        }
+        workspace.ran = Some(ran);
+        Ok(())
+    }
+
+    /// Runs the network backward after [`forward_training`](Self::forward_training) over the same input: adds to the
+    /// gradients of its parameters. Uses up what the forward run kept, unless its arguments are an error.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] or [`Error::Length`] naming the tensor that does not fit; [`Error::Setting`] for a workspace whose
+    /// last run was not one in training over such an input.
+    pub fn backward(
+        &self,
+        params: &Params,
+        args: BackwardArgs<'_>,
+        gradients: &mut Params,
+        workspace: &mut RecurrentWorkspace,
+        threads: Threads,
+    ) -> Result<()> {
+        self.check(params)?;
+        self.check(gradients)?;
+        let Some(masks) = workspace.ran.filter(|_| self.has_run_in(workspace)).and_then(|ran| ran.masks) else {
+            let expected = "one in which forward_training has run, and backward not yet";
+            return Err(Error::setting("workspace", expected, "another"));
+        };
+        let RecurrentWorkspace { batch, x, resets, memory, sorted, scratch, back, ran, .. } = workspace;
+        let BackMemory { batch: d_batch, d_output, d_x, width, turned, d_last, d_first_sorted, d_first, has_first } =
+            back;
+        let (rows, packed) = (batch.batch, batch.form == Form::Packed);
+
+        // The input again: of a batch-first one the turned copy is still there.
+        d_batch.enter("input", &args.input, self.config.batch_first, self.config.input_size)?;
+        batch.same("input", d_batch)?;
+        let x = match batch.form {
+            Form::BatchFirst => SeqRef::over(x, batch.lines(), self.config.input_size),
+            _ => batch.time_major(&args.input, x),
+        };
+        let resets = args.input.resets.map(|mask| batch.resets(mask, resets)).transpose()?;
+        d_batch.enter("d_output", &args.d_output, self.config.batch_first, self.output_size())?;
+        batch.same("d_output", d_batch)?;
+        let d_y = batch.time_major(&args.d_output, d_output);
+        for (names, state) in [(["h_0", "c_0"], args.state), (["d_h_n", "d_c_n"], args.d_state_n)] {
+            if let Some(state) = state {
+                state.check(names, self.sizes(), rows)?;
+            }
+        }
+        let state = in_order(batch, args.state, sorted, self)?;
+        let d_last = in_order(batch, args.d_state_n, d_last, self)?;
+        let to = if packed { &mut *d_first_sorted } else { &mut *d_first };
+        to.shape_for(self.sizes(), rows)?;
+        (*ran, *width, *has_first) = (None, None, false);
+        let flow = Flow { lines: batch.lines(), order: batch.order(), resets, threads };
+        let run = Backward {
+            params,
+            x,
+            state,
+            d_y,
+            d_last,
+            base: 0,
+            masks,
+            gradients,
+            d_x: args.wants_d_input.then_some(&mut *d_x),
+            d_first: args.wants_d_state_0.then_some(to),
+        };
+        self.back(flow, run, memory, scratch)?;
+        if packed && args.wants_d_state_0 {
+            d_first.shape_for(self.sizes(), rows)?;
+            d_first.unsort(d_first_sorted, &batch.order.sorted);
+        }
+        if args.wants_d_input {
+            *width = Some(self.config.input_size);
+            if batch.form == Form::BatchFirst {
+                turn(d_x, [batch.steps, rows, self.config.input_size], turned);
+            }
+        }
+        *has_first = args.wants_d_state_0;
+        Ok(())
+    }
+
+    /// Whether the last run in this memory was one in training over layers of these widths.
+    fn has_run_in(&self, workspace: &RecurrentWorkspace) -> bool {
+        let (rows, count) = (workspace.batch.lines().end(), self.count());
+        let layers = &workspace.memory.layers;
+        workspace.ran.is_some_and(|ran| ran.masks.is_some() && ran.layers == count)
+            && (workspace.batch.form != Form::BatchFirst || workspace.x.len() == rows * self.config.input_size)
+            && (0..count).all(|k| layers[k].y.len() == rows * self.width(k))
+    }
+}
+
+/// The state with its rows as the batch's: sorted into `sorted` where it is packed.
+fn in_order<'a>(
+    batch: &Batch,
+    state: Option<&'a State>,
+    sorted: &'a mut State,
+    network: &Recurrent,
+) -> Result<Option<&'a State>> {
+    match state {
+        Some(state) if batch.form == Form::Packed => {
+            sorted.shape_for(network.sizes(), batch.batch)?;
+            sorted.sort(state, &batch.order.sorted);
+            Ok(Some(sorted))
+        }
+        other => Ok(other),
+    }
+}
+
+impl BackMemory {
+    /// Leaves no gradients to be read.
+    fn forget(&mut self) {
+        (self.width, self.has_first) = (None, false);
+    }
+}
+
+impl RecurrentWorkspace {
+    /// The output of the last run: (T, B, D·H), or (B, T, D·H) of a network that is batch-first, or (T, 1, D·H) of an
+    /// unbatched input.
+    ///
+    /// # Panics
+    /// If the input was packed: its output is [`packed_output`](Self::packed_output).
+    #[must_use]
+    pub fn output(&self) -> SeqRef<'_> {
+        let (y, width) = self.y();
+        self.batch.padded(y, &self.turned, width)
+    }
+
+    /// The output of the last run over a packed batch, packed in the same order.
+    ///
+    /// # Panics
+    /// If the input was not packed.
+    #[must_use]
+    pub fn packed_output(&self) -> PackedRef<'_> {
+        let (y, width) = self.y();
+        self.batch.packed(y, width)
+    }
+
+    /// The states after each row's last step, h_n and c_n, in the order of the batch.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The gradient of the input of the last backward run, in the form of the input; `None` where it was not asked for.
+    ///
+    /// # Panics
+    /// If the input was packed: that is [`packed_d_input`](Self::packed_d_input).
+    #[must_use]
+    pub fn d_input(&self) -> Option<SeqRef<'_>> {
+        let BackMemory { d_x, turned, width, .. } = &self.back;
+        width.map(|width| self.batch.padded(d_x, turned, width))
+    }
+
+    /// The gradient of a packed input of the last backward run, packed in the same order; `None` where it was not asked
+    /// for.
+    ///
+    /// # Panics
+    /// If the input was not packed.
+    #[must_use]
+    pub fn packed_d_input(&self) -> Option<PackedRef<'_>> {
+        self.back.width.map(|width| self.batch.packed(&self.back.d_x, width))
+    }
+
+    /// The gradient of h_0 and c_0 of the last backward run; `None` where it was not asked for.
+    #[must_use]
+    pub fn d_state_0(&self) -> Option<&State> {
+        self.back.has_first.then_some(&self.back.d_first)
+    }
+
+    fn y(&self) -> (&[f32], usize) {
+        match self.ran {
+            Some(Ran { masks: Some(_), layers, width, .. }) => (self.memory.output(layers), width),
+            Some(Ran { index, width, .. }) => (&self.pair[index], width),
+            None => (&[], 0),
+        }
+    }
+}
