@@ -475,7 +475,7 @@ fn wrong_ways_back_are_errors_that_name_the_tensor() {
     let mask = [true; 7];
     let mut pass = RecurrentWorkspace::default();
     let mut gradients = params.zeros_like();
-    let pass_text = "pass: expected one in which forward_training has run, and backward not yet, got another";
+    let pass_text = "workspace: expected one in which forward_training has run, and backward not yet, got another";
     let run = |args, gradients: &mut Params, pass: &mut RecurrentWorkspace| {
         network.backward(&params, args, gradients, pass, Threads::one())
     };
@@ -570,7 +570,7 @@ fn a_pass_of_another_network_is_an_error() {
         ran.forward_training(&x, None, 1, &mut pass, Threads::one()).unwrap();
         let args = back((&x).into(), d.into());
         let result = runs.backward(&params, args, &mut params.zeros_like(), &mut pass, Threads::one());
-        assert_error(result, "pass: expected one in which forward_training has run, and backward not yet, got another");
+        assert_error(result, "workspace: expected one in which forward_training has run, and backward not yet, got another");
     }
     // As wide, and yet another cell; and one with dropout where the pass had none.
     let (gru, _) = build(one(), 1);
@@ -595,7 +595,7 @@ fn a_pass_of_another_network_is_an_error() {
     let d = draw(2, 4, 5, 1);
     let args = back((&turned).into(), (&d).into());
     let result = runs.backward(&params, args, &mut params.zeros_like(), &mut pass, Threads::one());
-    assert!(result.unwrap_err().to_string().starts_with("pass: "));
+    assert!(result.unwrap_err().to_string().starts_with("workspace: "));
 }
 
 #[test]
