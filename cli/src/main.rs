@@ -1,4 +1,28 @@
 //! `elman`: the command line. Every verb is a call into the library.
+//!
+//! # The grammar
+//!
+//! A verb, then what it works on by position, files first; how it does so by options. All verbs there will ever be are
+//! written like this:
+//!
+//! | verb | positions | options of its own |
+//! |---|---|---|
+//! | `run` | `MODEL INPUT` | `[-o OUT]`, `[--csv]`, `[--batch-first]` |
+//! | `inspect` | `MODEL…`, files and folders | `[--pytorch]` |
+//! | `bench`, `peak`, `sine` | none | as `--help` says |
+//! | `convert` | `IN OUT` | |
+//! | `compare` | `MODEL [OTHER]` | `--input FILE`, `[--expected FILE]`, `[--precision f16\|bf16]`, `[--tolerance X]`: exit code 1 above it |
+//! | `train` | `KIND DATA` | `[-o OUT]` |
+//! | `test` | `MODEL DATA` | |
+//! | `predict` | `MODEL [INPUT]`, `-` for the standard input | `[-o OUT]` |
+//!
+//! The verbs from `convert` on are not there yet; their words are taken. One meaning for an option wherever it stands:
+//! `-o FILE` is where the result goes, `--json` prints one JSON object a line and nothing else, `--threads N` is how many
+//! may be used, `--csv` says that data are CSV files, `--only PREFIX` takes a part of a model, `--rename OLD=NEW`,
+//! `--layers LIST` and `--spec FILE` say what a model file does not, `--precision` is that of the weights.
+//!
+//! Exit code 0: done, or help was asked for, which `elman` alone does. 1: what was asked for could not be done. 2: the
+//! command was called wrongly. Results go to the standard output, notes and the one line of an error to the standard error.
 
 mod verbs;
 
@@ -21,7 +45,7 @@ struct Cli {
 enum Verb {
     /// Run a model file over the sequences of another file
     Run(run::Args),
-    /// Tell what a model file holds
+    /// Tell what model files hold
     Inspect(inspect::Args),
     /// Measure networks as a share of the machine's arithmetic: a table of workloads, or one of any shape
     Bench(bench::Args),
@@ -39,11 +63,10 @@ fn main() -> ExitCode {
         Ok(Cli { verb: Verb::Peak(args) }) => peak::run(&args),
         Ok(Cli { verb: Verb::Sine(args) }) => sine::run(&args),
         Err(error) => match error.kind() {
-            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
                 write!(io::stdout(), "{error}").map_err(Failure::from)
-            }
-            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-                Err(Failure::Usage("expected a command, got none; try 'elman --help'".into()))
             }
             ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand => {
                 Err(Failure::Usage(format!("{}; try '--help'", one_line(&error.to_string()))))

@@ -570,7 +570,10 @@ fn a_pass_of_another_network_is_an_error() {
         ran.forward_training(&x, None, 1, &mut pass, Threads::one()).unwrap();
         let args = back((&x).into(), d.into());
         let result = runs.backward(&params, args, &mut params.zeros_like(), &mut pass, Threads::one());
-        assert_error(result, "workspace: expected one in which forward_training has run, and backward not yet, got another");
+        assert_error(
+            result,
+            "workspace: expected one in which forward_training has run, and backward not yet, got another",
+        );
     }
     // As wide, and yet another cell; and one with dropout where the pass had none.
     let (gru, _) = build(one(), 1);

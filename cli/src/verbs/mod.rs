@@ -1,8 +1,8 @@
 //! The verbs of the command line, each a call into the library, and what they have in common.
 
-mod batch;
 pub(crate) mod bench;
 pub(crate) mod common;
+mod csv;
 pub(crate) mod inspect;
 pub(crate) mod peak;
 mod plot;

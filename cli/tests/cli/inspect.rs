@@ -1,5 +1,6 @@
 //! `elman inspect`.
 
+use std::fs;
 use std::path::Path;
 
 use elman::format::TensorFile;
@@ -73,7 +74,7 @@ fn several_networks_and_what_is_outside_are_told() {
     let out = run(folder.path(), &["inspect", "two.safetensors", "--prefix", "b", "--json"]).ok();
     let report: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(report["networks"].as_array().unwrap().len(), 1);
-    assert_eq!(report["networks"][0]["kind"], "gru");
+    assert_eq!(report["networks"][0]["cell"], "gru");
     let outside = report["tensors"].as_array().unwrap().iter().filter(|tensor| tensor["network"].is_null()).count();
     assert_eq!(outside, 6);
 }
@@ -93,14 +94,15 @@ fn json_is_one_object_and_nothing_else() {
         "metadata": {"nonlinearity": "relu"},
         "networks": [{
             "prefix": "",
-            "kind": "rnn",
+            "cell": "rnn",
             "nonlinearity": "relu",
             "input_size": 3,
             "hidden_sizes": [4],
-            "bidirectional": false,
+            "num_layers": 1,
+            "directions": 1,
             "bias": true,
             "proj_size": 0,
-            "cell": false,
+            "cell_names": false,
             "parameters": 36,
             "bytes": 144,
             "dtypes": ["F32"],
@@ -167,9 +169,65 @@ fn a_file_without_a_network_is_told() {
     assert!(ran.out.contains("\nweight_hh_l0  F32    [12, 5]") && !ran.out.contains("\nnetwork "), "{ran:?}");
 }
 
+/// Wider than a formatter can pad.
+#[test]
+fn long_names_and_shapes_are_told() {
+    let folder = folder();
+    let (name, shape) = ("n".repeat(65_536), vec![1; 21_846]);
+    write(&folder.path().join("wide.safetensors"), &[random(&name, &[2]), random("a", &shape), random("b", &[3])]);
+    let ran = run(folder.path(), &["inspect", "wide.safetensors"]);
+    assert_eq!(ran.code, 1);
+    let table: Vec<_> = ran.out.lines().skip(3).collect();
+    assert_eq!(table[0], "tensor  dtype  shape  bytes");
+    let row = |name: &str| table.iter().find(|line| line.starts_with(name)).unwrap();
+    assert_eq!(row("b "), &"b       F32    [3]       12  outside");
+    assert_eq!(row("a "), &format!("a       F32    {shape:?}      4  outside"));
+    assert_eq!(row("nnn"), &format!("{name}  F32    [2]        8  outside"));
+}
+
+#[test]
+fn several_files_and_folders_have_a_line_each() {
+    let folder = folder();
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir_all(at("models/inner")).unwrap();
+    fs::create_dir(at("models/.hidden")).unwrap();
+    fs::copy(at("gru.safetensors"), at("models/b.safetensors")).unwrap();
+    fs::copy(at("gru.safetensors"), at("models/.hidden/c.safetensors")).unwrap();
+    fs::copy(at("lstm.safetensors"), at("models/inner/a.safetensors")).unwrap();
+    fs::write(at("models/README.md"), "of what these are").unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(at("models"), at("models/round")).unwrap();
+    let gru = "gru, 1 layer, 1 direction, 3 input features, 4 hidden units, 108 parameters";
+    let lstm = "lstm, 2 layers, 2 directions, 3 input features, 4 hidden units, projected to 2, 512 parameters";
+    let out = run(folder.path(), &["inspect", "models"]).ok();
+    let lines: Vec<_> = out.lines().collect();
+    // What is no model is told so, and is no fault in a folder.
+    assert!(lines[0].starts_with("models/README.md: "), "{out}");
+    assert_eq!(lines[1], format!("models/b.safetensors: {gru}"));
+    assert_eq!(lines[2], format!("models/inner/a.safetensors: {lstm} at encoder.rnn."));
+    assert_eq!(lines.len(), 3);
+
+    let out = run(folder.path(), &["inspect", "relu.safetensors", "models/inner", "--json"]).ok();
+    let reports: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told = |i: usize| (reports[i]["file"].as_str().unwrap(), reports[i]["networks"][0]["cell"].as_str().unwrap());
+    assert_eq!([told(0), told(1)], [("relu.safetensors", "rnn"), ("models/inner/a.safetensors", "lstm")]);
+
+    // A model that cannot be told is a failure, and the others are told all the same.
+    fs::write(at("models/broken.safetensors"), "no tensors").unwrap();
+    for (more, files) in [(&["models"][..], 4), (&["models/b.safetensors", "models/broken.safetensors"], 2)] {
+        let ran = run(folder.path(), &[&["inspect"], more].concat());
+        let reason = format!("error: expected a recurrent network in every model file, got none in 1 of {files}\n");
+        assert_eq!((ran.code, &ran.err), (1, &reason));
+        assert!(ran.out.contains("\nmodels/broken.safetensors: "), "{ran:?}");
+        assert!(ran.out.contains(&format!("models/b.safetensors: {gru}\n")), "{ran:?}");
+    }
+    fs::create_dir(at("empty")).unwrap();
+    run(folder.path(), &["inspect", "empty"]).refused(1, &["expected files, got empty folders"]);
+}
+
 #[test]
 fn wrong_calls_are_refused() {
-    refuses(&["inspect"], 2, &["required arguments", "<FILE>"]);
+    refuses(&["inspect"], 2, &["required arguments", "<MODEL>..."]);
     refuses(&["inspect", "none"], 1, &["error: cannot read none: "]);
     refuses(&["inspect", "file.txt"], 1, &["error: file.txt: "]);
     refuses(&["inspect", "x", "--cell", "y"], 2, &["'y' for '--cell <CELL>': expected rnn, gru or lstm"]);

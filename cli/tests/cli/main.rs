@@ -127,14 +127,33 @@ fn more_threads_than_the_cores_can_run_are_refused() {
     let reason = format!("expected at most {most}, 4 for each core: this machine has {cores} core");
     let beyond = (most + 1).to_string();
     for threads in [&beyond[..], "1000000", "18446744073709551615"] {
-        for verb in [
-            &["bench"][..],
-            &["bench", "--hidden", "8"],
-            &["peak"],
-            &["sine"],
-            &["run", "--weights", "a", "--input", "b", "--output", "c"],
-        ] {
+        for verb in [&["bench"][..], &["bench", "--hidden", "8"], &["peak"], &["sine"], &["run", "a", "b"]] {
             refuses(&[verb, &["--threads", threads]].concat(), 2, &[&reason, "--threads", threads]);
         }
     }
+}
+
+/// Whoever types the name alone wants to know what there is.
+#[test]
+fn elman_alone_prints_the_help() {
+    let folder = TempDir::new().unwrap();
+    let help = run(folder.path(), &["--help"]).ok();
+    assert_eq!(run(folder.path(), &[]).ok(), help);
+    for verb in ["run", "inspect", "bench", "peak", "sine"] {
+        assert!(help.lines().any(|line| line.trim_start().starts_with(&format!("{verb} "))), "no {verb} in {help}");
+    }
+}
+
+/// What scripts were written with before models and data stood by position.
+#[test]
+fn the_options_of_old_still_name_the_files() {
+    let folder = files::folder();
+    let new = ["run", "gru.safetensors", "x.safetensors", "-o", "new.safetensors"];
+    let old = ["run", "--weights", "gru.safetensors", "--input", "x.safetensors", "--output", "old.safetensors"];
+    run(folder.path(), &new).ok();
+    run(folder.path(), &old).ok();
+    let contents = |name: &str| fs::read(folder.path().join(name)).unwrap();
+    assert_eq!(contents("old.safetensors"), contents("new.safetensors"));
+    refuses(&["run", "a", "--weights", "b", "--input", "c"], 2, &["--weights <FILE>", "cannot be used with"]);
+    refuses(&["run", "--weights", "b"], 2, &["not provided", "--input <FILE>"]);
 }

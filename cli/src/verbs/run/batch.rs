@@ -6,14 +6,16 @@ use elman::format::{Description, Kind, TensorFile, TensorInfo};
 use elman::tensor::PackedSequence;
 use elman::{Error, Input, Recurrent, State};
 
-use super::Failure;
+use super::args::{Sink, Source};
+use crate::verbs::Failure;
+use crate::verbs::csv::Table;
 
 /// The tensors that an input file may hold.
 const ACCEPTED: [&str; 5] = ["input", "h_0", "c_0", "lengths", "resets"];
 
 /// How the input lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(super) enum Form {
     /// (T, B, I).
     SequenceFirst,
     /// (B, T, I).
@@ -23,17 +25,19 @@ pub(crate) enum Form {
 }
 
 /// A batch of sequences, and what was to be noted of it.
-pub(crate) struct Batch {
-    pub(crate) form: Form,
+pub(super) struct Batch {
+    pub(super) form: Form,
     /// Of the tensor `input`.
-    pub(crate) shape: Vec<usize>,
+    pub(super) shape: Vec<usize>,
     /// T.
-    pub(crate) steps: usize,
+    pub(super) steps: usize,
     /// B; 1 of an unbatched input.
-    pub(crate) rows: usize,
+    pub(super) rows: usize,
     /// Steps of all rows together, without those beyond a row's length.
-    pub(crate) tokens: usize,
-    pub(crate) notes: Vec<String>,
+    pub(super) tokens: usize,
+    pub(super) notes: Vec<String>,
+    /// The input's columns have names.
+    pub(super) named: bool,
     x: Vec<f32>,
     /// (B).
     lengths: Option<Vec<usize>>,
@@ -46,13 +50,43 @@ pub(crate) struct Batch {
 }
 
 /// The rows of a batch packed, and where in them new sequences begin.
-pub(crate) struct Packed {
-    pub(crate) rows: PackedSequence,
+pub(super) struct Packed {
+    pub(super) rows: PackedSequence,
     resets: Option<Vec<bool>>,
 }
 
 impl Batch {
-    pub(crate) fn read(path: &Path, network: &Description, batch_first: bool) -> Result<Self, Failure> {
+    pub(super) fn read(source: Source<'_>, network: &Description, batch_first: bool) -> Result<Self, Failure> {
+        match source {
+            Source::Tensors(path) => Self::of_tensors(path, network, batch_first),
+            Source::Csv(path) => Self::of_table(Table::open(path)?, path, network),
+        }
+    }
+
+    /// One sequence.
+    fn of_table(table: Table, path: &Path, network: &Description) -> Result<Self, Failure> {
+        let (steps, got, expected) = (table.rows(), table.columns, network.input_size);
+        if got != expected {
+            let path = path.display();
+            return Err(Failure::Run(format!("{path}: expected {expected} columns, one for each feature, got {got}")));
+        }
+        Ok(Self {
+            form: Form::Unbatched,
+            shape: vec![steps, got],
+            steps,
+            rows: 1,
+            tokens: steps,
+            notes: Vec::new(),
+            named: table.header.is_some(),
+            x: table.values,
+            lengths: None,
+            resets: None,
+            h_0: None,
+            c_0: None,
+        })
+    }
+
+    fn of_tensors(path: &Path, network: &Description, batch_first: bool) -> Result<Self, Failure> {
         let file = TensorFile::open(path)?;
         known(&file)?;
         let mut notes = Vec::new();
@@ -80,11 +114,28 @@ impl Batch {
             // No more than the file has elements, or none.
             None => steps * rows,
         };
-        Ok(Self { form, shape, steps, rows, tokens, notes, x, lengths, resets, h_0, c_0 })
+        Ok(Self { form, shape, steps, rows, tokens, notes, named: false, x, lengths, resets, h_0, c_0 })
+    }
+
+    /// Whether rows have lengths of their own.
+    pub(super) fn ragged(&self) -> bool {
+        self.lengths.as_ref().is_some_and(|lengths| lengths.iter().any(|&length| length != self.steps))
+    }
+
+    /// That the sink can hold the output.
+    pub(super) fn check_sink(&self, sink: Sink<'_>) -> Result<(), Failure> {
+        let got = match sink {
+            Sink::Tensors(_) | Sink::Nowhere => return Ok(()),
+            _ if self.rows == 1 => return Ok(()),
+            Sink::Csv(path) => path.display().to_string(),
+            Sink::Printed => "none".into(),
+        };
+        let of = format!("the input has {} sequences and CSV holds one", self.rows);
+        Err(Failure::Usage(format!("--output: expected a safetensors file, as {of}, got {got}")))
     }
 
     /// The rows packed; nothing where the file has no lengths.
-    pub(crate) fn packed(&self, width: usize) -> Result<Option<Packed>, Error> {
+    pub(super) fn packed(&self, width: usize) -> Result<Option<Packed>, Error> {
         let Some(lengths) = &self.lengths else { return Ok(None) };
         let &Self { form, steps, rows, .. } = self;
         let (packed, [step, row]) = match form {
@@ -100,7 +151,7 @@ impl Batch {
     }
 
     /// What the network reads; `packed` is the batch's own.
-    pub(crate) fn input<'a>(&'a self, packed: Option<&'a Packed>, width: usize) -> Result<Input<'a>, Error> {
+    pub(super) fn input<'a>(&'a self, packed: Option<&'a Packed>, width: usize) -> Result<Input<'a>, Error> {
         let (input, resets) = match packed {
             Some(Packed { rows, resets }) => (rows.into(), resets),
             None if self.form == Form::Unbatched => (Input::unbatched(&self.x, width)?, &self.resets),
@@ -119,7 +170,7 @@ impl Batch {
     }
 
     /// The first state, with zeros for the half that the file does not have; nothing where it has neither.
-    pub(crate) fn state(&self, network: &Recurrent) -> Result<Option<State>, Error> {
+    pub(super) fn state(&self, network: &Recurrent) -> Result<Option<State>, Error> {
         if self.h_0.is_none() && self.c_0.is_none() {
             return Ok(None);
         }
@@ -134,7 +185,7 @@ impl Batch {
     }
 
     /// Notes every NaN that will be computed with; `packed` is the batch's own.
-    pub(crate) fn note_nan(&mut self, packed: Option<&PackedSequence>) {
+    pub(super) fn note_nan(&mut self, packed: Option<&PackedSequence>) {
         let input = packed.map_or(&self.x[..], PackedSequence::data);
         let read = [("input", Some(input)), ("h_0", self.h_0.as_deref()), ("c_0", self.c_0.as_deref())];
         for (name, values) in read {

@@ -1,0 +1,103 @@
+//! `elman inspect`: what model files hold.
+
+mod folder;
+mod report;
+mod table;
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use elman::format::Kind;
+
+use self::folder::Listed;
+use self::report::{Report, line};
+use super::Failure;
+use super::common::{cell, visible};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Safetensors files, and folders, of which every file is looked at; of several, each has one line
+    #[arg(value_name = "MODEL", required = true)]
+    models: Vec<PathBuf>,
+    /// Look at the network behind these names alone, such as encoder.rnn.; at every one unless set
+    #[arg(long, value_name = "PREFIX")]
+    prefix: Option<String>,
+    /// Which cell the weights are of, rnn, gru or lstm; told by their shapes unless set
+    #[arg(long, value_name = "CELL", value_parser = cell)]
+    cell: Option<Kind>,
+    /// Print one JSON object a file and nothing else
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    match &args.models[..] {
+        [only] if !only.is_dir() => one(args, only),
+        several => all(args, several),
+    }
+}
+
+/// One file: the networks and a table of tensors.
+fn one(args: &Args, path: &Path) -> Result<(), Failure> {
+    let report = Report::of(path, args.prefix.as_deref(), args.cell)?;
+    if args.json {
+        print_json(&report)?;
+    } else {
+        table::print(&report)?;
+    }
+    report.verdict()
+}
+
+/// Each file on a line. What is wrong with one stands on its line, and hides none of the others.
+fn all(args: &Args, models: &[PathBuf]) -> Result<(), Failure> {
+    let (mut files, mut failed) = (0_usize, 0_usize);
+    for model in models {
+        for Listed { path, expected } in folder::files(model)? {
+            let told = Report::of(&path, args.prefix.as_deref(), args.cell).and_then(|report| {
+                if args.json {
+                    print_json(&report)?
+                } else {
+                    writeln!(io::stdout(), "{}", visible(&line(&report)))?
+                }
+                // Its problems are on its line already.
+                Ok(report.verdict().is_ok())
+            });
+            let good = match told {
+                Ok(good) => good,
+                Err(Failure::Closed) => return Err(Failure::Closed),
+                Err(Failure::Usage(reason) | Failure::Run(reason)) => {
+                    print_reason(args.json, &path, &reason)?;
+                    false
+                }
+            };
+            files += 1;
+            failed += usize::from(expected && !good);
+        }
+    }
+    match failed {
+        0 if files == 0 => Err(Failure::Run("expected files, got empty folders".into())),
+        0 => Ok(()),
+        _ => Err(Failure::Run(format!(
+            "expected a recurrent network in every model file, got none in {failed} of {files}"
+        ))),
+    }
+}
+
+fn print_reason(json: bool, path: &Path, reason: &str) -> Result<(), Failure> {
+    let path = path.display().to_string();
+    if json {
+        let text = serde_json::json!({"file": path, "problems": [reason]});
+        writeln!(io::stdout(), "{text}")?;
+    } else {
+        // The reason names the file, in the library's own place.
+        let named = reason.contains(&path);
+        let line = if named { reason.to_string() } else { format!("{path}: {reason}") };
+        writeln!(io::stdout(), "{}", visible(&line))?;
+    }
+    Ok(())
+}
+
+fn print_json(report: &Report) -> Result<(), Failure> {
+    let text = serde_json::to_string(report).map_err(|error| Failure::Run(error.to_string()))?;
+    Ok(writeln!(io::stdout(), "{text}")?)
+}

@@ -1,0 +1,183 @@
+//! What `elman run` refuses, and with which words.
+
+use std::fs;
+
+use elman::format::{TensorFile, prefixes};
+
+use super::{line, refuses};
+use crate::files::{Raw, f32s, folder, i64s, random, write};
+use crate::{names, run};
+
+#[test]
+fn tensors_that_do_not_fit_are_refused() {
+    let folder = folder();
+    let x = || random("input", &[5, 2, 3]);
+    let i = |name, values: &[i64]| i64s(name, &[values.len()], values);
+    let accepted = "x.safetensors: expected no tensors but input, h_0, c_0, lengths, resets, got";
+    let integers = "I64, I32, I16, I8, U32, U16 or U8";
+    let cases: Vec<(&str, Vec<Raw<'_>>, &[&str], String)> = vec![
+        ("gru", vec![random("input", &[5, 2, 7])], &[], "input: expected [5, 2, 3], got [5, 2, 7]".into()),
+        ("gru", vec![random("input", &[5, 7])], &[], "input: expected [5, 3], got [5, 7]".into()),
+        ("gru", vec![random("input", &[5])], &[], "input: expected 2 or 3 dimensions, got [5]".into()),
+        (
+            "gru",
+            vec![random("input", &[1, 5, 2, 3])],
+            &[],
+            "input: expected 2 or 3 dimensions, got [1, 5, 2, 3]".into(),
+        ),
+        ("gru", vec![], &[], "x.safetensors: input: missing, the file has no such tensor".into()),
+        ("gru", vec![i("lengths", &[1])], &[], "x.safetensors: input: missing, the file has no such tensor".into()),
+        (
+            "gru",
+            vec![i64s("input", &[1, 3], &[1, 2, 3])],
+            &[],
+            "x.safetensors: input: expected F32, F64, F16 or BF16, got I64".into(),
+        ),
+        ("gru", vec![x(), random("h0", &[1, 2, 4])], &[], format!("{accepted} 'h0'")),
+        ("gru", vec![random("inputs", &[1]), random("x\ny", &[1])], &[], format!(r"{accepted} 'inputs', 'x\ny'")),
+        ("gru", vec![x(), random("h_0", &[2, 1, 4])], &[], "h_0: expected [1, 2, 4], got [2, 1, 4]".into()),
+        ("gru", vec![x(), random("h_0", &[1, 4])], &[], "h_0: expected [1, 2, 4], got [1, 4]".into()),
+        (
+            "gru",
+            vec![x(), random("h_0", &[1, 2, 4])],
+            &["--batch-first"],
+            "h_0: expected [1, 5, 4], got [1, 2, 4]".into(),
+        ),
+        (
+            "gru",
+            vec![random("input", &[5, 3]), random("h_0", &[1, 1, 4])],
+            &[],
+            "h_0: expected [1, 4], got [1, 1, 4]".into(),
+        ),
+        (
+            "gru",
+            vec![x(), random("c_0", &[1, 2, 4])],
+            &[],
+            "c_0: expected none, as cell gru has no c, got [1, 2, 4]".into(),
+        ),
+        (
+            "rnn",
+            vec![x(), random("c_0", &[1, 2, 4])],
+            &[],
+            "c_0: expected none, as cell rnn has no c, got [1, 2, 4]".into(),
+        ),
+        ("lstm", vec![x(), random("h_0", &[4, 2, 4])], &[], "h_0: expected [4, 2, 2], got [4, 2, 4]".into()),
+        ("lstm", vec![x(), random("c_0", &[4, 2, 2])], &[], "c_0: expected [4, 2, 4], got [4, 2, 2]".into()),
+        ("gru", vec![x(), i("lengths", &[5])], &[], "lengths: expected [2], got [1]".into()),
+        ("gru", vec![x(), i("lengths", &[5, 5, 5])], &[], "lengths: expected [2], got [3]".into()),
+        ("gru", vec![x(), i64s("lengths", &[], &[5])], &[], "lengths: expected [2], got []".into()),
+        ("gru", vec![random("input", &[5, 3]), i("lengths", &[5, 5])], &[], "lengths: expected [1], got [2]".into()),
+        (
+            "gru",
+            vec![random("input", &[4, 3, 3]), i("lengths", &[4, 0, -1])],
+            &[],
+            "lengths[2]: expected 0 to 4, the steps of the input, got -1".into(),
+        ),
+        (
+            "gru",
+            vec![x(), i("lengths", &[6, 7])],
+            &[],
+            "lengths[0]: expected 0 to 5, the steps of the input, got 6".into(),
+        ),
+        ("gru", vec![x(), i("lengths", &[1, 3])], &["--batch-first"], "lengths: expected [5], got [2]".into()),
+        (
+            "gru",
+            vec![x(), f32s("lengths", &[2], &[1.0, 2.0])],
+            &[],
+            format!("x.safetensors: lengths: expected {integers}, got F32"),
+        ),
+        ("gru", vec![x(), i("resets", &[0; 10])], &[], "resets: expected [5, 2], got [10]".into()),
+        ("gru", vec![random("input", &[5, 3]), i("resets", &[0; 4])], &[], "resets: expected [5], got [4]".into()),
+        ("gru", vec![x(), random("resets", &[5, 2])], &[], "x.safetensors: resets: expected BOOL, got F32".into()),
+    ];
+    for (model, tensors, more, expected) in cases {
+        refuses(&folder, model, &tensors, more, &expected);
+    }
+}
+
+#[test]
+fn an_output_too_large_for_memory_is_refused() {
+    let folder = folder();
+    // Rows without steps, of which every one has a state.
+    let rows = 1 << 50;
+    let expected = format!("h_n: expected a shape that fits into memory, got [1, {rows}, 4]");
+    refuses(&folder, "gru", &[f32s("input", &[0, rows, 3], &[])], &[], &expected);
+}
+
+#[test]
+fn files_and_models_that_do_not_fit_are_refused() {
+    let folder = folder();
+    fs::write(folder.path().join("text"), "no tensors").unwrap();
+    let on = |weights: &str, input: &str, output: &str, more: &[&str], code| {
+        let args = ["run", weights, input, "-o", output];
+        line(&folder, &[&args, more].concat(), code)
+    };
+    let (gru, x, y) = ("gru.safetensors", "x.safetensors", "y.safetensors");
+    let same =
+        |what: &str, path: &str| format!("error: --output: expected another file than {what}, got {path} for both");
+    assert_eq!(on(gru, x, gru, &[], 2), same("the model", gru));
+    assert_eq!(on(gru, x, "./gru.safetensors", &[], 2), same("the model", "./gru.safetensors"));
+    assert_eq!(on(gru, x, x, &[], 2), same("the input", x));
+    assert_eq!(on(gru, x, "none/y", &[], 1), "error: cannot write none/y: the folder none does not exist");
+    // Before the work, and before what else is wrong.
+    assert_eq!(on("none", "none", ".", &[], 1), "error: cannot write .: it is a folder; expected a file's name");
+    assert!(on("none", x, y, &[], 1).starts_with("error: cannot read none: "));
+    assert!(on(gru, "none", y, &[], 1).starts_with("error: cannot read none: "));
+    assert!(on("text", x, y, &[], 1).starts_with("error: text: "));
+    assert!(on(gru, "text", y, &[], 1).starts_with("error: text: "));
+    assert_eq!(
+        on(x, x, y, &[], 1),
+        "error: x.safetensors: the file has no recurrent weights, such as weight_ih_l0 or rnn.weight_ih_l0"
+    );
+    assert_eq!(
+        on("lstm.safetensors", x, y, &["--prefix", "rnn"], 1),
+        "error: lstm.safetensors: prefix 'rnn.': no recurrent weights are behind it; the file has recurrent weights behind \
+         'encoder.rnn.'"
+    );
+    assert_eq!(
+        on(gru, x, y, &["--cell", "lstm"], 1),
+        "error: gru.safetensors: weight_hh_l0: expected [16, 4] of cell lstm, got [12, 4] of cell gru"
+    );
+    assert_eq!(
+        on(gru, x, y, &["--nonlinearity", "tanh"], 2),
+        "error: --nonlinearity: expected none, as cell gru has its own, got tanh"
+    );
+    assert_eq!(
+        on("lstm.safetensors", x, y, &["--nonlinearity", "relu"], 2),
+        "error: --nonlinearity: expected none, as cell lstm has its own, got relu"
+    );
+    assert_eq!(
+        on("gelu.safetensors", x, y, &[], 1),
+        "error: gelu.safetensors: metadata: nonlinearity: expected 'tanh' or 'relu', got 'gelu'"
+    );
+    let invalid = |option: &str, value: &str| on(gru, x, y, &[option, value], 2);
+    assert_eq!(
+        invalid("--cell", "elman"),
+        "error: invalid value 'elman' for '--cell <CELL>': expected rnn, gru or lstm"
+    );
+    assert_eq!(
+        invalid("--nonlinearity", "gelu"),
+        "error: invalid value 'gelu' for '--nonlinearity <NAME>': expected tanh or relu"
+    );
+    assert!(invalid("--threads", "0").contains("'0' for '--threads <N>': expected a whole number from 1 to"));
+    assert_eq!(
+        line(&folder, &["run"], 2),
+        "error: the following required arguments were not provided: <MODEL> <INPUT>"
+    );
+    // Twice the same network, and neither chosen.
+    let weights = TensorFile::open(&folder.path().join(gru)).unwrap();
+    let twice: Vec<_> = ["a.", "b."]
+        .iter()
+        .flat_map(|prefix| weights.iter().map(move |info| (format!("{prefix}{}", info.name), info)))
+        .map(|(name, info)| (name, info.shape.to_vec(), weights.f32(info.name).unwrap().1))
+        .collect();
+    let twice: Vec<_> = twice.iter().map(|(name, shape, values)| f32s(name, shape, values)).collect();
+    write(&folder.path().join("two.safetensors"), &twice);
+    assert_eq!(prefixes(&TensorFile::open(&folder.path().join("two.safetensors")).unwrap()).len(), 2);
+    assert_eq!(
+        on("two.safetensors", x, y, &[], 1),
+        "error: two.safetensors: the file has recurrent weights behind 'a.', 'b.'; choose one with --prefix"
+    );
+    run(folder.path(), &["run", "--json", "two.safetensors", x, "-o", y, "--prefix", "b"]).ok();
+    assert!(names(folder.path()).contains(&y.to_string()));
+}
