@@ -2,8 +2,12 @@
 //!
 //! An Elman network sees the first 49 of 50 points of a sine over an interval of length 10 and is to give the last 49:
 //! at each point, the next one. Training draws the beginning of the interval from {0, 1, 2} and carries the state over
-//! from each iteration to the next. Afterwards the network gets one single point and runs freely, each prediction fed
-//! back as the next input.
+//! from each iteration to the next. Afterwards the network gets one single point of a stretch it was not trained on and
+//! runs freely, each prediction fed back as the next input.
+//!
+//! The tutorial starts that free run from the state in which training ended. It belongs to the end of another stretch,
+//! so the network believes it is somewhere else on the curve. [`Sine::free_run`] does the same, for comparison;
+//! [`Sine::warmed_run`] starts from a zero state and lets the network hear some true points first.
 //!
 //! Model and settings are those of the PyTorch tutorial: `nn.RNN(1, 16)` with every parameter drawn from N(0, 0.001),
 //! `nn.Linear(16, 1)` with PyTorch's initialisation, mean squared error, Adam with a learning rate of 0.001.
@@ -61,14 +65,12 @@ pub struct Sine {
     state: State,
 }
 
-/// What the network makes of a stretch it was not trained on.
+/// What the network makes of a stretch it was not trained on. Points are t and sin(t), or what it took for that.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FreeRun {
-    /// Where the stretch begins.
-    pub start: usize,
-    /// The 50 points of the stretch: t and sin(t).
-    pub curve: Vec<(f64, f64)>,
-    /// What the network gave for the last 49 of them, from the first point alone.
+    /// The points of the curve that it heard; the last of them is the first of the stretch.
+    pub heard: Vec<(f64, f64)>,
+    /// What it gave for the other 49 of the stretch, each fed back as the next input.
     pub predictions: Vec<(f64, f64)>,
     /// The root mean square of their distances from the curve.
     pub rmse: f64,
@@ -121,25 +123,52 @@ impl Sine {
         Ok(loss)
     }
 
-    /// Lets the network run freely over a stretch drawn at random, from the state it was left in.
+    /// Where a stretch begins that the network was not trained on, drawn at random.
+    pub fn draw_trial(&mut self) -> usize {
+        TRIALS.start + self.rng.below(TRIALS.len())
+    }
+
+    /// Runs freely over the stretch from `start`, as the tutorial does: from the state in which training ended, after
+    /// hearing the first point.
     ///
     /// # Errors
     /// None once the network is made.
-    pub fn free_run(&mut self) -> Result<FreeRun> {
-        let start = TRIALS.start + self.rng.below(TRIALS.len());
-        let curve: Vec<_> = stretch(start).collect();
-        let mut predictions = Vec::with_capacity(STEPS);
-        let mut state = self.state.clone();
-        let mut x = curve[0].1 as f32;
-        for &(t, _) in &curve[1..] {
-            let input = [x];
-            let prediction = self.model.predict(SeqRef::new(&input, 1, 1, 1)?, Some(&state), self.threads)?;
-            x = prediction.data()[0];
-            state.copy_from(self.model.state());
-            predictions.push((t, f64::from(x)));
+    pub fn free_run(&mut self, start: usize) -> Result<FreeRun> {
+        self.run_freely(self.state.clone(), start, 0)
+    }
+
+    /// Runs freely over the stretch from `start` after hearing the `warmup` points before it and its first point, from
+    /// a zero state.
+    ///
+    /// # Errors
+    /// None once the network is made.
+    pub fn warmed_run(&mut self, start: usize, warmup: usize) -> Result<FreeRun> {
+        let state = self.model.rnn().zero_state(1)?;
+        self.run_freely(state, start, warmup)
+    }
+
+    fn run_freely(&mut self, mut state: State, start: usize, warmup: usize) -> Result<FreeRun> {
+        let heard: Vec<_> = (0..=warmup).rev().map(|before| point(start, -(before as f64))).collect();
+        let mut next = 0.0;
+        for &(_, y) in &heard {
+            next = self.predict(y as f32, &mut state)?;
         }
-        let squares: f64 = curve[1..].iter().zip(&predictions).map(|(a, b)| (a.1 - b.1).powi(2)).sum();
-        Ok(FreeRun { start, curve, predictions, rmse: (squares / STEPS as f64).sqrt() })
+        let curve: Vec<_> = stretch(start).skip(1).collect();
+        let mut predictions = Vec::with_capacity(STEPS);
+        for &(t, _) in &curve {
+            predictions.push((t, f64::from(next)));
+            next = self.predict(next, &mut state)?;
+        }
+        let squares: f64 = curve.iter().zip(&predictions).map(|(a, b)| (a.1 - b.1).powi(2)).sum();
+        Ok(FreeRun { heard, predictions, rmse: (squares / STEPS as f64).sqrt() })
+    }
+
+    /// One step: what comes after `x`.
+    fn predict(&mut self, x: f32, state: &mut State) -> Result<f32> {
+        let prediction = self.model.predict(SeqRef::new(&[x], 1, 1, 1)?, Some(state), self.threads)?;
+        let next = prediction.data()[0];
+        state.copy_from(self.model.state());
+        Ok(next)
     }
 
     /// The network's parameters, under the names that the tutorial's PyTorch module gives them.
@@ -162,8 +191,11 @@ impl Sine {
 
 /// The points of the stretch from `start`, as `np.linspace(start, start + 10, 50)` and its sine.
 fn stretch(start: usize) -> impl Iterator<Item = (f64, f64)> {
-    (0..POINTS).map(move |i| {
-        let t = start as f64 + LENGTH * i as f64 / STEPS as f64;
-        (t, t.sin())
-    })
+    (0..POINTS).map(move |i| point(start, i as f64))
+}
+
+/// The point `i` steps after `start`.
+fn point(start: usize, i: f64) -> (f64, f64) {
+    let t = start as f64 + LENGTH * i / STEPS as f64;
+    (t, t.sin())
 }

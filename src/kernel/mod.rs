@@ -97,7 +97,7 @@ pub struct Kernels {
 
 impl Kernels {
     /// The tier to use: the one `ELMAN_ISA` names (`avx512`, `avx2` or `portable`), or the best of this machine where
-    /// it is not set. Asked once for each process.
+    /// it is not set, or empty. Asked once for each process.
     ///
     /// # Errors
     /// [`Error::Isa`] where `ELMAN_ISA` is set to a tier that is unknown or that this machine lacks.
@@ -105,8 +105,8 @@ impl Kernels {
         static ACTIVE: OnceLock<Result<&'static Kernels>> = OnceLock::new();
         ACTIVE
             .get_or_init(|| match std::env::var_os("ELMAN_ISA") {
-                None => Ok(Self::best()),
-                Some(name) => Self::named(&name.to_string_lossy()),
+                Some(name) if !name.is_empty() => Self::named(&name.to_string_lossy()),
+                _ => Ok(Self::best()),
             })
             .clone()
     }

@@ -4,41 +4,40 @@
 //! smooth edges, and the SVG a curve without kinks. The letters of the PNG are set here, in a font
 //! inside the binary, as plotters' own `ab_glyph` text has uneven gaps and sits off its line.
 
-use ab_glyph::{Font, FontRef, ScaleFont, point};
-use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::{coord::Shift, coord::types::RangedCoordf64, prelude::*};
-use std::{error::Error, ops::Range, path::Path};
+mod canvas;
+
+use std::error::Error;
+use std::ops::Range;
+use std::path::Path;
+
+use canvas::{Canvas, Drawn, Mark, Spot, Type};
+use plotters::coord::types::RangedCoordf64;
+use plotters::prelude::*;
 
 /// The size of the picture in pixels, each of which is `UNIT` by `UNIT` on the grid.
 const SIZE: (u32, u32) = (1600, 900);
 const UNIT: u32 = 4;
 const GRID: (u32, u32) = (SIZE.0 * UNIT, SIZE.1 * UNIT);
-// Where the axes lie on the grid; the words stand around them.
-const LEFT: i32 = 700;
-const RIGHT: i32 = 6200;
-const TOP: i32 = 872;
-const BOTTOM: i32 = 3144;
+// Where the panels lie on the grid; the words stand above and around them.
+const PANELS: [(i32, i32); 2] = [(440, 3230), (3450, 6240)];
+const TOP: i32 = 1230;
+const BOTTOM: i32 = 3180;
 
 // Blue and vermilion are Okabe and Ito's, which every kind of colour vision tells apart; the truth
 // is grey, to stay behind them.
 const CURVE: RGBColor = RGBColor(150, 158, 171);
-const INPUT: Mark = [(40, RGBColor(0, 114, 178)), (28, WHITE)];
-const PREDICTION: Mark = [(30, WHITE), (25, RGBColor(213, 94, 0))];
+const HEARD: Mark = [(36, RGBColor(0, 114, 178)), (24, WHITE)];
+const PREDICTION: Mark = [(28, WHITE), (23, RGBColor(213, 94, 0))];
 const INK: RGBColor = RGBColor(31, 36, 45);
 const FADED: RGBColor = RGBColor(86, 93, 106);
 const FAINT: RGBColor = RGBColor(231, 233, 237);
 
-/// The size, colour, weight and font file of a text.
-struct Type(f32, RGBColor, FontStyle, &'static [u8]);
 const TITLE: Type = Type(160.0, INK, FontStyle::Bold, notosans::BOLD_TTF);
+const HEADING: Type = Type(116.0, INK, FontStyle::Bold, notosans::BOLD_TTF);
 const LABEL: Type = Type(108.0, INK, FontStyle::Normal, notosans::REGULAR_TTF);
 const SMALL: Type = Type(96.0, FADED, FontStyle::Normal, notosans::REGULAR_TTF);
 
-/// Two discs, by radius and colour; white sets them off from what lies below.
-type Mark = [(u32, RGBColor); 2];
 type Point = (f64, f64);
-type Spot = (i32, i32);
-type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
 
 /// A file format of the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,18 +61,29 @@ impl Format {
     }
 }
 
-/// What there is to see; every point is (t, sin(t)).
+/// What there is to see.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Picture<'a> {
     /// The headline.
     pub(crate) title: &'a str,
     /// A smaller line below it.
     pub(crate) subtitle: &'a str,
+    /// Side by side, on the same axes.
+    pub(crate) panels: [Panel<'a>; PANELS.len()],
+}
+
+/// One run; every point is (t, sin(t)).
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Panel<'a> {
+    /// Its headline.
+    pub(crate) title: &'a str,
+    /// A smaller line below it.
+    pub(crate) subtitle: &'a str,
     /// The true function, dense enough to be joined by straight lines.
     pub(crate) curve: &'a [Point],
-    /// What the network was shown: hollow circles.
-    pub(crate) inputs: &'a [Point],
-    /// What the network answered: filled dots.
+    /// The true points that the network heard: hollow circles.
+    pub(crate) heard: &'a [Point],
+    /// What the network predicted: filled dots.
     pub(crate) predictions: &'a [Point],
 }
 
@@ -118,68 +128,94 @@ fn shrink(pixels: &[u8]) -> Vec<u8> {
 }
 
 fn draw<DB: DrawingBackend>(picture: &Picture<'_>, to: DB, letters: bool) -> Drawn<DB> {
-    let area = to.into_drawing_area();
-    let on = Canvas { area, letters };
+    let on = Canvas { area: to.into_drawing_area(), letters };
     on.area.fill(&WHITE)?;
-    // Not NaN, nor so far out that sums and differences could overflow.
-    let near = |&(t, v): &Point| t.abs() + v.abs() < 1e15;
-    let mut all = [picture.curve, picture.inputs, picture.predictions].concat();
-    let mut curve = picture.curve.to_vec();
-    all.retain(near);
-    curve.retain(near);
-    // A network run wild must not squash the rest: no further than three times the amplitude.
-    let limits = range(curve.iter().map(|point| point.1), 1.0);
-    let clip = |point: &Point| point.1.clamp(limits.start, limits.end);
-    let xs = range(all.iter().map(|point| point.0), 0.02);
-    let ys = range(all.iter().map(clip), 0.08);
-    let [x_axis, y_axis] = [&xs, &ys].map(|ends| RangedCoordf64::from(ends.clone()));
-    // Clamped to the axes, lest plotters' integers overflow.
-    let x_of = |t: f64| x_axis.map(&t.clamp(xs.start, xs.end), (LEFT, RIGHT));
-    let y_of = |v: f64| y_axis.map(&v.clamp(ys.start, ys.end), (BOTTOM, TOP));
-
-    for (t, label) in labelled(x_axis.key_points(12)) {
-        let x = x_of(t);
-        on.line([(x, TOP), (x, BOTTOM)], 6, FAINT)?;
-        on.line([(x, BOTTOM), (x, BOTTOM + 32)], 6, FADED)?;
-        on.text(&label, (x, BOTTOM + 152), 0.5, &SMALL)?;
-    }
-    for (v, label) in labelled(y_axis.key_points(8)) {
-        let y = y_of(v);
-        on.line([(LEFT, y), (RIGHT, y)], 6, FAINT)?;
-        on.line([(LEFT - 32, y), (LEFT, y)], 6, FADED)?;
-        on.text(&label, (LEFT - 72, y + 34), 1.0, &SMALL)?;
-    }
-    on.line([(LEFT, TOP), (LEFT, BOTTOM), (RIGHT, BOTTOM)], 6, FADED)?;
-
-    let curve = curve.iter().map(|&(t, v)| (x_of(t), y_of(v)));
-    on.line(curve.collect::<Vec<_>>(), 16, CURVE)?;
+    let axes = Axes::of(&picture.panels);
     let mut astray = 0;
-    for (points, mark) in [(picture.inputs, INPUT), (picture.predictions, PREDICTION)] {
-        for &(t, v) in points {
-            astray += i32::from(!xs.contains(&t) || !ys.contains(&v));
-            if t.is_finite() && v.is_finite() {
-                on.mark((x_of(t), y_of(v)), mark)?;
-            }
+    for (panel, ends) in picture.panels.iter().zip(PANELS) {
+        axes.draw(&on, ends)?;
+        on.text(panel.title, (ends.0, TOP - 240), 0.0, &HEADING)?;
+        on.text(panel.subtitle, (ends.0, TOP - 100), 0.0, &SMALL)?;
+        let curve = panel.curve.iter().filter(near).map(|&point| axes.spot(point, ends));
+        on.line(curve.collect::<Vec<_>>(), 14, CURVE)?;
+        for (points, mark) in [(panel.heard, HEARD), (panel.predictions, PREDICTION)] {
+            astray += points.iter().filter(|point| !axes.hold(point)).count();
+            let finite = points.iter().filter(|(t, v)| t.is_finite() && v.is_finite());
+            finite.map(|&point| axes.spot(point, ends)).try_for_each(|spot| on.mark(spot, mark))?;
         }
     }
 
-    on.text(picture.title, (LEFT, 280), 0.0, &TITLE)?;
-    on.text(picture.subtitle, (LEFT, 456), 0.0, &SMALL)?;
-    on.text("t", ((LEFT + RIGHT) / 2, BOTTOM + 328), 0.5, &LABEL)?;
-    on.text("sin(t)", (LEFT - 340, (TOP + BOTTOM) / 2 + 34), 1.0, &LABEL)?;
-
-    let (y, line) = (696, 730);
-    on.line([(LEFT, y), (LEFT + 176, y)], 16, CURVE)?;
-    on.text("sin(t)", (LEFT + 224, line), 0.0, &LABEL)?;
-    on.mark((LEFT + 760, y), INPUT)?;
-    on.text("inputs", (LEFT + 840, line), 0.0, &LABEL)?;
-    on.mark((LEFT + 1420, y), PREDICTION)?;
-    on.text("predictions", (LEFT + 1488, line), 0.0, &LABEL)?;
+    let left = PANELS[0].0;
+    on.text(picture.title, (left, 280), 0.0, &TITLE)?;
+    on.text(picture.subtitle, (left, 456), 0.0, &SMALL)?;
+    let (y, line) = (686, 720);
+    on.line([(left, y), (left + 176, y)], 14, CURVE)?;
+    on.text("sin(t)", (left + 224, line), 0.0, &LABEL)?;
+    on.mark((left + 760, y), HEARD)?;
+    on.text("true points heard", (left + 840, line), 0.0, &LABEL)?;
+    on.mark((left + 2000, y), PREDICTION)?;
+    on.text("predictions, each fed back as the next input", (left + 2080, line), 0.0, &LABEL)?;
     if astray > 0 {
         let note = format!("points beyond the axes (at the edge) or not finite: {astray}");
-        on.text(&note, (RIGHT, line), 1.0, &SMALL)?;
+        on.text(&note, (PANELS[1].1, 456), 1.0, &SMALL)?;
     }
     on.area.present()
+}
+
+/// Not NaN, nor so far out that sums and differences could overflow.
+fn near(&(t, v): &&Point) -> bool {
+    t.abs() + v.abs() < 1e15
+}
+
+/// What the panels' axes, which are the same, reach from and to.
+struct Axes {
+    xs: Range<f64>,
+    ys: Range<f64>,
+}
+
+impl Axes {
+    fn of(panels: &[Panel<'_>]) -> Self {
+        let curves = panels.iter().flat_map(|panel| panel.curve).filter(near);
+        let others = panels.iter().flat_map(|panel| panel.heard.iter().chain(panel.predictions)).filter(near);
+        // A network run wild must not squash the rest: no further than three times the amplitude.
+        let limits = range(curves.clone().map(|point| point.1), 1.0);
+        let all = curves.chain(others);
+        let clip = |point: &Point| point.1.clamp(limits.start, limits.end);
+        Self { xs: range(all.clone().map(|point| point.0), 0.02), ys: range(all.map(clip), 0.08) }
+    }
+
+    fn hold(&self, (t, v): &Point) -> bool {
+        self.xs.contains(t) && self.ys.contains(v)
+    }
+
+    /// Where a point lies in the panel between `left` and `right`; at its edge, if beyond the axes.
+    fn spot(&self, (t, v): Point, (left, right): (i32, i32)) -> Spot {
+        let [x_axis, y_axis] = [&self.xs, &self.ys].map(|ends| RangedCoordf64::from(ends.clone()));
+        // Clamped to the axes, lest plotters' integers overflow.
+        let x = x_axis.map(&t.clamp(self.xs.start, self.xs.end), (left, right));
+        (x, y_axis.map(&v.clamp(self.ys.start, self.ys.end), (BOTTOM, TOP)))
+    }
+
+    /// The grid, the axes and their labels.
+    fn draw<DB: DrawingBackend>(&self, on: &Canvas<DB>, (left, right): (i32, i32)) -> Drawn<DB> {
+        let [x_axis, y_axis] = [&self.xs, &self.ys].map(|ends| RangedCoordf64::from(ends.clone()));
+        for (t, label) in labelled(x_axis.key_points(9)) {
+            let (x, _) = self.spot((t, 0.0), (left, right));
+            on.line([(x, TOP), (x, BOTTOM)], 6, FAINT)?;
+            on.line([(x, BOTTOM), (x, BOTTOM + 32)], 6, FADED)?;
+            on.text(&label, (x, BOTTOM + 152), 0.5, &SMALL)?;
+        }
+        for (v, label) in labelled(y_axis.key_points(8)) {
+            let (_, y) = self.spot((0.0, v), (left, right));
+            on.line([(left, y), (right, y)], 6, FAINT)?;
+            on.line([(left - 32, y), (left, y)], 6, FADED)?;
+            if left == PANELS[0].0 {
+                on.text(&label, (left - 72, y + 34), 1.0, &SMALL)?;
+            }
+        }
+        on.line([(left, TOP), (left, BOTTOM), (right, BOTTOM)], 6, FADED)?;
+        on.text("t", ((left + right) / 2, BOTTOM + 310), 0.5, &LABEL)
+    }
 }
 
 /// From the least to the greatest of `values`, and `margin` of that more on both sides.
@@ -204,65 +240,13 @@ fn labelled(all: Vec<f64>) -> impl Iterator<Item = (f64, String)> {
     })
 }
 
-/// A drawing area; `letters` says that they are to be set here.
-struct Canvas<DB: DrawingBackend> {
-    area: DrawingArea<DB, Shift>,
-    letters: bool,
-}
-
-impl<DB: DrawingBackend> Canvas<DB> {
-    fn line(&self, spots: impl Into<Vec<Spot>>, width: u32, color: RGBColor) -> Drawn<DB> {
-        let path = PathElement::new(spots, color.stroke_width(width));
-        self.area.draw(&path)
-    }
-
-    fn mark(&self, at: Spot, mark: Mark) -> Drawn<DB> {
-        let discs = mark.map(|(radius, color)| Circle::new(at, radius, color.filled()));
-        discs.iter().try_for_each(|disc| self.area.draw(disc))
-    }
-
-    /// Writes `text` on a line at `(x, y)`, with `share` of its width to the left of that.
-    fn text(&self, text: &str, (x, y): Spot, share: f32, style: &Type) -> Drawn<DB> {
-        let &Type(size, color, weight, file) = style;
-        if !self.letters {
-            // Plotters takes 1.24 of the font size, and the middle of small letters for a line.
-            let font = ("sans-serif", 1.24 * size, weight).into_font();
-            let anchor = [HPos::Left, HPos::Center, HPos::Right][(2.0 * share) as usize];
-            let style = font.color(&color).pos(Pos::new(anchor, VPos::Center));
-            let text = Text::new(text, (x, y - (0.27 * size) as i32), style);
-            return self.area.draw(&text);
-        }
-        let font = FontRef::try_from_slice(file).expect("the built-in font is sound");
-        // What ab_glyph scales is the height of a line: for Noto Sans, 1.362 of the font size.
-        let font = font.as_scaled(1.362 * size);
-        let glyphs = text.chars().map(|letter| font.scaled_glyph(letter));
-        let width: f32 = glyphs.clone().map(|glyph| font.h_advance(glyph.id)).sum();
-        let mut pen = x as f32 - share * width;
-        let mut pixels = Vec::new();
-        for mut glyph in glyphs {
-            glyph.position = point(pen, y as f32);
-            pen += font.h_advance(glyph.id);
-            if let Some(shape) = font.outline_glyph(glyph) {
-                let corner = shape.px_bounds().min;
-                shape.draw(|dx, dy, cover| {
-                    let spot = (corner.x as i32 + dx as i32, corner.y as i32 + dy as i32);
-                    pixels.push((spot, color.mix(f64::from(cover.min(1.0)))));
-                });
-            }
-        }
-        let mut pixels = pixels.into_iter();
-        pixels.try_for_each(|(spot, ink)| self.area.draw_pixel(spot, &ink))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn drawn(curve: &[Point], predictions: &[Point], format: Format) -> Vec<u8> {
-        let mut picture = Picture::default();
-        (picture.curve, picture.inputs, picture.predictions) = (curve, curve, predictions);
-        render(&picture, format).unwrap()
+        let panel = Panel { title: "left or right", curve, heard: curve, predictions, ..Panel::default() };
+        render(&Picture { panels: [panel; 2], ..Picture::default() }, format).unwrap()
     }
 
     #[test]
@@ -281,9 +265,10 @@ mod tests {
         assert!(png.starts_with(b"\x89PNG\r\n\x1a\n"));
         assert_eq!(png[16..24], [0, 0, 6, 64, 0, 0, 3, 132]); // 1600 by 900
         let svg = String::from_utf8(drawn(&curve, &wild, Format::Svg)).unwrap();
-        for text in ["sin(t)", "inputs", "predictions", "finite: 2"] {
+        for text in ["sin(t)", "true points heard", "predictions", "finite: 4"] {
             assert!(svg.contains(text), "{text}");
         }
+        assert_eq!(svg.matches("left or right").count(), 2);
     }
 
     #[test]

@@ -11,13 +11,15 @@ use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::Failure;
-use super::common::{count, threads, whole};
-use super::plot::{Format, Picture, render};
+use super::common::{count, same_file, threads, whole};
+use super::plot::{Format, Panel, Picture, render};
 
 /// Iterations from one loss line to the next.
 const LINE: u64 = 100;
 /// Iterations at the end whose mean loss is told.
 const TAIL: u64 = 100;
+/// Said where the first run is told.
+const WHY_OFF: &str = "The first begins out of step: its state is that of another stretch, on which training ended.";
 /// Points of the curve in the picture.
 const CURVE: usize = 1001;
 
@@ -35,6 +37,9 @@ pub(crate) struct Args {
     /// The seed of everything that is drawn
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = seed, allow_hyphen_values = true)]
     seed: u64,
+    /// True points that the second run hears before it runs freely, 0 to 200
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = warmup, allow_hyphen_values = true)]
+    warmup: usize,
     /// Threads that may be used; the default network is far too small for a second one
     #[arg(long, value_name = "N", default_value = "1", value_parser = threads, allow_hyphen_values = true)]
     threads: Threads,
@@ -57,6 +62,10 @@ fn hidden(text: &str) -> Result<usize, String> {
     whole(text, 1..=4096)
 }
 
+fn warmup(text: &str) -> Result<usize, String> {
+    whole(text, 0..=200)
+}
+
 fn seed(text: &str) -> Result<u64, String> {
     whole(text, 0..=u64::MAX)
 }
@@ -75,6 +84,8 @@ struct Report<'a> {
     final_loss: f32,
     mean_loss_last_100: f64,
     prediction_rmse: f64,
+    warmup: usize,
+    warmed_prediction_rmse: f64,
     isa: &'a str,
     threads: usize,
     plot: String,
@@ -84,9 +95,9 @@ struct Report<'a> {
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     // Rather now than when the work is done.
     let format = Format::of(&args.plot).map_err(|reason| Failure::Usage(format!("--plot: {reason}")))?;
-    if args.model.as_ref() == Some(&args.plot) {
-        let got = args.plot.display();
-        return Err(Failure::Usage(format!("--model: expected another file than the picture's, got {got} for both")));
+    if let Some(model) = args.model.as_ref().filter(|model| same_file(model, &args.plot)) {
+        let (plot, got) = (args.plot.display(), model.display());
+        return Err(Failure::Usage(format!("--model: expected another file than the picture's, {plot}, got {got}")));
     }
     files::check_writable(&args.plot)?;
     if let Some(model) = &args.model {
@@ -94,7 +105,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let mut sine = Sine::new(Config { hidden: args.hidden, lr: args.lr, seed: args.seed, threads: args.threads })?;
     let training = train(&mut sine, args)?;
-    let free_run = sine.free_run()?;
+    let start = sine.draw_trial();
+    let runs = Runs { start, free: sine.free_run(start)?, warmed: sine.warmed_run(start, args.warmup)? };
+    for FreeRun { rmse, .. } in [&runs.free, &runs.warmed] {
+        if !rmse.is_finite() {
+            return Err(diverged(&format!("the predictions' RMSE is {rmse}"), args));
+        }
+    }
 
     let report = Report {
         iterations: args.iterations,
@@ -102,13 +119,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         iterations_per_second: args.iterations as f64 / training.time.as_secs_f64(),
         final_loss: training.last,
         mean_loss_last_100: training.mean,
-        prediction_rmse: free_run.rmse,
+        prediction_rmse: runs.free.rmse,
+        warmup: args.warmup,
+        warmed_prediction_rmse: runs.warmed.rmse,
         isa: sine.isa().name(),
         threads: args.threads.get(),
         plot: args.plot.display().to_string(),
         model: args.model.as_ref().map(|path| path.display().to_string()),
     };
-    files::write_atomic(&args.plot, &draw(&report, args, &free_run, format)?)?;
+    files::write_atomic(&args.plot, &draw(&report, args, &runs, format)?)?;
     if let Some(model) = &args.model {
         // A state dict does not say which RNN it is of.
         let metadata = [
@@ -122,9 +141,24 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         let text = serde_json::to_string(&report).map_err(|error| Failure::Run(error.to_string()))?;
         writeln!(io::stdout(), "{text}")?;
     } else {
-        summary(&report, &free_run)?;
+        summary(&report, &runs)?;
     }
     Ok(())
+}
+
+/// Both over the same stretch of the curve.
+struct Runs {
+    /// Where the stretch begins.
+    start: usize,
+    /// From the state in which training ended.
+    free: FreeRun,
+    /// From a zero state that hears some true points first.
+    warmed: FreeRun,
+}
+
+/// Training that has left the finite numbers behind: there is nothing to draw or to save.
+fn diverged(what: &str, args: &Args) -> Failure {
+    Failure::Run(format!("training diverged: {what}, expected a finite number; try a smaller --lr than {:?}", args.lr))
 }
 
 /// What training took and came to.
@@ -144,6 +178,9 @@ fn train(sine: &mut Sine, args: &Args) -> Result<Training, Failure> {
         let start = Instant::now();
         for iteration in done..end {
             training.last = sine.step()?;
+            if !training.last.is_finite() {
+                return Err(diverged(&format!("the loss of iteration {} is {}", iteration + 1, training.last), args));
+            }
             if iteration >= args.iterations - tail {
                 training.mean += f64::from(training.last) / tail as f64;
             }
@@ -174,7 +211,7 @@ fn loss(loss: impl Into<f64>) -> String {
     format!("{loss:.places$}")
 }
 
-fn summary(report: &Report<'_>, free_run: &FreeRun) -> Result<(), Failure> {
+fn summary(report: &Report<'_>, runs: &Runs) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     let up_to = if report.threads == 1 { "" } else { "up to " };
     writeln!(out)?;
@@ -197,8 +234,10 @@ fn summary(report: &Report<'_>, free_run: &FreeRun) -> Result<(), Failure> {
     writeln!(
         out,
         "prediction  RMSE {:.4} over {STEPS} points from t = {}, each fed back as the next input",
-        report.prediction_rmse, free_run.start,
+        runs.free.rmse, runs.start,
     )?;
+    writeln!(out, "warmed up   RMSE {:.4} over the same points, {}", runs.warmed.rmse, warmed(report.warmup))?;
+    writeln!(out, "            {WHY_OFF}")?;
     writeln!(out, "picture     {}", report.plot)?;
     if let Some(model) = &report.model {
         writeln!(out, "model       {model}")?;
@@ -206,8 +245,22 @@ fn summary(report: &Report<'_>, free_run: &FreeRun) -> Result<(), Failure> {
     Ok(())
 }
 
-fn draw(report: &Report<'_>, args: &Args, free_run: &FreeRun, format: Format) -> Result<Vec<u8>, Failure> {
-    let (first, last) = (free_run.curve[0].0, free_run.curve[STEPS].0);
+/// What the second run begins with.
+fn warmed(warmup: usize) -> String {
+    match warmup {
+        0 => "from a zero state".into(),
+        _ => format!("from a zero state that first heard the {} before them", count(warmup as u64, "true point")),
+    }
+}
+
+fn draw(
+    report: &Report<'_>,
+    args: &Args,
+    Runs { free, warmed: warm, .. }: &Runs,
+    format: Format,
+) -> Result<Vec<u8>, Failure> {
+    // From the first point that is heard to the last that is predicted.
+    let (first, last) = (warm.heard[0].0, warm.predictions[STEPS - 1].0);
     let curve: Vec<_> = (0..CURVE)
         .map(|i| {
             let t = first + (last - first) * i as f64 / (CURVE - 1) as f64;
@@ -215,18 +268,39 @@ fn draw(report: &Report<'_>, args: &Args, free_run: &FreeRun, format: Format) ->
         })
         .collect();
     let subtitle = format!(
-        "Elman RNN, {}, {} in {:.3} s; from the first point on it runs freely, RMSE {:.3}",
+        "Elman RNN, {}, {} in {:.3} s ({}, {})",
         count(args.hidden as u64, "hidden unit"),
         count(report.iterations, "iteration"),
         report.seconds,
-        report.prediction_rmse,
+        report.isa,
+        count(report.threads as u64, "thread"),
     );
+    let titles = [
+        format!("The tutorial's run: RMSE {:.3}", free.rmse),
+        match report.warmup {
+            0 => format!("From a zero state: RMSE {:.3}", warm.rmse),
+            n => format!("After {}: RMSE {:.3}", count(n as u64, "true point"), warm.rmse),
+        },
+    ];
     let picture = Picture {
         title: "A recurrent network continues the sine",
         subtitle: &subtitle,
-        curve: &curve,
-        inputs: &free_run.curve[..STEPS],
-        predictions: &free_run.predictions,
+        panels: [
+            Panel {
+                title: &titles[0],
+                subtitle: "its state is left over from another stretch of the curve",
+                curve: &curve,
+                heard: &free.heard,
+                predictions: &free.predictions,
+            },
+            Panel {
+                title: &titles[1],
+                subtitle: "from a zero state, up to the same point",
+                curve: &curve,
+                heard: &warm.heard,
+                predictions: &warm.predictions,
+            },
+        ],
     };
     render(&picture, format).map_err(|reason| Failure::Run(format!("cannot draw {}: {reason}", report.plot)))
 }
