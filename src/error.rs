@@ -1,16 +1,33 @@
 //! The one error type. Every message names the thing, what was expected and what came.
 
-use std::fmt;
-use std::path::PathBuf;
+mod kind;
+mod text;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::{fmt, io};
+
+pub use kind::ErrorKind;
 
 /// The result of everything here that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What went wrong. The text of each is one line.
-#[derive(Debug, Clone, PartialEq)]
+/// What went wrong: one line of text by `Display`, at most 4 KB however long the names and lists in it are, a
+/// [`kind`](Self::kind) to decide by, and for what the system refused its own error as
+/// [`source`](std::error::Error::source).
+///
+/// ```
+/// use elman::{ErrorKind, Threads};
+///
+/// let error = Threads::new(0).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Setting);
+/// assert_eq!(error.to_string(), "threads: expected at least 1, got 0");
+/// ```
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// A tensor has another shape than its use needs.
+    #[non_exhaustive]
     Shape {
         /// The tensor, e.g. `weight_hh_l0` or `h_0`.
         name: String,
@@ -20,6 +37,7 @@ pub enum Error {
         got: Vec<usize>,
     },
     /// A count of elements does not fit the shape it is to have.
+    #[non_exhaustive]
     Length {
         /// The tensor.
         name: String,
@@ -29,13 +47,27 @@ pub enum Error {
         got: usize,
     },
     /// The product of these sizes does not fit the address space.
+    #[non_exhaustive]
     Overflow {
         /// The tensor.
         name: String,
         /// Its sizes.
         shape: Vec<usize>,
     },
+    /// There is not as much memory as this would take. Nothing was allocated for it.
+    #[non_exhaustive]
+    Memory {
+        /// What needs the memory.
+        name: String,
+        /// How much of it, in bytes.
+        bytes: u64,
+        /// The largest part of it, and its bytes, where it is a sum of several.
+        largest: Option<(String, u64)>,
+        /// The bytes there are, where that is known.
+        available: Option<u64>,
+    },
     /// A setting is outside its range.
+    #[non_exhaustive]
     Setting {
         /// The setting, by PyTorch's name where it has one.
         name: String,
@@ -44,14 +76,60 @@ pub enum Error {
         /// What came.
         got: String,
     },
-    /// `ELMAN_ISA`, or a caller, asks for a tier that there is not, here or anywhere.
+    /// A value in the data is not one that the data may have: a class that there is not, a row longer than its sequence.
+    #[non_exhaustive]
+    Value {
+        /// The tensor, or one element of it.
+        name: String,
+        /// What is allowed.
+        expected: String,
+        /// What came.
+        got: String,
+    },
+    /// A call that does not fit what was called before: in the wrong order, for another batch, a second time.
+    #[non_exhaustive]
+    State {
+        /// The thing that is in another state than the call needs.
+        name: String,
+        /// The state it needs.
+        expected: String,
+        /// The state it is in.
+        got: String,
+    },
+    /// Parameters were changed, and the packed copy that the kernels read was not made again.
+    #[non_exhaustive]
+    Stale {
+        /// Whose parameters.
+        name: String,
+    },
+    /// Something well defined that the engine cannot run.
+    #[non_exhaustive]
+    Unsupported {
+        /// What asks for it, e.g. a layer or a file.
+        name: String,
+        /// What it asks for.
+        what: String,
+    },
+    /// More than one reading is possible, and none was chosen.
+    #[non_exhaustive]
+    Ambiguous {
+        /// What can be read in several ways, e.g. a file.
+        name: String,
+        /// The candidates.
+        candidates: Vec<String>,
+        /// What would settle it.
+        settle: String,
+    },
+    /// `ELMAN_ISA`, or a caller, asks for a tier that is unknown or that this machine lacks.
+    #[non_exhaustive]
     Isa {
         /// What was asked for.
         asked: String,
         /// The tiers this machine can run.
         available: Vec<String>,
     },
-    /// The parameters of one model were given to another: nothing has that name.
+    /// No parameter has that name: the parameters of one model were given to another.
+    #[non_exhaustive]
     UnknownParameter {
         /// The name that was looked up.
         name: String,
@@ -59,6 +137,7 @@ pub enum Error {
         known: Vec<String>,
     },
     /// A model file does not fit the model: every tensor that is missing, unused, mis-shaped or of another type.
+    #[non_exhaustive]
     Weights {
         /// The file, where there is one.
         path: Option<PathBuf>,
@@ -66,90 +145,130 @@ pub enum Error {
         problems: Vec<String>,
     },
     /// A file is not what it should be (truncated, hostile, another format).
+    #[non_exhaustive]
     Format {
-        /// The file.
-        path: PathBuf,
+        /// The file, where there is one.
+        path: Option<PathBuf>,
         /// What is wrong with it.
         reason: String,
     },
     /// The operating system refused.
+    #[non_exhaustive]
     Io {
         /// What was being done, e.g. `write`.
         action: &'static str,
         /// To which file or folder.
         path: PathBuf,
-        /// The system's words.
-        reason: String,
+        /// The system's error.
+        source: Arc<io::Error>,
     },
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Error::Shape { name, expected, got } => write!(f, "{name}: expected {expected:?}, got {got:?}"),
-            Error::Length { name, shape, got } => {
-                let wanted: usize = shape.iter().product();
-                write!(f, "{name}: shape {shape:?} needs {wanted} elements, got {got}")
-            }
-            Error::Overflow { name, shape } => {
-                write!(f, "{name}: shape {shape:?} has more elements than memory can address")
-            }
-            Error::Setting { name, expected, got } => write!(f, "{name}: expected {expected}, got {got}"),
-            Error::Isa { asked, available } => {
-                write!(f, "ISA tier '{asked}': expected one of this machine's tiers: {}", available.join(", "))
-            }
-            Error::UnknownParameter { name, known } => {
-                write!(f, "no parameter is called '{name}'; there are: {}", known.join(", "))
-            }
-            Error::Weights { path, problems } => {
-                if let Some(path) = path {
-                    write!(f, "{}: ", path.display())?;
-                }
-                f.write_str(&problems.join("; "))
-            }
-            Error::Format { path, reason } => write!(f, "{}: {reason}", path.display()),
-            Error::Io { action, path, reason } => write!(f, "cannot {action} {}: {reason}", path.display()),
-        }
-    }
-}
-
-impl std::error::Error for Error {}
-
 impl Error {
+    /// A setting outside its range: its name, what is allowed, what came.
+    #[doc(hidden)]
+    #[cold]
+    pub fn setting(name: &str, expected: &str, got: impl fmt::Display) -> Self {
+        Error::Setting { name: name.into(), expected: expected.into(), got: got.to_string() }
+    }
+
+    /// A bad value in the data: where, what is allowed, what came.
+    #[doc(hidden)]
+    #[cold]
+    pub fn value(name: &str, expected: &str, got: impl fmt::Display) -> Self {
+        Error::Value { name: name.into(), expected: expected.into(), got: got.to_string() }
+    }
+
+    /// A call out of order: on what, the state it needs, the state it is in.
+    #[cold]
+    pub(crate) fn state(name: &str, expected: &str, got: impl fmt::Display) -> Self {
+        Error::State { name: name.into(), expected: expected.into(), got: got.to_string() }
+    }
+
+    /// A tensor of another shape than its use needs.
+    #[doc(hidden)]
+    #[cold]
+    #[inline(never)]
+    pub fn shape(name: &str, expected: &[usize], got: &[usize]) -> Self {
+        Error::Shape { name: name.into(), expected: expected.into(), got: got.into() }
+    }
+
+    /// A number of elements that does not fill the shape.
+    #[doc(hidden)]
+    #[cold]
+    pub fn length(name: &str, shape: &[usize], got: usize) -> Self {
+        Error::Length { name: name.into(), shape: shape.into(), got }
+    }
+
+    /// Sizes whose product cannot be addressed.
+    #[cold]
+    pub(crate) fn overflow(name: &str, shape: &[usize]) -> Self {
+        Error::Overflow { name: name.into(), shape: shape.into() }
+    }
+
+    /// Memory that there is not: for what, how much, and what there is.
+    #[doc(hidden)]
+    #[cold]
+    pub fn memory(name: &str, bytes: u64, available: Option<u64>) -> Self {
+        Error::Memory { name: name.into(), bytes, largest: None, available }
+    }
+
+    /// Parameters that were changed and not packed again.
+    #[doc(hidden)]
+    #[cold]
+    pub fn stale(name: &str) -> Self {
+        Error::Stale { name: name.into() }
+    }
+
+    /// What the engine cannot run.
+    #[doc(hidden)]
+    #[cold]
+    pub fn unsupported(name: &str, what: impl fmt::Display) -> Self {
+        Error::Unsupported { name: name.into(), what: what.to_string() }
+    }
+
+    /// What can be read in several ways, the candidates, and what would settle it.
+    #[doc(hidden)]
+    #[cold]
+    pub fn ambiguous(name: &str, candidates: Vec<String>, settle: &str) -> Self {
+        Error::Ambiguous { name: name.into(), candidates, settle: settle.into() }
+    }
+
     /// A file that is not what it should be.
-    #[cfg(feature = "safetensors")]
-    pub(crate) fn format(path: &std::path::Path, reason: impl Into<String>) -> Self {
-        Error::Format { path: path.to_path_buf(), reason: reason.into() }
+    #[doc(hidden)]
+    #[cold]
+    pub fn format(path: &Path, reason: impl Into<String>) -> Self {
+        Error::Format { path: Some(path.to_path_buf()), reason: reason.into() }
     }
 
     /// What of a model file does not fit.
-    #[cfg(feature = "safetensors")]
-    pub(crate) fn weights(path: &std::path::Path, problems: Vec<String>) -> Self {
+    #[doc(hidden)]
+    #[cold]
+    pub fn weights(path: &Path, problems: Vec<String>) -> Self {
         Error::Weights { path: Some(path.to_path_buf()), problems }
     }
 
     /// The operating system's refusal.
-    #[cfg(feature = "safetensors")]
-    pub(crate) fn io(action: &'static str, path: &std::path::Path, error: &std::io::Error) -> Self {
-        Error::Io { action, path: path.to_path_buf(), reason: error.to_string() }
+    #[doc(hidden)]
+    #[cold]
+    pub fn io(action: &'static str, path: &Path, error: io::Error) -> Self {
+        Error::Io { action, path: path.to_path_buf(), source: Arc::new(error) }
     }
+}
 
-    /// A setting outside its range: its name, what is allowed, what came.
-    pub fn setting(name: &str, expected: &str, got: impl fmt::Display) -> Self {
-        Error::Setting { name: name.into(), expected: expected.into(), got: got.to_string() }
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Io { source, .. } => Some(&**source),
+            _ => None,
+        }
     }
 }
 
 /// `Ok` if `got` is the shape that `name` needs.
 #[inline]
 pub(crate) fn check_shape(name: &str, expected: &[usize], got: &[usize]) -> Result<()> {
-    if expected == got { Ok(()) } else { Err(shape_error(name, expected, got)) }
-}
-
-#[cold]
-#[inline(never)]
-fn shape_error(name: &str, expected: &[usize], got: &[usize]) -> Error {
-    Error::Shape { name: name.into(), expected: expected.into(), got: got.into() }
+    if expected == got { Ok(()) } else { Err(Error::shape(name, expected, got)) }
 }
 
 /// The number of elements of a shape, or [`Error::Overflow`] where that many `f32` could not be addressed.
@@ -158,7 +277,7 @@ pub(crate) fn elements(name: &str, shape: &[usize]) -> Result<usize> {
         .iter()
         .try_fold(1_usize, |n, &size| n.checked_mul(size))
         .filter(|&n| n <= isize::MAX as usize / size_of::<f32>())
-        .ok_or_else(|| Error::Overflow { name: name.into(), shape: shape.into() })
+        .ok_or_else(|| Error::overflow(name, shape))
 }
 
 /// A size that must be at least one.

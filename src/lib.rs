@@ -91,7 +91,7 @@ mod simd;
 pub mod tensor;
 pub mod train;
 
-pub use error::{Error, Result};
+pub use error::{Error, ErrorKind, Result};
 pub use kernel::Isa;
 pub use layer::{Cell, Direction, Linear, LinearScratch, Nonlinearity};
 pub use model::{Activation, CellSpec, LayerKind, LayerSpec, ModelSpec, Readout, RecurrentSpec, Reset};

@@ -11,14 +11,14 @@ const LANES: usize = 8;
 /// receives the gradient, 2 (prediction - target) / elements.
 ///
 /// # Errors
-/// [`Error::Shape`] where `target` (T, B, C) has another shape than `prediction`; [`Error::Setting`] where there are
+/// [`Error::Shape`] where `target` (T, B, C) has another shape than `prediction`; [`Error::State`] where there are
 /// no elements, whose mean is not defined.
 pub fn mse(prediction: SeqRef<'_>, target: SeqRef<'_>, d_prediction: &mut Seq) -> Result<f32> {
     let [steps, batch, width] = prediction.shape();
     check_shape("target", &prediction.shape(), &target.shape())?;
     let n = steps * batch * width;
     if n == 0 {
-        return Err(Error::setting("prediction", "at least 1 element", format_args!("{:?}", prediction.shape())));
+        return Err(Error::state("prediction", "at least 1 element", format_args!("{:?}", prediction.shape())));
     }
     d_prediction.reshape(steps, batch, width)?;
     let scale = 2.0 / n as f32;
@@ -57,18 +57,18 @@ pub const IGNORE_INDEX: i64 = -100;
 /// the logits' shape and receives the gradient, (softmax - one-hot) / rows that count.
 ///
 /// # Errors
-/// [`Error::Shape`] where `targets` are not T·B, [`Error::Setting`] for a class that is not below C and where no row
+/// [`Error::Shape`] where `targets` are not T·B, [`Error::Value`] for a class that is not below C and where no row
 /// counts, as the mean over none is not defined.
 pub fn cross_entropy(kernels: &Kernels, logits: SeqRef<'_>, targets: &[i64], d_logits: &mut Seq) -> Result<f32> {
     let [steps, batch, classes] = logits.shape();
     check_shape("target", &[steps * batch], &[targets.len()])?;
     let counted = targets.iter().filter(|&&target| target != IGNORE_INDEX).count();
     if counted == 0 {
-        return Err(Error::setting("target", "at least 1 row that is not ignored", "none"));
+        return Err(Error::value("target", "at least 1 row that is not ignored", "none"));
     }
     for &target in targets {
         if target != IGNORE_INDEX && !usize::try_from(target).is_ok_and(|target| target < classes) {
-            return Err(Error::setting("target", &format!("classes below {classes}, or {IGNORE_INDEX}"), target));
+            return Err(Error::value("target", &format!("classes below {classes}, or {IGNORE_INDEX}"), target));
         }
     }
     d_logits.reshape(steps, batch, classes)?;

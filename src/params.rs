@@ -154,7 +154,7 @@ impl Params {
         let (expected, _) = self.named(name)?;
         check_shape(name, expected, shape)?;
         if elements(name, shape)? != values.len() {
-            return Err(Error::Length { name: name.into(), shape: shape.into(), got: values.len() });
+            return Err(Error::length(name, shape, values.len()));
         }
         let entry = self.table.iter().find(|entry| entry.name == name).expect("found above");
         self.data[entry.range.clone()].copy_from_slice(values);

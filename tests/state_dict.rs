@@ -126,7 +126,7 @@ fn reason(contents: &[u8]) -> String {
 /// The tensors of the file that do not fit.
 fn problems(tensors: &[Raw<'_>]) -> Vec<String> {
     match refused(&crate_file(tensors), &mut small_params()) {
-        Error::Weights { path: Some(_), problems } => problems,
+        Error::Weights { path: Some(_), problems, .. } => problems,
         other => panic!("expected Weights, got {other:?}"),
     }
 }
@@ -317,7 +317,7 @@ fn every_problem_is_told_at_once() {
         raw("extra", &[], 0.0),
     ];
     let error = refused(&crate_file(&tensors), &mut sine_params());
-    let Error::Weights { path: Some(path), problems } = &error else { panic!("{error:?}") };
+    let Error::Weights { path: Some(path), problems, .. } = &error else { panic!("{error:?}") };
     let expected = [
         "rnn.weight_hh_l0: expected [16, 16], got [16, 8]",
         "rnn.bias_ih_l0: expected F32, got F16",

@@ -35,7 +35,7 @@ pub fn write_atomic(path: &Path, contents: &[u8]) -> Result<()> {
     if let Err(error) = written {
         // The first error is the one to tell; a temporary that cannot be removed is the lesser harm.
         let _ = fs::remove_file(&temporary);
-        return Err(Error::io("write", path, &error));
+        return Err(Error::io("write", path, error));
     }
     // The new name reaches the disk with its folder. Not every system can flush a folder, and the contents are whole
     // under the old name or the new without it.
@@ -50,7 +50,7 @@ pub fn write_atomic(path: &Path, contents: &[u8]) -> Result<()> {
 pub fn check_writable(path: &Path) -> Result<()> {
     let (temporary, file) = Target::of(path)?.temporary(path)?;
     drop(file);
-    fs::remove_file(&temporary).map_err(|error| Error::io("write", path, &error))
+    fs::remove_file(&temporary).map_err(|error| Error::io("write", path, error))
 }
 
 /// Where a file is to be, behind all links.
@@ -81,10 +81,10 @@ impl Target {
             // Of these the temporary, which is tried next, gives the better account.
             Err(error) if matches!(error.kind(), NotFound | NotADirectory | PermissionDenied) => None,
             // A name that cannot be: the temporary's can.
-            Err(error) => return Err(Error::io("write", path, &error)),
+            Err(error) => return Err(Error::io("write", path, error)),
         };
         let file = if path.is_symlink() {
-            fs::canonicalize(path).map_err(|error| Error::io("write", path, &error))?
+            fs::canonicalize(path).map_err(|error| Error::io("write", path, error))?
         } else {
             path.to_path_buf()
         };
@@ -127,5 +127,5 @@ impl Target {
 }
 
 fn refusal(path: &Path, reason: &str) -> Error {
-    Error::Io { action: "write", path: path.to_path_buf(), reason: reason.into() }
+    Error::io("write", path, io::Error::other(reason))
 }

@@ -97,7 +97,7 @@ pub(super) fn encode(tensors: &[(&str, &[usize], &[f32])], metadata: &[(&str, St
             return Err(Error::setting("parameter name", "one that the format does not use itself", METADATA));
         }
         if elements(name, shape)? != values.len() {
-            return Err(Error::Length { name: name.into(), shape: shape.into(), got: values.len() });
+            return Err(Error::length(name, shape, values.len()));
         }
         // With a 0 among them, sizes can be any; not every reader takes them.
         if shape.iter().any(|&size| size as u64 >= 10_u64.pow(MAX_DIGITS as u32)) {
@@ -149,7 +149,7 @@ fn json(text: &str) -> String {
 /// The file's bytes, where they are no more than a file with `data` bytes of tensors can have, and how many they are. A
 /// regular file says how many it has before any is read; a pipe is read up to that.
 fn read_model(path: &Path, data: usize) -> Result<(Vec<u8>, String)> {
-    let failed = |error| Error::io("read", path, &error);
+    let failed = |error| Error::io("read", path, error);
     let limit = (LENGTH + MAX_HEADER).saturating_add(data) as u64;
     let too_large = |has: &str| {
         let reason = format!("too large: {has} bytes, a file of this model's tensors has at most {limit}");
@@ -174,7 +174,7 @@ fn read_model(path: &Path, data: usize) -> Result<(Vec<u8>, String)> {
 /// offset is larger than the largest number of the header, whatever else is wrong with it: a terabyte of zeros is not
 /// read to be told that it is no safetensors file.
 fn read_any(path: &Path) -> Result<(Vec<u8>, String)> {
-    let failed = |error| Error::io("read", path, &error);
+    let failed = |error| Error::io("read", path, error);
     let mut file = File::open(path).map_err(failed)?;
     let there = file.metadata().map_err(failed)?;
     let mut contents = Vec::new();

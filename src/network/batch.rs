@@ -152,7 +152,7 @@ impl Batch {
                 Form::Unbatched => vec![steps],
                 Form::Packed => vec![total],
             };
-            return Err(Error::Length { name: "resets".into(), shape, got: mask.len() });
+            return Err(Error::length("resets", &shape, mask.len()));
         }
         buffer.resize(total);
         for (i, &reset) in mask.iter().enumerate() {
@@ -166,10 +166,10 @@ impl Batch {
         check_shape(name, &[self.steps, self.batch], &[other.steps, other.batch])?;
         if self.form != other.form {
             let expected = format!("{:?} as in the forward run", self.form);
-            return Err(Error::setting(name, &expected, format_args!("{:?}", other.form)));
+            return Err(Error::state(name, &expected, format_args!("{:?}", other.form)));
         }
         if self.form == Form::Packed && self.order != other.order {
-            return Err(Error::setting(name, "the batch sizes and order of the forward run", "others"));
+            return Err(Error::state(name, "the batch sizes and order of the forward run", "others"));
         }
         Ok(())
     }

@@ -91,7 +91,7 @@ impl NetworkConfig {
             let output = sizes.last().map_or(0, Sizes::output);
             input = output
                 .checked_mul(self.directions())
-                .ok_or_else(|| Error::Overflow { name: "output".into(), shape: vec![self.directions(), output] })?;
+                .ok_or_else(|| Error::overflow("output", &[self.directions(), output]))?;
         }
         Ok(sizes)
     }

@@ -49,7 +49,7 @@ impl<'a> Input<'a> {
         crate::error::at_least_one("input_size", width)?;
         let steps = data.len() / width;
         if steps * width != data.len() {
-            return Err(Error::Length { name: "input".into(), shape: vec![steps, width], got: data.len() });
+            return Err(Error::length("input", &[steps, width], data.len()));
         }
         Ok(Self { source: Source::Unbatched(SeqRef::new(data, steps, 1, width)?), resets: None })
     }
@@ -61,7 +61,7 @@ impl<'a> Input<'a> {
     /// [`Error::Length`] naming `input` where there are not `first * second`.
     pub fn indices(indices: &'a [u32], first: usize, second: usize) -> Result<Self> {
         if crate::error::elements("input", &[first, second])? != indices.len() {
-            return Err(Error::Length { name: "input".into(), shape: vec![first, second], got: indices.len() });
+            return Err(Error::length("input", &[first, second], indices.len()));
         }
         Ok(Self { source: Source::Indices { indices, steps: first, batch: second }, resets: None })
     }

@@ -159,7 +159,7 @@ impl Recurrent {
     /// For layers of one size; others fill a [`zero_state`](Self::zero_state).
     ///
     /// # Errors
-    /// [`Error::Shape`] naming `h_0` or `c_0`, [`Error::Setting`] for layers of different sizes.
+    /// [`Error::Shape`] naming `h_0` or `c_0`, [`Error::Value`] for layers of different sizes.
     pub fn state(&self, batch: usize, h_0: Option<SeqRef<'_>>, c_0: Option<SeqRef<'_>>) -> Result<State> {
         let mut state = self.zero_state(batch)?;
         for (name, from, shape) in [("h_0", h_0, state.h_shape()), ("c_0", c_0, state.c_shape())] {
@@ -168,7 +168,7 @@ impl Recurrent {
             let to = if name == "h_0" { state.h_mut() } else { state.c_mut() };
             if to.len() != shape.iter().product::<usize>() {
                 let expected = "a zero_state filled layer by layer, as the layers are of different sizes";
-                return Err(Error::setting(name, expected, "one tensor"));
+                return Err(Error::value(name, expected, "one tensor"));
             }
             let width = shape[2].max(1);
             to.chunks_exact_mut(width).zip(from.each_row()).for_each(|(to, from)| to.copy_from_slice(from));

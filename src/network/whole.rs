@@ -191,7 +191,7 @@ impl Recurrent {
     /// gradients of its parameters. Uses up what the forward run kept, unless its arguments are an error.
     ///
     /// # Errors
-    /// [`Error::Shape`] or [`Error::Length`] naming the tensor that does not fit; [`Error::Setting`] for a workspace whose
+    /// [`Error::Shape`] or [`Error::Length`] naming the tensor that does not fit; [`Error::State`] for a workspace whose
     /// last run was not one in training over such an input.
     pub fn backward(
         &self,
@@ -205,7 +205,7 @@ impl Recurrent {
         self.check(gradients)?;
         let Some(masks) = workspace.ran.filter(|_| self.has_run_in(workspace)).and_then(|ran| ran.masks) else {
             let expected = "one in which forward_training has run, and backward not yet";
-            return Err(Error::setting("workspace", expected, "another"));
+            return Err(Error::state("workspace", expected, "another"));
         };
         let RecurrentWorkspace { batch, x, resets, memory, sorted, scratch, back, ran, .. } = workspace;
         let BackMemory { batch: d_batch, d_output, d_x, width, turned, d_last, d_first_sorted, d_first, has_first } =

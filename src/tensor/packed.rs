@@ -77,8 +77,8 @@ impl PackedSequence {
     /// `enforce_sorted=False`.
     ///
     /// # Errors
-    /// [`Error::Shape`] naming `lengths` where they are not B, [`Error::Setting`] where one is longer than T and for a
-    /// width of 0.
+    /// [`Error::Shape`] naming `lengths` where they are not B, [`Error::Value`] where one is longer than T,
+    /// [`Error::Setting`] for a width of 0.
     pub fn from_padded(x: SeqRef<'_>, lengths: &[usize]) -> Result<Self> {
         let mut packed = Self::default();
         packed.pack_padded(x, lengths)?;
@@ -127,8 +127,7 @@ impl PackedSequence {
         at_least_one("width", width)?;
         for (i, row) in rows.iter().enumerate() {
             if !row.len().is_multiple_of(width) {
-                let shape = vec![row.len() / width, width];
-                return Err(Error::Length { name: format!("rows[{i}]"), shape, got: row.len() });
+                return Err(Error::length(&format!("rows[{i}]"), &[row.len() / width, width], row.len()));
             }
         }
         let mut packed = Self::default();
@@ -231,7 +230,7 @@ impl<'a> PackedRef<'a> {
         if elements("packed", &shape)? == data.len() {
             Ok(PackedRef { data, width, order: self.order })
         } else {
-            Err(Error::Length { name: "packed".into(), shape: shape.into(), got: data.len() })
+            Err(Error::length("packed", &shape, data.len()))
         }
     }
 
@@ -321,7 +320,7 @@ fn check_lengths(lengths: &[usize], steps: usize, batch: usize) -> Result<()> {
         None => Ok(()),
         Some(row) => {
             let expected = format!("at most {steps}, the steps of the input");
-            Err(Error::setting(&format!("lengths[{row}]"), &expected, lengths[row]))
+            Err(Error::value(&format!("lengths[{row}]"), &expected, lengths[row]))
         }
     }
 }

@@ -398,11 +398,7 @@ impl<'a> SeqMut<'a> {
 
 fn check_len(got: usize, steps: usize, batch: usize, width: usize) -> Result<()> {
     let shape = [steps, batch, width];
-    if elements("sequence", &shape)? == got {
-        Ok(())
-    } else {
-        Err(Error::Length { name: "sequence".into(), shape: shape.into(), got })
-    }
+    if elements("sequence", &shape)? == got { Ok(()) } else { Err(Error::length("sequence", &shape, got)) }
 }
 
 impl fmt::Debug for SeqRef<'_> {

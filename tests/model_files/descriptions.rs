@@ -433,7 +433,7 @@ fn each_rule_of_a_state_dict_is_told_by_name() {
     for (description, kind, edits, expected) in table {
         let file = edited(description, edits);
         match describe(&file, None, *kind).expect_err("this state dict is to be refused") {
-            Error::Weights { path: Some(_), problems } => assert_eq!(&problems, expected, "{edits:?}"),
+            Error::Weights { path: Some(_), problems, .. } => assert_eq!(&problems, expected, "{edits:?}"),
             other => panic!("{other:?}"),
         }
     }

@@ -68,7 +68,7 @@ pub(crate) fn text(error: &Error) -> String {
     let text = error.to_string();
     assert!(!text.chars().any(char::is_control), "{text:?}");
     match error {
-        Error::Weights { path: Some(path), problems } => {
+        Error::Weights { path: Some(path), problems, .. } => {
             assert!(!problems.is_empty());
             assert_eq!(text, format!("{}: {}", path.display(), problems.join("; ")));
             problems.join("; ")

@@ -11,6 +11,8 @@ pub(crate) mod sine;
 
 use std::io;
 
+use elman::ErrorKind;
+
 /// Why a command ends without its result. Shown as one line.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -24,9 +26,9 @@ pub(crate) enum Failure {
 
 impl From<elman::Error> for Failure {
     fn from(error: elman::Error) -> Self {
-        match error {
-            elman::Error::Setting { .. } => Failure::Usage(error.to_string()),
-            elman::Error::Isa { .. } => Failure::Usage(format!("ELMAN_ISA: {error}")),
+        match error.kind() {
+            ErrorKind::Setting => Failure::Usage(error.to_string()),
+            ErrorKind::Isa => Failure::Usage(format!("ELMAN_ISA: {error}")),
             _ => Failure::Run(error.to_string()),
         }
     }

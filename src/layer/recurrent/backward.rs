@@ -117,7 +117,7 @@ impl Layer {
     /// where they are wanted.
     ///
     /// # Errors
-    /// [`Error::Shape`] or [`Error::Length`] naming the tensor that does not fit; [`Error::Setting`] for a tape that no
+    /// [`Error::Shape`] or [`Error::Length`] naming the tensor that does not fit; [`Error::State`] for a tape that no
     /// forward run over these steps has filled, and for a plan without workers or steps.
     pub fn backward(&self, plan: &Plan, pass: BackwardPass<'_>, scratch: &mut Scratch) -> Result<()> {
         plan.check()?;
@@ -346,7 +346,7 @@ impl Layer {
         let filled = Some((pass.x.lines().total(), self.sizes));
         if self.parts().keeps && pass.tape.filled != filled {
             let expected = "one that a forward pass over the same steps has filled, and no backward pass used up";
-            return Err(Error::setting("tape", expected, "another"));
+            return Err(Error::state("tape", expected, "another"));
         }
         Ok(())
     }

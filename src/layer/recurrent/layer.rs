@@ -244,9 +244,5 @@ impl Layer {
 }
 
 pub(super) fn check_len(name: &str, shape: &[usize], values: &[f32]) -> Result<()> {
-    if elements(name, shape)? == values.len() {
-        Ok(())
-    } else {
-        Err(Error::Length { name: name.into(), shape: shape.into(), got: values.len() })
-    }
+    if elements(name, shape)? == values.len() { Ok(()) } else { Err(Error::length(name, shape, values.len())) }
 }

@@ -292,5 +292,5 @@ fn check(name: &str, expected: &[usize], got: &[usize]) -> Result<(), Failure> {
     if expected == got {
         return Ok(());
     }
-    Err(Error::Shape { name: name.into(), expected: expected.into(), got: got.into() }.into())
+    Err(Error::shape(name, expected, got).into())
 }
