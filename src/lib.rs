@@ -94,7 +94,10 @@ pub mod train;
 pub use error::{Error, ErrorKind, Result};
 pub use kernel::Isa;
 pub use layer::{Cell, Direction, Linear, LinearScratch, Nonlinearity};
-pub use model::{Activation, CellSpec, LayerKind, LayerSpec, ModelSpec, Readout, RecurrentSpec, Reset};
+pub use model::{
+    Activation, CellSpec, Gradients, LayerKind, LayerSpec, Model, ModelBuilder, ModelSpec, Output, ParamsMut, Readout,
+    RecurrentSpec, Reset, Run, Upstream, Workspace,
+};
 pub use network::{
     BackwardArgs, Gru, GruBuilder, Input, Lstm, LstmBuilder, NetworkConfig, Recurrent, RecurrentWorkspace, Rnn,
     RnnBuilder, State,

@@ -87,6 +87,11 @@ impl Params {
         Self { data: Buffer::zeros(self.data.len()), table: Arc::clone(&self.table) }
     }
 
+    /// Whether both are over the same table.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.table, &other.table)
+    }
+
     /// Every element of every tensor, in the table's order.
     #[must_use]
     pub fn data(&self) -> &[f32] {

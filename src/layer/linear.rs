@@ -15,7 +15,7 @@ pub struct Linear {
     in_features: usize,
     out_features: usize,
     weight: ParamId,
-    bias: ParamId,
+    bias: Option<ParamId>,
     kernels: &'static Kernels,
     blocking: Blocking,
     /// (in, out): the transpose of `weight`.
@@ -23,11 +23,24 @@ pub struct Linear {
     packed_bias: Buffer,
 }
 
+/// What a linear layer is.
+#[derive(Clone, Copy, Debug)]
+pub struct LinearSettings {
+    /// Features of the input.
+    pub in_features: usize,
+    /// Features of the output.
+    pub out_features: usize,
+    /// Whether there is a bias.
+    pub bias: bool,
+    /// The kernels to run on; the machine's best where there are none.
+    pub kernels: Option<&'static Kernels>,
+}
+
 /// Memory the layer works in; grows to the largest use.
 #[derive(Clone, Debug, Default)]
 pub struct LinearScratch {
     gemm: GemmScratch,
-    /// (out, in): `weight`, for the way back.
+    /// (out, in): `weight`, for the backward pass.
     weight: Panels,
 }
 
@@ -40,13 +53,23 @@ impl Linear {
     /// [`Error::Overflow`](crate::Error::Overflow) for sizes that cannot be addressed, [`Error::Isa`](crate::Error::Isa)
     /// for an `ELMAN_ISA` that there is not.
     pub fn new(table: &mut ParamTable, name: &str, in_features: usize, out_features: usize) -> Result<Self> {
+        Self::with(table, name, LinearSettings { in_features, out_features, bias: true, kernels: None })
+    }
+
+    /// The same with or without a bias, on a tier of one's choice.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with(table: &mut ParamTable, name: &str, settings: LinearSettings) -> Result<Self> {
+        let LinearSettings { in_features, out_features, bias, kernels } = settings;
         at_least_one("in_features", in_features)?;
         at_least_one("out_features", out_features)?;
         // Packed, both sizes are padded to whole vectors.
         elements(name, &[in_features.saturating_add(15), out_features.saturating_add(15)])?;
-        let kernels = Kernels::active()?;
-        let weight = table.add(format!("{name}.weight"), &[out_features, in_features])?;
-        let bias = table.add(format!("{name}.bias"), &[out_features])?;
+        let kernels = kernels.map_or_else(Kernels::active, Ok)?;
+        let dot = if name.is_empty() { "" } else { "." };
+        let weight = table.add(format!("{name}{dot}weight"), &[out_features, in_features])?;
+        let bias = bias.then(|| table.add(format!("{name}{dot}bias"), &[out_features])).transpose()?;
         Ok(Self {
             in_features,
             out_features,
@@ -71,7 +94,7 @@ impl Linear {
     /// If `params` are another model's.
     pub fn init(&self, params: &mut Params, rng: &mut Rng) {
         let bound = 1.0 / (self.in_features as f32).sqrt();
-        for id in [self.weight, self.bias] {
+        for id in [self.weight].into_iter().chain(self.bias) {
             params.get_mut(id).iter_mut().for_each(|x| *x = rng.uniform(-bound, bound));
         }
     }
@@ -84,13 +107,15 @@ impl Linear {
     pub fn load(&mut self, params: &Params) -> Result<()> {
         self.check(params)?;
         self.panels.pack_transposed(params.get(self.weight));
-        self.packed_bias[..self.out_features].copy_from_slice(params.get(self.bias));
+        if let Some(bias) = self.bias {
+            self.packed_bias[..self.out_features].copy_from_slice(params.get(bias));
+        }
         Ok(())
     }
 
     fn check(&self, params: &Params) -> Result<()> {
         params.check(self.weight, || "weight".into(), &[self.out_features, self.in_features])?;
-        params.check(self.bias, || "bias".into(), &[self.out_features])
+        self.bias.map_or(Ok(()), |bias| params.check(bias, || "bias".into(), &[self.out_features]))
     }
 
     /// y = x·Wᵀ + b: `x` (T, B, in), `y` takes the shape (T, B, out).
@@ -101,13 +126,18 @@ impl Linear {
         let [steps, batch, _] = x.shape();
         check_shape("input", &[steps, batch, self.in_features], &x.shape())?;
         y.reshape(steps, batch, self.out_features)?;
-        let c = (y.data_mut(), self.out_features);
-        let start = Start::Columns(&self.packed_bias);
-        multiply(self.kernels, self.blocking, x, self.panels.view(), start, c, &mut scratch.gemm);
+        self.forward_rows(x, y.data_mut(), scratch);
         Ok(())
     }
 
-    /// The way back: adds to the parameters' gradients; `d_x`, where it is wanted, takes the shape (T, B, in) and
+    /// The same for every row of `x` in view, one after the other in `y`.
+    pub(crate) fn forward_rows(&self, x: SeqRef<'_>, y: &mut [f32], scratch: &mut LinearScratch) {
+        let start = Start::Columns(&self.packed_bias);
+        let c = (y, self.out_features);
+        multiply(self.kernels, self.blocking, x, self.panels.view(), start, c, &mut scratch.gemm);
+    }
+
+    /// The backward pass: adds to the parameters' gradients; `d_x`, where it is wanted, takes the shape (T, B, in) and
     /// receives the gradient of the input.
     ///
     /// # Errors
@@ -118,7 +148,7 @@ impl Linear {
         x: SeqRef<'_>,
         d_y: SeqRef<'_>,
         gradients: &mut Params,
-        d_x: Option<&mut Seq>,
+        mut d_x: Option<&mut Seq>,
         scratch: &mut LinearScratch,
     ) -> Result<()> {
         let [steps, batch, _] = x.shape();
@@ -128,18 +158,34 @@ impl Linear {
         self.check(params)?;
         self.check(gradients)?;
 
-        let [d_weight, d_bias] = gradients.get_many_mut([self.weight, self.bias]);
+        if let Some(d_x) = &mut d_x {
+            d_x.reshape(steps, batch, input)?;
+        }
+        self.backward_rows(params, x, d_y, gradients, d_x.map(|d_x| d_x.data_mut()), scratch);
+        Ok(())
+    }
+
+    /// The same for every row in view; those of `d_x` lie one after the other.
+    pub(crate) fn backward_rows(
+        &self,
+        params: &Params,
+        x: SeqRef<'_>,
+        d_y: SeqRef<'_>,
+        gradients: &mut Params,
+        d_x: Option<&mut [f32]>,
+        scratch: &mut LinearScratch,
+    ) {
+        let d_weight = gradients.get_mut(self.weight);
         let mut targets = [Target { right: Rows::Of(x), c: d_weight }];
         accumulate_outer(self.kernels, self.blocking, d_y, &mut targets, &mut scratch.gemm);
-        column_sums(self.kernels, d_y, 0, d_bias);
-
+        if let Some(bias) = self.bias {
+            column_sums(self.kernels, d_y, 0, gradients.get_mut(bias));
+        }
         if let Some(d_x) = d_x {
-            d_x.reshape(steps, batch, input)?;
-            scratch.weight.reshape(Depth::of(output), input);
+            scratch.weight.reshape(Depth::of(self.out_features), self.in_features);
             scratch.weight.pack(params.get(self.weight));
-            let c = (d_x.data_mut(), input);
+            let c = (d_x, self.in_features);
             multiply(self.kernels, self.blocking, d_y, scratch.weight.view(), Start::Zero, c, &mut scratch.gemm);
         }
-        Ok(())
     }
 }

@@ -1,9 +1,15 @@
 //! Floor 4: one layer of each kind, forward and backward.
 
+mod elementwise;
+mod embedding;
 mod linear;
+mod readout;
 pub(crate) mod recurrent;
 
-pub use linear::{Linear, LinearScratch};
+pub(crate) use elementwise::Elementwise;
+pub(crate) use embedding::Embedding;
+pub use linear::{Linear, LinearScratch, LinearSettings};
+pub use readout::Readout;
 pub use recurrent::{
     BackwardPass, Cell, Direction, ForwardPass, Gradients, Layer, Nonlinearity, Scratch, Sizes, Tape, Weights, Write,
 };

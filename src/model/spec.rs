@@ -1,6 +1,8 @@
 //! What a model is: its layers and their sizes, as plain data. Every file format yields one, and a `Model`
 //! is made of one.
 
+pub use crate::layer::Readout;
+
 /// A model's layers, from input to output.
 ///
 /// A spec can say more than the engine can run yet: what it cannot is refused by name, with
@@ -218,21 +220,6 @@ pub enum Activation {
         /// The threshold.
         alpha: f32,
     },
-}
-
-/// Which steps of a sequence go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[non_exhaustive]
-pub enum Readout {
-    /// Every step, as they come.
-    EveryStep,
-    /// Each row's last step: one step is left.
-    Last,
-    /// The mean over each row's steps: one step is left.
-    Mean,
-    /// The largest of each feature over each row's steps: one step is left.
-    Max,
 }
 
 impl ModelSpec {

@@ -98,7 +98,7 @@ impl Recurrent {
     }
 
     /// Every layer in every direction.
-    pub(super) fn sizes(&self) -> impl Iterator<Item = Sizes> + Clone {
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = Sizes> + Clone {
         self.layers.iter().map(Layer::sizes)
     }
 

@@ -1,0 +1,70 @@
+//! A table of vectors: y = W\[index\].
+
+use crate::error::{Error, Result, at_least_one, elements};
+use crate::params::{ParamId, ParamTable, Params};
+use crate::rng::Rng;
+use crate::tensor::SeqRef;
+
+/// `torch.nn.Embedding`: parameter `weight` \[vocabulary, width\]. Its input is a sequence of width 1 whose elements are
+/// whole numbers below the vocabulary.
+#[derive(Clone, Debug)]
+pub(crate) struct Embedding {
+    vocabulary: usize,
+    width: usize,
+    weight: ParamId,
+}
+
+/// Indices come as floats, which are exact so far.
+const MOST: usize = 1 << 24;
+
+impl Embedding {
+    /// A table called `{name}.weight`.
+    pub(crate) fn new(table: &mut ParamTable, name: &str, vocabulary: usize, width: usize) -> Result<Self> {
+        at_least_one("num_embeddings", vocabulary)?;
+        at_least_one("embedding_dim", width)?;
+        if vocabulary > MOST {
+            return Err(Error::setting("num_embeddings", &format!("at most {MOST}"), vocabulary));
+        }
+        elements(name, &[vocabulary, width])?;
+        let dot = if name.is_empty() { "" } else { "." };
+        let weight = table.add(format!("{name}{dot}weight"), &[vocabulary, width])?;
+        Ok(Self { vocabulary, width, weight })
+    }
+
+    /// Draws the table as PyTorch does: N(0, 1).
+    pub(crate) fn init(&self, params: &mut Params, rng: &mut Rng) {
+        params.get_mut(self.weight).iter_mut().for_each(|x| *x = rng.normal(0.0, 1.0));
+    }
+
+    /// That every element is an index.
+    pub(crate) fn check(&self, x: SeqRef<'_>) -> Result<()> {
+        for t in 0..x.shape()[0] {
+            let step = x.step(t);
+            for i in 0..step.shape()[0] {
+                let value = step.row(i)[0];
+                if !(value >= 0.0 && value < self.vocabulary as f32 && value.fract() == 0.0) {
+                    let expected = format!("whole numbers from 0 to {}", self.vocabulary - 1);
+                    return Err(Error::setting(&format!("input at step {t}"), &expected, value));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the vectors of the indices `x`, one row after the other. They have been checked.
+    pub(crate) fn forward(&self, params: &Params, x: SeqRef<'_>, y: &mut [f32]) {
+        let weight = params.get(self.weight);
+        for (row, y) in x.each_row().zip(y.chunks_exact_mut(self.width)) {
+            y.copy_from_slice(&weight[row[0] as usize * self.width..][..self.width]);
+        }
+    }
+
+    /// Adds each row's gradient to its vector's, in the order of the rows.
+    pub(crate) fn backward(&self, x: SeqRef<'_>, d_y: SeqRef<'_>, gradients: &mut Params) {
+        let d_weight = gradients.get_mut(self.weight);
+        for (row, d_y) in x.each_row().zip(d_y.each_row()) {
+            let d = &mut d_weight[row[0] as usize * self.width..][..self.width];
+            d.iter_mut().zip(d_y).for_each(|(d, d_y)| *d += d_y);
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! A model in inference.
+
+use super::chain::Reads;
+use super::workspace::{Last, Memory};
+use super::{Model, Workspace};
+use crate::error::Result;
+use crate::network::{At, Batch, Flow, Form, Input, Masks, State, States, turn};
+use crate::parallel::Threads;
+use crate::tensor::{Lines, PackedRef, SeqRef};
+
+/// What a run gives: the output of the last layer, and the last states of the recurrent ones.
+#[derive(Debug)]
+pub struct Output<'w> {
+    pub(super) memory: Memory<'w>,
+}
+
+impl Model {
+    /// Runs the model over a batch, from states of zeros or the model's own, on the calling thread and in memory that it
+    /// allocates. [`run_with`](Self::run_with) takes states, memory that is there, and threads.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) or [`ErrorKind::Length`](crate::ErrorKind::Length) naming `input` or
+    /// `resets`, [`ErrorKind::Value`](crate::ErrorKind::Value) for an index outside the vocabulary,
+    /// [`ErrorKind::Stale`](crate::ErrorKind::Stale) where a guard of [`params_mut`](Self::params_mut) was leaked,
+    /// [`ErrorKind::Overflow`](crate::ErrorKind::Overflow).
+    pub fn run<'a>(&self, input: impl Into<Input<'a>>) -> Result<Output<'static>> {
+        let mut memory = Memory::Own(Box::default());
+        self.infer(input.into(), None, memory.get_mut(), Threads::one())?;
+        Ok(Output { memory })
+    }
+
+    /// Runs the model over a batch from `state`, from zeros or the model's own where it is not given. After the first call
+    /// with a shape, further ones in the same workspace allocate nothing.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), and [`ErrorKind::Shape`](crate::ErrorKind::Shape) naming `h_0` or `c_0`.
+    pub fn run_with<'a, 'w>(
+        &self,
+        input: impl Into<Input<'a>>,
+        state: Option<&State>,
+        workspace: &'w mut Workspace,
+        threads: Threads,
+    ) -> Result<Output<'w>> {
+        self.infer(input.into(), state, workspace, threads)?;
+        Ok(Output { memory: Memory::Lent(workspace) })
+    }
+
+    fn infer(
+        &self,
+        input: Input<'_>,
+        state: Option<&State>,
+        workspace: &mut Workspace,
+        threads: Threads,
+    ) -> Result<()> {
+        self.enter(&input, state, workspace)?;
+        let Workspace { batch, x, resets, infer, room, own, sorted, last_sorted, state: last, turned, .. } = workspace;
+        let x = batch.time_major(&input, x);
+        self.chain.check_indices(x)?;
+        let resets = input.resets.map(|mask| batch.resets(mask, resets)).transpose()?;
+        let first = self.first_state(batch, state, own, sorted)?;
+        let packed = batch.form == Form::Packed;
+        let flow = Flow { lines: batch.lines(), order: batch.order(), resets, threads };
+        let mut states = States { first, last: if packed { &mut *last_sorted } else { &mut *last }, base: 0 };
+        let reads = Reads { params: &self.params, kernels: self.kernels };
+        let at = self.chain.infer(flow, At::Outside(x), reads, &mut states, infer, (room, 0))?;
+        let index = match at {
+            At::Pair { index, .. } => index,
+            At::Outside(x) => {
+                // No layer has written anything: every step goes on as it came.
+                infer.pair[0].resize(flow.lines.end() * self.outputs);
+                super::chain::copy(x, &mut infer.pair[0]);
+                0
+            }
+        };
+        if packed {
+            last.unsort(last_sorted, &batch.order.sorted);
+        }
+        let one_step = self.chain.leaves_one_step();
+        if batch.form == Form::BatchFirst && !one_step {
+            let y = &infer.pair[index];
+            turn(y, [batch.steps, batch.batch, self.outputs], turned);
+        }
+        workspace.last = Last { place: Some(index), width: self.outputs, one_step, masks: Masks::default() };
+        Ok(())
+    }
+
+    /// Checks the input and the first state, and makes room for the last states.
+    pub(super) fn enter(&self, input: &Input<'_>, state: Option<&State>, workspace: &mut Workspace) -> Result<()> {
+        // Invalidate the last run first: if this one fails, its output may not be read.
+        workspace.last = Last::default();
+        self.check_fresh()?;
+        if self.spec.layers.is_empty() {
+            return Err(crate::Error::setting("model", "a part to run, as the model has no layers of its own", "none"));
+        }
+        workspace.batch.enter("input", input, self.spec.batch_first, self.spec.inputs)?;
+        let rows = workspace.batch.batch;
+        if let Some(state) = state {
+            state.check(["h_0", "c_0"], self.sizes.iter().copied(), rows)?;
+        }
+        workspace.state.shape_for(self.sizes.iter().copied(), rows)?;
+        if workspace.batch.form == Form::Packed {
+            workspace.last_sorted.shape_for(self.sizes.iter().copied(), rows)?;
+        }
+        Ok(())
+    }
+
+    /// The first states in the order of the rows: those given, or the model's own, sorted where the batch is packed.
+    pub(super) fn first_state<'a>(
+        &self,
+        batch: &Batch,
+        state: Option<&'a State>,
+        own: &'a mut State,
+        sorted: &'a mut State,
+    ) -> Result<Option<&'a State>> {
+        let state = match state {
+            Some(state) => state,
+            None if self.own.is_empty() => return Ok(None),
+            None => {
+                own.zero(self.sizes.iter().copied(), batch.batch)?;
+                for part in &self.own {
+                    for index in 0..part.count {
+                        let (h, c) = own.of_mut(part.first + index);
+                        repeat(self.params.get(part.h_0), index, part.count, h);
+                        if let (Some(c_0), Some(c)) = (part.c_0, c) {
+                            repeat(self.params.get(c_0), index, part.count, c);
+                        }
+                    }
+                }
+                own
+            }
+        };
+        self.in_order(batch, Some(state), sorted)
+    }
+
+    /// The state with its rows as the batch's: sorted into `sorted` where it is packed.
+    pub(super) fn in_order<'a>(
+        &self,
+        batch: &Batch,
+        state: Option<&'a State>,
+        sorted: &'a mut State,
+    ) -> Result<Option<&'a State>> {
+        match state {
+            Some(state) if batch.form == Form::Packed => {
+                sorted.shape_for(self.sizes.iter().copied(), batch.batch)?;
+                sorted.sort(state, &batch.order.sorted);
+                Ok(Some(sorted))
+            }
+            other => Ok(other),
+        }
+    }
+}
+
+/// Writes row `index` of `count` to every row.
+fn repeat(from: &[f32], index: usize, count: usize, to: &mut [f32]) {
+    let width = from.len() / count;
+    let row = &from[index * width..][..width];
+    to.chunks_exact_mut(width.max(1)).for_each(|to| to.copy_from_slice(row));
+}
+
+impl Workspace {
+    /// The output of the last run in inference, time-major.
+    fn y(&self) -> &[f32] {
+        self.last.place.map_or(&[], |index| &self.infer.pair[index])
+    }
+
+    /// The output of the last run, in the form of the input.
+    pub(super) fn values<'a>(&'a self, y: &'a [f32]) -> SeqRef<'a> {
+        let Last { width, one_step, .. } = self.last;
+        let batch = self.batch.batch;
+        match (one_step, self.batch.form) {
+            (true, Form::BatchFirst) => SeqRef::over(y, Lines::dense(batch, 1), width),
+            (true, _) => SeqRef::over(y, Lines::dense(1, batch), width),
+            (false, Form::Packed) => SeqRef::over(y, self.batch.lines(), width),
+            (false, _) => self.batch.padded(y, &self.turned, width),
+        }
+    }
+}
+
+impl Output<'_> {
+    /// The output of the last layer: (T, B, F), or (B, T, F) of a model that is batch-first; one step where a read-out has
+    /// left one. Of a packed input, step t has the rows that are longer than t, the longest first:
+    /// [`packed`](Self::packed) says which they are.
+    #[must_use]
+    pub fn values(&self) -> SeqRef<'_> {
+        let workspace = self.memory.get();
+        workspace.values(workspace.y())
+    }
+
+    /// The output packed in the order of the input; `None` where the input was not packed, or one step is left of each row,
+    /// which then lie in the order of the batch.
+    #[must_use]
+    pub fn packed(&self) -> Option<PackedRef<'_>> {
+        let workspace = self.memory.get();
+        let Last { width, one_step, .. } = workspace.last;
+        (workspace.batch.form == Form::Packed && !one_step).then(|| workspace.batch.packed(workspace.y(), width))
+    }
+
+    /// The states after each row's last step, h_n and c_n of every recurrent layer, in the order of the batch.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.memory.get().state
+    }
+}

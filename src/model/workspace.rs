@@ -1,0 +1,80 @@
+//! The memory that a model runs in.
+
+use super::chain::{InferMemory, Room, StageMemory};
+use crate::network::{Batch, Masks, State};
+use crate::params::Params;
+use crate::tensor::Buffer;
+
+/// The memory that a [`Model`](super::Model) runs in, and what its last run left there. It belongs to the caller, serves
+/// one model after another, grows to the largest use, and then allocates nothing more.
+#[derive(Clone, Debug, Default)]
+pub struct Workspace {
+    pub(super) batch: Batch,
+    /// The input, turned to time-major, where it came batch-first or as indices.
+    pub(super) x: Buffer,
+    /// (all rows of all steps, 1): not zero where a new sequence begins.
+    pub(super) resets: Buffer,
+    pub(super) infer: InferMemory,
+    pub(super) stages: Vec<StageMemory>,
+    pub(super) room: Room,
+    /// The model's own first states, for every row.
+    pub(super) own: State,
+    /// The first and the last states, rows sorted by length.
+    pub(super) sorted: State,
+    pub(super) last_sorted: State,
+    /// The last states.
+    pub(super) state: State,
+    /// The output, turned to batch-first.
+    pub(super) turned: Buffer,
+    pub(super) last: Last,
+    pub(super) back: BackMemory,
+}
+
+/// What the last run left.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Last {
+    /// Which of the pair has the output, of a run in inference.
+    pub(super) place: Option<usize>,
+    pub(super) width: usize,
+    /// Whether one step is left of each row.
+    pub(super) one_step: bool,
+    pub(super) masks: Masks,
+}
+
+/// The memory of the backward pass.
+#[derive(Clone, Debug, Default)]
+pub(super) struct BackMemory {
+    pub(super) batch: Batch,
+    /// The gradient of the output as a loss gives it, and turned to time-major.
+    pub(super) d_output: Buffer,
+    pub(super) d_output_turned: Buffer,
+    pub(super) gradients: Option<Params>,
+    pub(super) d_x: Buffer,
+    pub(super) turned: Buffer,
+    pub(super) d_last: State,
+    pub(super) d_first_sorted: State,
+    pub(super) d_first: State,
+}
+
+/// A workspace of one's own, or a caller's.
+#[derive(Debug)]
+pub(super) enum Memory<'w> {
+    Own(Box<Workspace>),
+    Lent(&'w mut Workspace),
+}
+
+impl Memory<'_> {
+    pub(super) fn get(&self) -> &Workspace {
+        match self {
+            Memory::Own(workspace) => workspace,
+            Memory::Lent(workspace) => workspace,
+        }
+    }
+
+    pub(super) fn get_mut(&mut self) -> &mut Workspace {
+        match self {
+            Memory::Own(workspace) => workspace,
+            Memory::Lent(workspace) => workspace,
+        }
+    }
+}
