@@ -9,9 +9,10 @@
 use std::time::Instant;
 
 use elman::internals::Kernels;
+use elman::internals::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
 use elman::tensor::Seq;
-use elman::{BackwardArgs, NetworkConfig, ParamTable, Params, Recurrent, RecurrentWorkspace, Rng, State, Threads};
 use elman::{Cell, Nonlinearity};
+use elman::{ParamTable, Params, Rng, State, Threads};
 
 const HIDDEN: usize = 128;
 const STEPS: usize = 100;

@@ -8,8 +8,9 @@ mod common;
 use std::time::Instant;
 
 use common::{CELLS, thread_counts};
+use elman::internals::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
 use elman::tensor::{PackedSequence, Seq};
-use elman::{BackwardArgs, Input, NetworkConfig, ParamTable, Params, Recurrent, RecurrentWorkspace, Rng, Threads};
+use elman::{Input, ParamTable, Params, Rng, Threads};
 
 const ROWS: usize = 64;
 const HIDDEN: usize = 128;

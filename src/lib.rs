@@ -93,15 +93,12 @@ pub mod train;
 
 pub use error::{Error, ErrorKind, Result};
 pub use kernel::Isa;
-pub use layer::{Cell, Direction, Linear, LinearScratch, Nonlinearity};
+pub use layer::{Cell, Direction, Nonlinearity};
 pub use model::{
     Activation, CellSpec, Gradients, LayerKind, LayerSpec, Model, ModelBuilder, ModelSpec, Output, ParamsMut, Readout,
     RecurrentSpec, Reset, Run, Upstream, Workspace,
 };
-pub use network::{
-    BackwardArgs, Gru, GruBuilder, Input, Lstm, LstmBuilder, NetworkConfig, Recurrent, RecurrentWorkspace, Rnn,
-    RnnBuilder, State,
-};
+pub use network::{Gru, GruBuilder, Input, Lstm, LstmBuilder, Rnn, RnnBuilder, State};
 pub use parallel::Threads;
 pub use params::{ParamId, ParamTable, Params};
 pub use rng::Rng;
@@ -113,6 +110,8 @@ pub mod internals {
     pub use crate::gemm::{Blocking, GemmScratch, Panels, fallback, product};
     pub use crate::kernel::Kernels;
     pub use crate::layer::{BackwardPass, ForwardPass, Gradients, Layer, Scratch, Sizes, Tape, Weights, Write};
+    pub use crate::layer::{Linear, LinearScratch, LinearSettings};
+    pub use crate::network::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
     pub use crate::plan::{Machine, Plan, Prediction, Shape, Work};
     pub use crate::simd::math::{EXP_ULP, SIGMOID_ULP, TANH_ULP};
     pub use crate::tensor::{Buffer, Mat};

@@ -6,13 +6,11 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use elman::internals::Kernels;
+use elman::internals::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
 use elman::optim::{Adam, AdamConfig, Sgd, SgdConfig};
 use elman::tensor::{PackedSequence, Seq};
 use elman::train::{Optimizer, Regression};
-use elman::{
-    BackwardArgs, Gru, Input, Isa, Lstm, NetworkConfig, ParamTable, Params, Recurrent, RecurrentWorkspace, Rng, Rnn,
-    Threads,
-};
+use elman::{Gru, Input, Isa, Lstm, ParamTable, Params, Rng, Rnn, Threads};
 
 /// Counts what the threads that do the work ask for; the test harness has one of its own, which may wake late.
 struct Counting;

@@ -8,13 +8,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use elman::Cell;
 use elman::format::{TensorFile, save, write_tensors};
+use elman::internals::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
 use elman::optim::{Adam, AdamConfig};
 use elman::tensor::{PackedSequence, Seq, SeqRef};
 use elman::train::{Optimizer, Regression};
-use elman::{
-    BackwardArgs, Input, Lstm, LstmBuilder, NetworkConfig, ParamTable, Params, Recurrent, RecurrentWorkspace, Rng,
-    State, Threads,
-};
+use elman::{Input, Lstm, LstmBuilder, ParamTable, Params, Rng, State, Threads};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -227,7 +225,7 @@ impl Case {
         assert_eq!((state.is_some(), d_state.is_some()), (self.flag("h_0"), true));
         let mut pass = RecurrentWorkspace::default();
         network.forward_training(input.input(), state.as_ref(), 0, &mut pass, threads).unwrap();
-        let lstm = (network.config().cell == Cell::Lstm);
+        let lstm = network.config().cell == Cell::Lstm;
         let mut worst = self.assert_close("output", &self.padded(&pass, false));
         let mut compare = |name: &str, got: &[f32]| worst = worst.max(self.assert_close(name, got));
         compare("h_n", pass.state().h());

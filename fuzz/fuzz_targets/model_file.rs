@@ -12,7 +12,8 @@ use batch::{Batch, Form};
 use elman::Nonlinearity;
 use elman::format::{Description, Kind, LoadOptions, TensorFile, describe, prefixes};
 use elman::tensor::Seq;
-use elman::{Error, ParamTable, Params, RecurrentWorkspace, Recurrent, Threads};
+use elman::internals::{RecurrentWorkspace, Recurrent};
+use elman::{Error, ParamTable, Params, Threads};
 use elman_fuzz::Within;
 use elman_fuzz::file::{File, Table, bytes_of, path};
 use libfuzzer_sys::arbitrary::{self, Arbitrary, Unstructured};
@@ -323,7 +324,7 @@ fn input(description: &Description, batch_first: bool) -> Result<(), Failure> {
     if batch.rows.saturating_mul(batch.steps.max(1)).saturating_mul(400) > ROOM {
         return Ok(());
     }
-    let config = elman::NetworkConfig { batch_first, ..description.config(Nonlinearity::Tanh) };
+    let config = elman::internals::NetworkConfig { batch_first, ..description.config(Nonlinearity::Tanh) };
     let network = Recurrent::new(config, &mut ParamTable::new(), "").unwrap();
     let width = description.input_size;
     // From here on nothing is wrong with it.

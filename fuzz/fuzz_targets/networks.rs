@@ -4,7 +4,8 @@
 
 use elman::{Cell, Nonlinearity};
 use elman::tensor::{PackedSequence, SeqRef};
-use elman::{BackwardArgs, NetworkConfig, Error, ParamTable, Params, RecurrentWorkspace, Recurrent, Result, Rng, State, Threads};
+use elman::internals::{BackwardArgs, NetworkConfig, RecurrentWorkspace, Recurrent};
+use elman::{Error, ParamTable, Params, Result, Rng, State, Threads};
 use elman::internals::{Kernels};
 use elman_fuzz::{Size, Within};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};

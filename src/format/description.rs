@@ -139,7 +139,8 @@ impl Description {
     /// ```no_run
     /// use elman::Nonlinearity;
     /// use elman::format::{LoadOptions, TensorFile, describe};
-    /// use elman::{ParamTable, Params, Recurrent};
+    /// use elman::internals::{Recurrent};
+    /// use elman::{ParamTable, Params};
     ///
     /// let file = TensorFile::open("model.safetensors".as_ref())?;
     /// let description = describe(&file, None, None)?;

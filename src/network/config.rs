@@ -10,7 +10,8 @@ use crate::layer::{Cell, Direction, Sizes};
 ///
 /// ```
 /// use elman::Cell;
-/// use elman::{NetworkConfig, ParamTable, Recurrent};
+/// use elman::internals::{NetworkConfig, Recurrent};
+/// use elman::{ParamTable};
 ///
 /// let config = NetworkConfig { bidirectional: true, ..NetworkConfig::new(Cell::Gru, 3, vec![8, 8]) };
 /// let network = Recurrent::new(config, &mut ParamTable::new(), "encoder.rnn")?;

@@ -52,7 +52,8 @@ network! {
     ///
     /// ```
     /// use elman::tensor::{PackedSequence, Seq};
-    /// use elman::{Gru, ParamTable, Params, RecurrentWorkspace, Rng, Threads};
+    /// use elman::internals::{RecurrentWorkspace};
+    /// use elman::{Gru, ParamTable, Params, Rng, Threads};
     ///
     /// let mut table = ParamTable::new();
     /// let mut gru = Gru::builder(3, 8).bidirectional(true).build(&mut table, "gru")?;

@@ -58,7 +58,8 @@ network! {
     ///
     /// ```
     /// use elman::tensor::Seq;
-    /// use elman::{BackwardArgs, ParamTable, Lstm, Params, RecurrentWorkspace, Rng, Threads};
+    /// use elman::internals::{BackwardArgs, RecurrentWorkspace};
+    /// use elman::{ParamTable, Lstm, Params, Rng, Threads};
     ///
     /// let mut table = ParamTable::new();
     /// let mut lstm = Lstm::builder(3, 8).num_layers(2).dropout(0.1).build(&mut table, "lstm")?;

@@ -47,7 +47,8 @@ network! {
     ///
     /// ```
     /// use elman::tensor::Seq;
-    /// use elman::{ParamTable, Params, RecurrentWorkspace, Rng, Rnn, Threads};
+    /// use elman::internals::{RecurrentWorkspace};
+    /// use elman::{ParamTable, Params, Rng, Rnn, Threads};
     ///
     /// let mut table = ParamTable::new();
     /// let mut rnn = Rnn::builder(3, 8).num_layers(2).build(&mut table, "rnn")?;

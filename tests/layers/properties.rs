@@ -351,7 +351,8 @@ fn a_plan_without_workers_is_an_error() {
 
 #[test]
 fn parameters_of_another_model_are_errors() {
-    use elman::{Linear, LinearScratch, ParamTable, Params, Rnn};
+    use elman::internals::{Linear, LinearScratch};
+    use elman::{ParamTable, Params, Rnn};
     let mut layout = ParamTable::new();
     let mut rnn = Rnn::builder(2, 3).build(&mut layout, "rnn").unwrap();
     let mut linear = Linear::new(&mut layout, "linear", 3, 1).unwrap();

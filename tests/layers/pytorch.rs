@@ -5,13 +5,14 @@ use crate::compare::distance;
 use crate::fixtures::Fixture;
 use crate::tiers::tiers;
 use elman::internals::Kernels;
+use elman::internals::{Linear, LinearScratch};
 use elman::internals::{Scratch, Sizes};
 use elman::loss::{cross_entropy, mse};
 use elman::optim::{Adam, AdamConfig, Sgd, SgdConfig, clip_grad_norm, clip_grad_value};
 use elman::tensor::{Seq, SeqRef};
 use elman::train::Optimizer;
 use elman::{Cell, Direction};
-use elman::{Linear, LinearScratch, ParamTable, Params, Threads};
+use elman::{ParamTable, Params, Threads};
 
 /// Of the largest element of a tensor.
 const TOLERANCE: f64 = 1e-5;

@@ -1,10 +1,11 @@
 //! The accuracy contract: no farther from f64 than PyTorch is, on the same weights and inputs.
 
 use crate::tiers::tiers;
+use elman::internals::{NetworkConfig, Recurrent, RecurrentWorkspace};
 use elman::reference::{Layer, Steps};
 use elman::tensor::Seq;
 use elman::{Cell, Nonlinearity};
-use elman::{Isa, NetworkConfig, ParamTable, Params, Recurrent, RecurrentWorkspace, Rng, Threads};
+use elman::{Isa, ParamTable, Params, Rng, Threads};
 
 /// Steps, batch, input, hidden.
 const SHAPE: [usize; 4] = [50, 64, 96, 160];

@@ -5,8 +5,9 @@ use crate::network::{BY_ROW, Case, FORWARD, Options, Outcome};
 use crate::tiers::tiers;
 use elman::Nonlinearity::Tanh;
 use elman::internals::{Kernels, Plan, Shape};
+use elman::internals::{NetworkConfig, RecurrentWorkspace};
 use elman::{Cell, Nonlinearity};
-use elman::{Isa, NetworkConfig, RecurrentWorkspace, Threads};
+use elman::{Isa, Threads};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -265,7 +266,7 @@ fn a_nan_stays_in_its_row() {
                 case.h_0 = None;
                 case.d_h_n = None;
                 let mut layout = elman::ParamTable::new();
-                let network = elman::Recurrent::new(case.config.clone(), &mut layout, "").unwrap();
+                let network = elman::internals::Recurrent::new(case.config.clone(), &mut layout, "").unwrap();
                 let mut params = elman::Params::zeros(layout);
                 network.init(&mut params, &mut elman::Rng::new(1));
                 case.params = params.data().to_vec();

@@ -5,7 +5,8 @@ use crate::fixtures::Fixture;
 use crate::network::{Case, turn};
 use crate::tiers::tiers;
 use elman::Cell;
-use elman::{NetworkConfig, ParamTable, Params, Recurrent, RecurrentWorkspace, Threads};
+use elman::internals::{NetworkConfig, Recurrent, RecurrentWorkspace};
+use elman::{ParamTable, Params, Threads};
 
 /// Of the largest element of a tensor, or of 1, the size of the data.
 const TOLERANCE: f64 = 1e-5;

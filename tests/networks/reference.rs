@@ -4,10 +4,11 @@ use crate::compare::distance_of_scale;
 use crate::network::{Case, Options, Outcome};
 use crate::tiers::tiers;
 use elman::internals::Kernels;
+use elman::internals::{NetworkConfig, Recurrent, RecurrentWorkspace};
 use elman::reference::{Gradients, Layer, Output, Steps};
 use elman::tensor::Seq;
 use elman::{Cell, Nonlinearity};
-use elman::{NetworkConfig, ParamTable, Params, Recurrent, RecurrentWorkspace, Threads};
+use elman::{ParamTable, Params, Threads};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 

@@ -4,12 +4,10 @@ use crate::compare::assert_same_bits;
 use crate::network::{Case, Options};
 use crate::tiers::tiers;
 use elman::internals::Kernels;
+use elman::internals::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
 use elman::tensor::{PackedSequence, Seq};
-use elman::{
-    BackwardArgs, Error, Gru, Input, Lstm, NetworkConfig, ParamTable, Params, Recurrent, RecurrentWorkspace, Result,
-    Rng, Rnn, State, Threads,
-};
 use elman::{Cell, Nonlinearity};
+use elman::{Error, Gru, Input, Lstm, ParamTable, Params, Result, Rng, Rnn, State, Threads};
 
 const TANH: Cell = Cell::Elman(Nonlinearity::Tanh);
 

@@ -3,10 +3,11 @@
 use crate::compare::assert_same_bits;
 use crate::tiers::tiers;
 use elman::internals::Kernels;
+use elman::internals::NetworkConfig;
 use elman::optim::{Adam, AdamConfig, Sgd, SgdConfig};
 use elman::tensor::Seq;
 use elman::train::{Optimizer, Regression};
-use elman::{Gru, Lstm, NetworkConfig, Rng, Rnn, State, Threads};
+use elman::{Gru, Lstm, Rng, Rnn, State, Threads};
 
 /// Steps, rows, features, outputs.
 const SHAPE: [usize; 4] = [23, 3, 4, 2];

@@ -8,13 +8,14 @@ use super::{fma_peak, median};
 use elman::Rng;
 use elman::Threads;
 use elman::internals::Kernels;
+use elman::internals::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
 use elman::internals::{Machine, Plan, Prediction, Shape, Work as Pieces};
 use elman::loss;
 use elman::optim::{Adam, AdamConfig};
 use elman::tensor::{PackedSequence, Seq, SeqRef};
-use elman::{BackwardArgs, Input, NetworkConfig, Recurrent, RecurrentWorkspace, State};
 use elman::{Cell, Nonlinearity};
 use elman::{Error, Result};
+use elman::{Input, State};
 use elman::{ParamTable, Params};
 
 /// What is done with a batch.

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use elman::format::{TensorFile, save};
-use elman::{Gru, Lstm, NetworkConfig, ParamTable, Params, Recurrent, Rng, Rnn};
+use elman::internals::{NetworkConfig, Recurrent};
+use elman::{Gru, Lstm, ParamTable, Params, Rng, Rnn};
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use tempfile::TempDir;
 

@@ -98,11 +98,6 @@ impl Chain {
         self.stages.iter().any(Stage::leaves_one_step)
     }
 
-    /// Whether the input is indices.
-    pub(super) fn takes_indices(&self) -> bool {
-        matches!(self.stages.first(), Some(Stage { kind: Kind::Embedding(_), .. }))
-    }
-
     /// That every index of `x` is one of the first layer's, where that is an embedding.
     pub(super) fn check_indices(&self, x: SeqRef<'_>) -> crate::error::Result<()> {
         match self.stages.first() {

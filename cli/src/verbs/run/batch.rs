@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use elman::format::{Description, Kind, TensorFile, TensorInfo};
+use elman::internals::Recurrent;
 use elman::tensor::PackedSequence;
-use elman::{Error, Input, Recurrent, State};
+use elman::{Error, Input, State};
 
 use super::args::{Sink, Source};
 use crate::verbs::Failure;

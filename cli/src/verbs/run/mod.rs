@@ -9,9 +9,10 @@ use std::io::{self, Write as _};
 use std::time::Instant;
 
 use elman::format::{self as files, Description, Kind, LoadOptions, TensorFile};
+use elman::internals::{Recurrent, RecurrentWorkspace};
 use elman::tensor::Seq;
 use elman::{Cell, Nonlinearity};
-use elman::{ParamTable, Params, Recurrent, RecurrentWorkspace, Threads};
+use elman::{ParamTable, Params, Threads};
 
 pub(crate) use self::args::Args;
 use self::args::Sink;
@@ -34,7 +35,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let parameters = description.parameters()?;
     let mut notes = Vec::new();
     let nonlinearity = choose(&file, &description, args.nonlinearity, &mut notes)?;
-    let config = elman::NetworkConfig { batch_first: args.batch_first, ..description.config(nonlinearity) };
+    let config = elman::internals::NetworkConfig { batch_first: args.batch_first, ..description.config(nonlinearity) };
     let rnn = matches!(config.cell, Cell::Elman(_));
     let mut layout = ParamTable::new();
     let mut net = Recurrent::new(config, &mut layout, "")?;
