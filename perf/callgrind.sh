@@ -35,8 +35,8 @@ has --seconds "$@" || set -- "$@" --seconds 0
 has --json "$@" || set -- "$@" --json
 
 build
-# One run of the workload, in src/measure/workload.rs.
-run='elman::measure::workload::Work::run*'
+# One run of the workload, in cli/src/measure/timed.rs.
+run='elman_cli::measure::timed::Work::run*'
 out=$made/callgrind-$name.out
 rm -f "$out" "$out".*
 valgrind --tool=callgrind --callgrind-out-file="$out" --dump-before="$run" \

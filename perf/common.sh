@@ -73,7 +73,12 @@ need_permission() {
 'sudo sysctl kernel.perf_event_paranoid=2' allows a user's own programs. In a container, the system call perf_event_open must be allowed, too"
 }
 
-target=${CARGO_TARGET_DIR:-target}
+# Where cargo builds: CARGO_TARGET_DIR, or what its settings say.
+target=${CARGO_TARGET_DIR-}
+if [ -z "$target" ]; then
+  target=$(cargo metadata --format-version 1 --no-deps --offline 2>/dev/null | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p' || true)
+  target=${target:-target}
+fi
 # Files that are made: git ignores the folder.
 made=$target/perf
 # shellcheck disable=SC2034
@@ -82,5 +87,26 @@ elman=$target/release/elman
 build() {
   need cargo "It comes with Rust: https://rustup.rs"
   mkdir -p "$made"
-  cargo build --release --quiet
+  cargo build --release --quiet -p elman-cli
+}
+
+# find_python MODULE…: makes `python` one that has these: $PYTHON, or that of perf/.venv, where they are installed.
+find_python() {
+  local module modules=''
+  for module in "$@"; do modules+=${modules:+, }$module; done
+  python=${PYTHON:-perf/.venv/bin/python}
+  if [ -n "${PYTHON-}" ]; then
+    need "$python" "PYTHON names it: expected a Python 3"
+    "$python" -c "import $modules" 2>/dev/null || die "PYTHON=$python: cannot import $modules"
+    return
+  fi
+  if [ ! -x "$python" ]; then
+    need python3 "apt-get install python3 python3-venv, or https://www.python.org"
+    python3 -m venv perf/.venv
+  fi
+  # Another script may have made the environment with less in it.
+  if ! "$python" -c "import $modules" 2>/dev/null; then
+    echo "installing $modules into perf/.venv, once" >&2
+    "$python" -m pip install --quiet "$@"
+  fi
 }

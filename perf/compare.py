@@ -1,4 +1,5 @@
-"""Runs the contestants in turns and compares medians. Called by perf/compare, which says how.
+"""Runs the contestants in turns and compares medians. Called by perf/compare, which says how, with Elman's
+binary in $ELMAN.
 
 Each peer lives in a process of its own (perf/peers/NAME.py, or a binary of perf/crates) that sleeps while another
 works; Elman is the binary as a user has it, `elman bench --json`. A turn is `--seconds` of one contestant on one
@@ -97,7 +98,7 @@ class Elman:
         self.version = version.stdout.split()[-1]
 
     def binary(self):
-        return str(ROOT / "target" / "release" / "elman")
+        return os.environ["ELMAN"]
 
     def turn(self, load, seconds):
         arguments = [f"--{key}={value}" for key, value in load.items()]

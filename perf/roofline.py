@@ -34,10 +34,10 @@ HALO = [patheffects.withStroke(linewidth=2.5, foreground="white")]
 
 def weight_bytes(load):
     """Bytes of weights that one run must read; perf/roofline.sh has the definition."""
-    gates, hidden, steps, directions = GATES[load["cell"]], load["hidden"], load["steps"], load["directions"]
+    gates, steps, directions = GATES[load["cell"]], load["steps"], load["directions"]
     total = 0
-    for layer in range(load["layers"]):
-        input_size = load["input"] if layer == 0 else directions * hidden
+    for layer, hidden in enumerate(load["hidden_sizes"]):
+        input_size = load["input_size"] if layer == 0 else directions * load["hidden_sizes"][layer - 1]
         w_hh, w_ih = gates * hidden * hidden, gates * hidden * input_size
         if load["mode"] == "infer":
             read = steps * w_hh + w_ih
@@ -64,9 +64,10 @@ def labels(loads):
         usual.setdefault(kind(load), []).append(load["batch"])
     texts = []
     for load in loads:
-        text = str(load["hidden"])
-        if load["input"] != load["hidden"]:
-            text = f"{load['input']}→{text}"
+        hidden = load["hidden_sizes"][0]
+        text = str(hidden)
+        if load["input_size"] != hidden:
+            text = f"{load['input_size']}→{text}"
         if load["batch"] != statistics.mode(usual[kind(load)]):
             text += f" (B {load['batch']})"
         texts.append(text)
@@ -165,6 +166,9 @@ def main():
     parser.add_argument("--title", default="Recurrent layers under the machine's roofs")
     arguments = parser.parse_args()
     loads = [json.loads(line) for line in arguments.bench.read_text().splitlines()]
+    for load in loads:
+        if load.get("nonlinearity") == "relu":
+            load["cell"] += "-relu"
     limits = [json.loads(line) for line in arguments.peak.read_text().splitlines()]
     threads, isa = loads[0]["threads"], loads[0]["isa"]
     one = statistics.median(limit["gflops_one_thread"] for limit in limits)
@@ -227,7 +231,7 @@ def main():
     print(f"written: {arguments.output}")
     for load in loads:
         print(
-            f"{load['cell']:<8} {load['mode']:<6} H {load['hidden']:>5}  B {load['batch']:>4}  {intensity(load):>8.2f} FLOP/B"
+            f"{load['cell']:<8} {load['mode']:<6} H {load['hidden_sizes'][0]:>5}  B {load['batch']:>4}  {intensity(load):>8.2f} FLOP/B"
             f"  {load['gflops']:>8.1f} GFLOP/s  {load['share_of_peak']:>4.0%} of the FMA peak"
         )
 

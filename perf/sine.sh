@@ -1,21 +1,24 @@
 #!/usr/bin/env bash
 # How much faster than PyTorch does `elman sine` train? The two take turns; medians of both and their ratio.
+#
 #   perf/sine.sh [TURNS]      (default 7)
+#
+# Needs Python 3 with torch and numpy: PYTHON=... names one that has them, otherwise an environment is made in perf/.venv
+# on first use, some 6 GB.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=perf/common.sh
+. perf/common.sh
+answer_help "$@"
 turns=${1:-7}
-python=perf/.venv/bin/python
-if [ ! -x "$python" ]; then
-  python3 -m venv perf/.venv
-fi
-if ! "$python" -c 'import numpy, torch' 2>/dev/null; then
-  "$python" -m pip install --quiet torch numpy
-fi
-cargo build --release --quiet
+case $turns in '' | 0* | *[!0-9]*) wrong "TURNS: expected a whole number of at least 1, got $turns" ;; esac
+[ $# -le 1 ] || wrong "expected TURNS and nothing else, got $*"
+find_python numpy torch
+build
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 for turn in $(seq "$turns"); do
-  target/release/elman sine --json --seed "$turn" --plot "$scratch/sine.png" >>"$scratch/ours"
+  "$elman" sine --json --seed "$turn" --plot "$scratch/sine.png" >>"$scratch/ours"
   "$python" perf/sine_pytorch.py --iterations 1000 --threads 1 >>"$scratch/torch"
 done
 "$python" - "$scratch/ours" "$scratch/torch" <<'PY'

@@ -8,19 +8,63 @@
 
 use std::process::ExitCode;
 
-use elman::internals::Kernels;
-use elman::internals::Machine;
+use elman::internals::{Kernels, Machine};
 use elman::{Cell, Threads};
-use elman_cli::measure::{Mode, Workload, machine};
+use elman_cli::measure::{Effort, Mode, Workload, machine, round_trip};
 
 /// What the median of the factors may be.
 const LIMIT: f64 = 1.35;
 
+const CELLS: [&str; 3] = ["rnn", "gru", "lstm"];
+
+/// What is to be done, of the words that cargo and its user pass on.
+enum Request {
+    /// Tell what there is, in the words of Rust's test harness.
+    List,
+    /// Run the workloads of these cells.
+    Run { cells: Vec<String>, smoke: bool },
+}
+
+impl Request {
+    fn of(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        let (mut cells, mut smoke, mut list) = (Vec::new(), false, false);
+        for argument in arguments {
+            match argument.as_str() {
+                // `cargo bench` says so of itself.
+                "--bench" => {}
+                // Whether everything runs is all that is asked.
+                "--test" => smoke = true,
+                "--list" => list = true,
+                cell if CELLS.contains(&cell) => cells.push(argument),
+                other => return Err(format!("{other}: expected rnn, gru or lstm, --list or --test")),
+            }
+        }
+        if smoke || cells.is_empty() {
+            cells = CELLS.map(String::from).into();
+        }
+        Ok(if list { Request::List } else { Request::Run { cells, smoke } })
+    }
+}
+
 fn main() -> ExitCode {
-    // `cargo bench -- --test` only asks whether everything runs.
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    let smoke = arguments.iter().any(|arg| arg == "--test");
-    let wanted = |name: &str| smoke || arguments.is_empty() || arguments.iter().any(|arg| arg == name);
+    match Request::of(std::env::args().skip(1)) {
+        Ok(Request::List) => {
+            CELLS.iter().for_each(|cell| println!("{cell}: benchmark"));
+            ExitCode::SUCCESS
+        }
+        Ok(Request::Run { cells, smoke }) => {
+            let factors = run(&cells, smoke);
+            verdict(factors, smoke)
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The factors that the predictions of all workloads are off by.
+fn run(cells: &[String], smoke: bool) -> Vec<f64> {
     let kernels = Kernels::active().unwrap_or_else(|error| panic!("{error}"));
     println!("{}; predicted / measured of the table's workloads", kernels.isa());
     println!(
@@ -29,31 +73,40 @@ fn main() -> ExitCode {
     );
     let mut factors = Vec::new();
     for threads in (1..=Threads::available().get().min(2)).map(|n| Threads::new(n).expect("at least one")) {
-        let limits = machine(kernels, threads);
+        let limits = machine(kernels, threads, round_trip());
         for load in Workload::table(threads, kernels) {
-            let name = name(load.cell);
-            if !wanted(name) || smoke && (load.hidden > 64 || load.mode == Mode::Train) {
-                continue;
+            let wanted = cells.iter().any(|cell| cell == name(load.cell));
+            if wanted && !(smoke && (load.hidden > 64 || load.mode == Mode::Train)) {
+                let ratio = ratio(&load, &limits, if smoke { 0.0 } else { 0.1 });
+                factors.push(ratio.max(1.0 / ratio));
             }
-            let measured = load.measure(if smoke { 0.0 } else { 0.1 }).unwrap_or_else(|error| panic!("{error}"));
-            let limits = Machine { fma: measured.peak / threads.get() as f64, ..limits };
-            let predicted = load.predict(&limits).unwrap_or_else(|error| panic!("{error}"));
-            let ratio = predicted.total() / measured.median;
-            println!(
-                "{name:<5} {:<6} {:>5} {:>5} {:>5} {:>7} | {:>9.1} µs {:>4.0} % | {:>9.1} µs | {ratio:>5.2} | {predicted}",
-                load.mode,
-                load.hidden,
-                load.batch,
-                load.steps,
-                threads.get(),
-                measured.median * 1e6,
-                measured.noise * 100.0,
-                predicted.total() * 1e6,
-            );
-            factors.push(ratio.max(1.0 / ratio));
         }
     }
-    assert!(!factors.is_empty(), "no such cell: expected rnn, gru or lstm");
+    factors
+}
+
+/// The predicted time of a workload over the measured one, and a line about both.
+fn ratio(load: &Workload, limits: &Machine, seconds: f64) -> f64 {
+    let measured = load.measure(Effort { seconds, warmup: 0.0 }).unwrap_or_else(|error| panic!("{error}"));
+    let limits = Machine { fma: measured.peak / load.threads.get() as f64, ..*limits };
+    let predicted = load.predict(&limits).unwrap_or_else(|error| panic!("{error}"));
+    let ratio = predicted.total() / measured.median;
+    println!(
+        "{:<5} {:<6} {:>5} {:>5} {:>5} {:>7} | {:>9.1} µs {:>4.0} % | {:>9.1} µs | {ratio:>5.2} | {predicted}",
+        name(load.cell),
+        load.mode,
+        load.hidden,
+        load.batch,
+        load.steps,
+        load.threads.get(),
+        measured.median * 1e6,
+        measured.noise * 100.0,
+        predicted.total() * 1e6,
+    );
+    ratio
+}
+
+fn verdict(mut factors: Vec<f64>, smoke: bool) -> ExitCode {
     factors.sort_by(f64::total_cmp);
     let at = |share: f64| factors[((factors.len() - 1) as f64 * share) as usize];
     let within = factors.iter().filter(|&&factor| factor <= LIMIT).count();
@@ -73,8 +126,8 @@ fn main() -> ExitCode {
 
 fn name(cell: Cell) -> &'static str {
     match cell {
-        Cell::Elman(_) => "rnn",
-        Cell::Gru => "gru",
-        Cell::Lstm => "lstm",
+        Cell::Elman(_) => CELLS[0],
+        Cell::Gru => CELLS[1],
+        Cell::Lstm => CELLS[2],
     }
 }

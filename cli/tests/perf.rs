@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const SCRIPTS: [&str; 5] = ["asm.sh", "callgrind.sh", "record.sh", "roofline.sh", "stat.sh"];
+const SCRIPTS: [&str; 7] = ["asm.sh", "callgrind.sh", "compare", "record.sh", "roofline.sh", "sine.sh", "stat.sh"];
 
 /// The folder with the scripts; the published crate has none.
 fn scripts() -> Option<PathBuf> {
@@ -21,7 +21,7 @@ fn run(script: &Path, path: Option<&Path>, args: &[&str]) -> (Option<i32>, Strin
         command = Command::new("/bin/bash");
         command.arg(script).env("PATH", path);
     }
-    for name in ["ELMAN_ISA", "OBJDUMP", "PYTHON"] {
+    for name in ["CARGO_TARGET_DIR", "ELMAN_ISA", "OBJDUMP", "PYTHON"] {
         command.env_remove(name);
     }
     let output = command.args(args).output().expect("bash");
@@ -71,6 +71,9 @@ fn a_wrong_call_is_told_before_anything_is_built() {
     for (script, args, words) in [
         ("callgrind.sh", &["--threads", "2"][..], "--threads: expected 1"),
         ("callgrind.sh", &["--isa=avx512"], "expected avx2 or portable"),
+        ("sine.sh", &["0"], "TURNS: expected a whole number of at least 1, got 0"),
+        ("sine.sh", &["--turns"], "TURNS: expected a whole number of at least 1, got --turns"),
+        ("sine.sh", &["3", "4"], "expected TURNS and nothing else, got 3 4"),
         ("roofline.sh", &["--output", "chart.txt"], "--output: expected a file that ends in .png"),
         ("roofline.sh", &["--output"], "--output: expected a value"),
         ("roofline.sh", &["--redraw", "--cell", "gru"], "--redraw: expected no arguments of elman bench"),
@@ -78,5 +81,44 @@ fn a_wrong_call_is_told_before_anything_is_built() {
         let (code, out, err) = run(&folder.join(script), Some(bare.path()), args);
         assert_eq!((code, out.as_str()), (Some(2), ""), "{script} {args:?}: {err}");
         assert!(err.starts_with("error: ") && err.contains(words), "{script} {args:?}: {err}");
+    }
+}
+
+/// Those that build with cargo and compare with Python run the binary that cargo has built, wherever that is, and install
+/// nothing into a Python that has what they need.
+#[test]
+fn the_binary_is_that_of_the_target_folder() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (Some(folder), stubs) = (scripts(), tempfile::tempdir().unwrap()) else { return };
+    let target = stubs.path().join("target");
+    std::fs::create_dir_all(target.join("release")).unwrap();
+    let log = stubs.path().join("log");
+    // Each notes that it was called; what Python is to run comes in by standard input for one of them.
+    for (name, words) in
+        [("cargo", "cargo $*"), ("python", "python for $ELMAN: $*"), ("target/release/elman", "elman $*")]
+    {
+        let path = stubs.path().join(name);
+        let text = format!("#!/bin/bash\necho \"{words}\" >>'{}'\n", log.display());
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let search = format!("{}:{}", stubs.path().display(), std::env::var("PATH").unwrap());
+    for (script, args, words) in [
+        ("sine.sh", &["1"][..], "elman sine --json --seed 1 ".to_string()),
+        (
+            "compare",
+            &["--turns", "1"],
+            format!("python for {}: perf/compare.py --turns 1", target.join("release/elman").display()),
+        ),
+    ] {
+        std::fs::write(&log, "").unwrap();
+        let mut command = Command::new(folder.join(script));
+        command.env("PATH", &search).env("PYTHON", stubs.path().join("python"));
+        let output = command.env("CARGO_TARGET_DIR", &target).args(args).output().expect("bash");
+        assert!(output.status.success(), "{script}: {output:?}");
+        let log = std::fs::read_to_string(&log).unwrap();
+        assert!(log.contains("cargo build --release --quiet -p elman-cli\n"), "{script}: {log}");
+        assert!(log.contains(&words), "{script}: {log}");
+        assert!(!log.contains("pip"), "{script}: {log}");
     }
 }

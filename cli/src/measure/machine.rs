@@ -1,8 +1,11 @@
 //! The limits of the machine: arithmetic, memory, and the way between cores.
 
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use super::{median, seconds};
+use super::seconds;
+use super::stats::median;
 use elman::Threads;
 use elman::internals::Buffer;
 use elman::internals::Kernels;
@@ -63,47 +66,65 @@ pub fn load_bandwidth(kernels: &'static Kernels) -> Vec<Bandwidth> {
         .collect()
 }
 
+/// Trips of a cache line that are timed together: some hundred microseconds.
+const TRIPS: usize = 1000;
+
+/// How often that is done in a turn.
+const TIMES: usize = 50;
+
+/// The longest turn. Where other programs keep the cores busy, a trip can take as long as the system lets one of them run:
+/// thousands of those would be minutes.
+const LONGEST_TURN: Duration = Duration::from_millis(50);
+
 /// The time in which a cache line goes from one core to another and back, in seconds: the cost of the shortest possible
-/// handshake between two threads. `None` on a machine with a single core.
+/// handshake between two threads. `None` where the calling thread may run on a single core only, and where other programs
+/// never let two threads run at the same time.
 #[must_use]
 pub fn round_trip() -> Option<f64> {
-    /// Trips in one turn.
-    const TRIPS: usize = 50_000;
-    if Threads::available().get() < 2 {
+    // Asked here and now: a thread that is kept on a CPU would play against another behind it.
+    if std::thread::available_parallelism().map_or(1, |cores| cores.get()) < 2 {
         return None;
     }
-    let mut turns: Vec<f64> = (0..7)
-        .map(|_| {
-            let (ball, ready) = (AtomicUsize::new(0), AtomicUsize::new(0));
-            let play = |side: usize| {
-                ready.fetch_add(1, Ordering::SeqCst);
-                while ready.load(Ordering::SeqCst) < 2 {
-                    std::hint::spin_loop();
-                }
-                seconds(|| {
-                    for trip in 0..TRIPS {
-                        while ball.load(Ordering::Acquire) != 2 * trip + side {
-                            std::hint::spin_loop();
-                        }
-                        ball.store(2 * trip + side + 1, Ordering::Release);
-                    }
-                })
-            };
-            std::thread::scope(|scope| {
-                let other = scope.spawn(|| play(1));
-                let time = play(0);
-                other.join().expect("a thread that only plays ball");
-                time / TRIPS as f64
-            })
+    let turn = |_| {
+        let (ball, ready) = (AtomicUsize::new(0), Barrier::new(2));
+        std::thread::scope(|scope| {
+            scope.spawn(|| play(1, &ball, &ready));
+            play(0, &ball, &ready)
         })
-        .collect();
-    Some(median(&mut turns))
+    };
+    let mut times: Vec<f64> = (0..7).flat_map(turn).collect();
+    (!times.is_empty()).then(|| median(&mut times))
+}
+
+/// One side of a turn: waits for the ball and gives it back. Gives the seconds of a trip, once for all that are timed
+/// together; fewer of them where the turn takes too long.
+fn play(side: usize, ball: &AtomicUsize, ready: &Barrier) -> Vec<f64> {
+    ready.wait();
+    let (start, mut times) = (Instant::now(), Vec::with_capacity(TIMES));
+    let mut begin = start;
+    for trip in 0..TRIPS * TIMES {
+        let mut spins = 0u32;
+        while ball.load(Ordering::Acquire) != 2 * trip + side {
+            std::hint::spin_loop();
+            spins += 1;
+            // The clock is read where the other side is late only.
+            if spins.is_multiple_of(1024) && start.elapsed() > LONGEST_TURN {
+                return times;
+            }
+        }
+        ball.store(2 * trip + side + 1, Ordering::Release);
+        if (trip + 1).is_multiple_of(TRIPS) {
+            times.push(begin.elapsed().as_secs_f64() / TRIPS as f64);
+            begin = Instant::now();
+        }
+    }
+    times
 }
 
 /// The machine as it is in this minute, for predictions: the limits above, and the sizes of its caches where the system
-/// tells them. What is not measured is the default machine's.
+/// tells them. What is not measured is the default machine's, such as a [`round_trip`] that is `None`.
 #[must_use]
-pub fn machine(kernels: &'static Kernels, threads: Threads) -> Machine {
+pub fn machine(kernels: &'static Kernels, threads: Threads, round_trip: Option<f64>) -> Machine {
     let known = Machine::default();
     let mut peaks: Vec<f64> = (0..9).map(|_| fma_peak(kernels, threads) / threads.get() as f64).collect();
     let mut bandwidth = known.bandwidth;
@@ -113,7 +134,7 @@ pub fn machine(kernels: &'static Kernels, threads: Threads) -> Machine {
         bandwidth,
         caches: cache_sizes().unwrap_or(known.caches),
         threads: threads.get(),
-        round_trip: round_trip().unwrap_or(known.round_trip),
+        round_trip: round_trip.unwrap_or(known.round_trip),
         ..known
     }
 }
@@ -139,6 +160,7 @@ fn cache_sizes() -> Option<[usize; 3]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::AtomicBool;
 
     #[test]
     fn limits_are_of_the_right_size() {
@@ -151,5 +173,23 @@ mod tests {
         if let Some(trip) = round_trip() {
             assert!((1e-9..1e-2).contains(&trip), "{trip}");
         }
+    }
+
+    #[test]
+    fn a_busy_machine_does_not_hold_the_round_trip_up() {
+        let (done, start) = (AtomicBool::new(false), Instant::now());
+        std::thread::scope(|scope| {
+            for _ in 0..4 * Threads::available().get() {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        std::hint::spin_loop();
+                    }
+                });
+            }
+            let _ = round_trip();
+            done.store(true, Ordering::Relaxed);
+        });
+        // Seven turns of 50 ms, and the system's slices around them.
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     }
 }

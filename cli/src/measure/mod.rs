@@ -4,10 +4,16 @@
 //! measured in between, and its share of that peak is what can be compared.
 
 mod machine;
+mod pin;
+mod stats;
+mod timed;
 mod workload;
 
 pub use machine::{Bandwidth, fma_peak, load_bandwidth, machine, round_trip};
-pub use workload::{Measurement, Mode, Workload};
+pub use pin::{cpus, pin, pinned_pool};
+pub use stats::{Middle, geometric_mean};
+pub use timed::{Effort, Latency, Mark, Measurement};
+pub use workload::{Mode, Workload};
 
 use std::time::Instant;
 
@@ -16,13 +22,4 @@ fn seconds(work: impl FnOnce()) -> f64 {
     let start = Instant::now();
     work();
     start.elapsed().as_secs_f64()
-}
-
-/// The value in the middle of the sorted values; of an even number, the upper of the two.
-///
-/// # Panics
-/// If there are none.
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

@@ -1,22 +1,10 @@
-//! A network, a batch, and what is to be done with it.
+//! A network, a batch, and what is to be done with it: which workloads there are, their arithmetic, and their prediction.
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Instant;
 
-use super::{fma_peak, median};
-use elman::Rng;
-use elman::Threads;
-use elman::internals::Kernels;
-use elman::internals::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
-use elman::internals::{Machine, Plan, Prediction, Shape, Work as Pieces};
-use elman::loss;
-use elman::optim::{Adam, AdamConfig};
-use elman::tensor::{PackedSequence, Seq, SeqRef};
-use elman::{Cell, Nonlinearity};
-use elman::{Error, Result};
-use elman::{Input, State};
-use elman::{ParamTable, Params};
+use elman::internals::{Kernels, Machine, Plan, Prediction, Shape, Work};
+use elman::{Cell, Error, Nonlinearity, Result, Threads};
 
 /// What is done with a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,35 +67,6 @@ pub struct Workload {
     pub kernels: &'static Kernels,
 }
 
-/// How long a workload took.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Measurement {
-    /// Times that it ran, the first not counted.
-    pub turns: usize,
-    /// Of one run, in seconds.
-    pub median: f64,
-    /// The shortest.
-    pub min: f64,
-    /// The distance between the quartiles as a share of the median.
-    pub noise: f64,
-    /// FLOP/s of the median.
-    pub flops: f64,
-    /// The FMA peak of as many threads in FLOP/s, the median of turns in between.
-    pub peak: f64,
-    /// Steps of all rows that one run takes.
-    pub tokens: usize,
-    /// Seconds a step of the batch.
-    pub per_step: f64,
-}
-
-impl Measurement {
-    /// The share of the peak.
-    #[must_use]
-    pub fn share(&self) -> f64 {
-        self.flops / self.peak
-    }
-}
-
 impl Workload {
     /// A square layer, H features in, of one layer and direction.
     #[must_use]
@@ -156,6 +115,30 @@ impl Workload {
             }
         }
         table
+    }
+
+    /// A part of the table that takes a fifth of its time: of each cell a batch in inference and in training, and one row as
+    /// a whole and step by step.
+    #[must_use]
+    pub fn quick_table(threads: Threads, kernels: &'static Kernels) -> Vec<Self> {
+        let mut table = Self::table(threads, kernels);
+        table.retain(|load| {
+            matches!(
+                (load.mode, load.hidden, load.batch),
+                (Mode::Infer, 256, _) | (Mode::Train, 64, _) | (Mode::Stream, 32, _)
+            )
+        });
+        table
+    }
+
+    /// The same with half the steps, and half of those, until a run is of at most that many FLOP or one step.
+    #[must_use]
+    pub fn shortened(self, flop: f64) -> Self {
+        let mut load = self;
+        while load.steps > 1 && load.flop(load.batch * load.steps) > flop {
+            load.steps /= 2;
+        }
+        load
     }
 
     /// Floating-point operations of one run over `tokens` steps of all rows: 2·G·H·(I + H) a token, layer and direction,
@@ -210,7 +193,7 @@ impl Workload {
             for layer in 0..count {
                 // Of the first layer, the first ones of the first shape.
                 let first = i == 0 && layer < if self.bidirectional { 2 } else { 1 };
-                let work = if self.mode == Mode::Train { Pieces::Train { d_input: !first } } else { Pieces::Infer };
+                let work = if self.mode == Mode::Train { Work::Train { d_input: !first } } else { Work::Infer };
                 prediction += plan.predict(shape, work, machine);
             }
         }
@@ -232,7 +215,7 @@ impl Workload {
         self.batch * if self.ragged { (5 * self.steps).div_ceil(8) } else { self.steps }
     }
 
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         for (name, size) in [
             ("input", self.input),
             ("hidden", self.hidden),
@@ -246,164 +229,6 @@ impl Workload {
             return Err(Error::setting("stream", "a batch that is neither ragged nor bidirectional", "one that is"));
         }
         Ok(())
-    }
-
-    /// Runs it for about that many seconds, five times at least, turn by turn with the FMA peak.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] for sizes of zero, and for a stream that is ragged or bidirectional;
-    /// [`Error::Overflow`] for sizes that cannot be addressed.
-    pub fn measure(&self, seconds: f64) -> Result<Measurement> {
-        // As a loop in a user's program would be that knows what a way into the pool costs.
-        self.threads.inside(|| self.measure_inside(seconds))
-    }
-
-    fn measure_inside(&self, seconds: f64) -> Result<Measurement> {
-        let mut work = Work::new(self)?;
-        let (mut times, mut peaks) = (Vec::new(), Vec::new());
-        // Caches, memory and clock.
-        work.run()?;
-        let start = Instant::now();
-        while times.len() < 5 || start.elapsed().as_secs_f64() < seconds {
-            peaks.push(fma_peak(self.kernels, self.threads));
-            // As long as a turn of the peak, so that short work is not lost beside it.
-            let turn = Instant::now();
-            loop {
-                let one = Instant::now();
-                work.run()?;
-                times.push(one.elapsed().as_secs_f64());
-                if turn.elapsed().as_secs_f64() > 0.01 {
-                    break;
-                }
-            }
-        }
-        let (median_time, peak) = (median(&mut times), median(&mut peaks));
-        let quartile = |share: usize| times[times.len() * share / 4];
-        let tokens = work.tokens();
-        Ok(Measurement {
-            turns: times.len(),
-            median: median_time,
-            min: times[0],
-            noise: (quartile(3) - quartile(1)) / median_time,
-            flops: self.flop(tokens) / median_time,
-            peak,
-            tokens,
-            per_step: median_time / self.steps as f64,
-        })
-    }
-}
-
-/// A workload with its data and memory.
-struct Work<'a> {
-    load: &'a Workload,
-    network: Recurrent,
-    params: Params,
-    gradients: Params,
-    adam: Adam,
-    x: Seq,
-    packed: Option<PackedSequence>,
-    target: Seq,
-    d_y: Seq,
-    state: State,
-    pass: RecurrentWorkspace,
-}
-
-impl<'a> Work<'a> {
-    fn new(load: &'a Workload) -> Result<Self> {
-        let Workload { cell, input, hidden, batch, steps, layers, bidirectional, ragged, kernels, .. } = *load;
-        load.check()?;
-        let config = NetworkConfig {
-            bidirectional,
-            kernels: Some(kernels),
-            ..NetworkConfig::new(cell, input, vec![hidden; layers])
-        };
-        let mut layout = ParamTable::new();
-        let mut network = Recurrent::new(config, &mut layout, "")?;
-        let mut params = Params::zeros(layout);
-        let mut rng = Rng::new(1);
-        network.init(&mut params, &mut rng);
-        network.load(&params)?;
-        let mut x = Seq::zeros(steps, batch, input)?;
-        x.data_mut().iter_mut().for_each(|x| *x = rng.uniform(-1.0, 1.0));
-        let packed = if ragged {
-            let lengths: Vec<usize> = (0..batch).map(|_| steps - rng.below(steps - steps / 4 + 1).min(steps)).collect();
-            Some(PackedSequence::from_padded(x.view(), &lengths)?)
-        } else {
-            None
-        };
-        // Of a packed batch, all its rows as one step's.
-        let [target_steps, target_batch] = match &packed {
-            Some(packed) => [1, packed.data().len() / input],
-            None => [steps, batch],
-        };
-        let target = Seq::zeros(target_steps, target_batch, network.output_size())?;
-        let (gradients, state) = (params.zeros_like(), network.zero_state(batch)?);
-        let adam = Adam::new(&params, AdamConfig::default())?;
-        let d_y = target.clone();
-        Ok(Self {
-            load,
-            network,
-            params,
-            gradients,
-            adam,
-            x,
-            packed,
-            target,
-            d_y,
-            state,
-            pass: RecurrentWorkspace::default(),
-        })
-    }
-
-    /// Steps of all rows.
-    fn tokens(&self) -> usize {
-        match &self.packed {
-            Some(packed) => packed.data().len() / self.load.input,
-            None => self.load.batch * self.load.steps,
-        }
-    }
-
-    fn run(&mut self) -> Result<()> {
-        let Self { load, network, params, gradients, adam, x, packed, target, d_y, state, pass } = self;
-        let threads = load.threads;
-        let input: Input<'_> = packed.as_ref().map_or_else(|| (&*x).into(), Input::from);
-        match load.mode {
-            Mode::Infer => network.forward(input, None, pass, threads),
-            Mode::Stream => {
-                for t in 0..load.steps {
-                    network.forward(x.view().steps(t, 1), Some(state), pass, threads)?;
-                    state.copy_from(pass.state());
-                }
-                Ok(())
-            }
-            Mode::Train => {
-                network.forward_training(input, None, 1, pass, threads)?;
-                let y = match &packed {
-                    Some(_) => {
-                        let y = pass.packed_output();
-                        SeqRef::new(y.data(), 1, y.data().len() / y.width(), y.width())?
-                    }
-                    None => pass.output(),
-                };
-                loss::mse(y, target.view(), d_y)?;
-                gradients.data_mut().fill(0.0);
-                let d_output: Input<'_> = match &packed {
-                    Some(packed) => packed.view().like(d_y.data(), network.output_size())?.into(),
-                    None => (&*d_y).into(),
-                };
-                let args = BackwardArgs {
-                    input,
-                    state: None,
-                    d_output,
-                    d_state_n: None,
-                    wants_d_input: false,
-                    wants_d_state_0: false,
-                };
-                network.backward(params, args, gradients, pass, threads)?;
-                adam.step(params, gradients)?;
-                network.load(params)
-            }
-        }
     }
 }
 
@@ -422,21 +247,12 @@ mod tests {
     }
 
     #[test]
-    fn every_mode_runs_and_counts() {
-        for mode in [Mode::Infer, Mode::Train, Mode::Stream] {
-            let load = small(mode);
-            let measured = load.measure(0.0).unwrap();
-            assert_eq!(measured.tokens, 15);
-            assert!(measured.median > 0.0 && measured.min <= measured.median && measured.peak > 0.0);
-            // 2 layers of 2·3·8·(8 + 8) a token.
-            let flop = if mode == Mode::Train { 3.0 } else { 1.0 } * 15.0 * 2.0 * 768.0;
-            assert!((measured.flops * measured.median / flop - 1.0).abs() < 1e-9);
-        }
-        let ragged = Workload { ragged: true, bidirectional: true, ..small(Mode::Train) };
-        let tokens = ragged.measure(0.0).unwrap().tokens;
-        assert!((3..=15).contains(&tokens), "{tokens}");
-        // 2·3·8·(8 + 8) and 2·3·8·(16 + 8), both ways.
-        assert!((ragged.flop(1) - 3.0 * 2.0 * (768.0 + 1152.0)).abs() < 1e-9);
+    fn flop_are_those_of_all_layers_and_directions() {
+        // 2 layers of 2·3·8·(8 + 8) a token.
+        assert_eq!(small(Mode::Infer).flop(15), 15.0 * 2.0 * 768.0);
+        // 2·3·8·(8 + 8) and 2·3·8·(16 + 8), both ways; training counts three times.
+        let load = Workload { bidirectional: true, ..small(Mode::Train) };
+        assert_eq!(load.flop(1), 3.0 * 2.0 * (768.0 + 1152.0));
     }
 
     #[test]
@@ -452,13 +268,29 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_run_is_an_error() {
+    fn what_cannot_be_run_is_not_predicted_either() {
         let load = Workload { batch: 0, ..small(Mode::Infer) };
-        assert_eq!(load.measure(0.0).unwrap_err().to_string(), "batch: expected at least 1, got 0");
         let text = "batch: expected at least 1, got 0";
         assert_eq!(load.predict(&Machine::default()).unwrap_err().to_string(), text);
-        let load = Workload { bidirectional: true, ..small(Mode::Stream) };
-        let text = "stream: expected a batch that is neither ragged nor bidirectional, got one that is";
-        assert_eq!(load.measure(0.0).unwrap_err().to_string(), text);
+    }
+
+    #[test]
+    fn the_short_table_is_a_part_of_the_whole_one() {
+        let kernels = Kernels::best();
+        let key = |load: &Workload| (load.cell, load.mode as usize, load.hidden, load.batch, load.steps);
+        let whole: Vec<_> = Workload::table(Threads::one(), kernels).iter().map(key).collect();
+        let quick = Workload::quick_table(Threads::one(), kernels);
+        assert_eq!(quick.len(), 12);
+        assert!(quick.iter().all(|load| whole.contains(&key(load))), "{quick:?}");
+    }
+
+    #[test]
+    fn long_runs_are_made_shorter_and_short_ones_left() {
+        let long = Workload::square(Cell::Lstm, Mode::Train, 1024, [64, 50], Threads::one());
+        // 161 GFLOP, 80, 39.
+        assert_eq!(long.shortened(40e9).steps, 12);
+        let short = small(Mode::Infer);
+        assert_eq!(short.shortened(40e9).steps, short.steps);
+        assert_eq!(Workload { steps: 1, ..long }.shortened(1.0).steps, 1);
     }
 }

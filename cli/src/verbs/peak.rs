@@ -84,7 +84,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     match report.round_trip_ns {
         Some(ns) => writeln!(out, "between two cores    {ns:.0} ns for a cache line there and back")?,
-        None => writeln!(out, "between two cores    there is one core")?,
+        None => {
+            writeln!(out, "between two cores    not measured: there is one core, or other programs keep them busy")?
+        }
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `elman bench` and `elman peak`: figures that fit together, and wrong calls.
 
 use crate::run;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
@@ -18,7 +18,9 @@ fn every_mode_prints_one_object_a_line_with_figures_that_fit() {
             let report: Value = serde_json::from_str(&out).unwrap();
             let number = |key: &str| report[key].as_f64().unwrap_or_else(|| panic!("{key} in {out}"));
             assert_eq!((report["cell"].as_str(), report["mode"].as_str()), (Some(cell), Some(mode)));
-            assert_eq!([number("input"), number("hidden"), number("batch"), number("steps")], [3.0, 5.0, 2.0, 4.0]);
+            assert_eq!([number("input_size"), number("batch"), number("steps")], [3.0, 2.0, 4.0]);
+            assert_eq!((&report["hidden_sizes"], number("num_layers")), (&json!([5]), 1.0));
+            assert_eq!(report["nonlinearity"].as_str(), (cell == "rnn").then_some("tanh"));
             let gates = match cell {
                 "rnn" => 1.0,
                 "gru" => 3.0,
@@ -28,9 +30,48 @@ fn every_mode_prints_one_object_a_line_with_figures_that_fit() {
             assert!((number("gflops") * 1e9 * number("median_s") / flop - 1.0).abs() < 1e-6, "{out}");
             assert!((number("share_of_peak") * number("peak_gflops") / number("gflops") - 1.0).abs() < 1e-6, "{out}");
             assert!(number("min_s") <= number("median_s") && number("noise") >= 0.0, "{out}");
-            assert!((number("ns_per_step") / 1e9 * 4.0 / number("median_s") - 1.0).abs() < 1e-6, "{out}");
+            assert!((number("step_ns") / 1e9 * 4.0 / number("median_s") - 1.0).abs() < 1e-6, "{out}");
+            let mut marks = Vec::new();
+            marks.extend((number("noise") > 0.1).then_some("noisy"));
+            marks.extend((number("share_of_peak") > 1.0).then_some("above peak"));
+            assert_eq!(report["marks"], json!(marks), "{out}");
+            assert_eq!(report.get("step_p50_ns").is_some(), mode == "stream", "{out}");
+            if mode == "stream" {
+                let [p50, p99, max] = ["p50", "p99", "max"].map(|at| number(&format!("step_{at}_ns")));
+                assert!(0.0 < p50 && p50 <= p99 && p99 <= max, "{out}");
+            }
         }
     }
+}
+
+#[test]
+fn a_stream_is_of_one_row_unless_told_and_tells_how_long_its_steps_take() {
+    let folder = folder();
+    let args = ["bench", "--cell", "gru", "--mode", "stream", "--hidden", "4", "--steps", "3"];
+    let out = run(folder.path(), &[&args[..], &["--seconds", "0", "--threads", "1"]].concat()).ok();
+    let row = out.lines().nth(4).unwrap();
+    assert!(row.starts_with("gru      stream     4     4     1     3 |"), "{out}");
+    assert!(row.contains("  p50 ") && row.contains(", p99 ") && row.contains(", max "), "{out}");
+    let out =
+        run(folder.path(), &["bench", "--mode", "infer", "--hidden", "4", "--seconds", "0", "--threads", "1"]).ok();
+    assert!(out.lines().nth(4).unwrap().starts_with("lstm     infer      4     4    64   100 |"), "{out}");
+    assert!(!out.contains("p50"), "{out}");
+}
+
+#[test]
+fn noise_is_defined_and_marks_have_a_legend() {
+    let folder = folder();
+    let args = ["bench", "--cell", "rnn", "--hidden", "4", "--batch", "1", "--seconds", "0", "--threads", "1"];
+    let out = run(folder.path(), &args).ok();
+    let words = "half the distance between the quartiles";
+    assert!(out.lines().nth(1).unwrap().starts_with(&format!("noise: {words}")), "{out}");
+    let row = out.lines().nth(4).unwrap();
+    for mark in ["noisy", "above peak"] {
+        let legends = out.lines().filter(|line| line.starts_with(&format!("{mark}: "))).count();
+        assert_eq!(legends, usize::from(row.contains(mark)), "{out}");
+    }
+    let help = run(folder.path(), &["bench", "--help"]).ok();
+    assert!(help.contains(words) && help.contains("'noisy'") && help.contains("'above peak'"), "{help}");
 }
 
 #[test]
@@ -41,13 +82,13 @@ fn a_shape_is_a_table_of_one_row_and_explains_itself() {
     let out = run(folder.path(), &[&args[..], &more].concat()).ok();
     let lines: Vec<&str> = out.lines().collect();
     assert!(lines[0].contains("on up to 1 thread; medians"), "{out}");
-    assert!(lines[2].starts_with("cell     mode       I     H     B     T | "), "{out}");
-    assert!(lines[3].starts_with("gru      infer      8     8     3     6 |"), "{out}");
-    assert!(lines[3].contains("2 layers  bidirectional  ragged, "), "{out}");
-    assert!(lines[4].starts_with("         schedule of layer 1: 1 workers by rows"), "{out}");
-    assert!(lines[5].starts_with("         of layer 2: 1 workers by rows"), "{out}");
-    assert!(lines[6].starts_with("         predicted ") && lines[6].contains(" of the measured: "), "{out}");
-    assert!(lines[6].contains("recurrence "), "{out}");
+    assert!(lines[3].starts_with("cell     mode       I     H     B     T | "), "{out}");
+    assert!(lines[4].starts_with("gru      infer      8     8     3     6 |"), "{out}");
+    assert!(lines[4].contains("2 layers  bidirectional  ragged, "), "{out}");
+    assert!(lines[5].starts_with("         schedule of layer 1: 1 workers by rows"), "{out}");
+    assert!(lines[6].starts_with("         of layer 2: 1 workers by rows"), "{out}");
+    assert!(lines[7].starts_with("         predicted ") && lines[7].contains(" of the measured: "), "{out}");
+    assert!(lines[7].contains("recurrence "), "{out}");
 }
 
 #[test]
@@ -88,7 +129,7 @@ fn other_machines_are_predicted_and_nothing_is_run() {
     let report: Value = serde_json::from_str(&out).unwrap();
     let number = |key: &str| report[key].as_f64().unwrap_or_else(|| panic!("{key} in {out}"));
     assert_eq!(report["predicted"], Value::Bool(true));
-    assert_eq!(report["caches"], serde_json::json!([48 << 10, 2 << 20, 1 << 30]));
+    assert_eq!(report["caches"], json!([48 << 10, 2 << 20, 1 << 30]));
     assert!(report["plan_above"].is_string() && report.get("median_s").is_none(), "{out}");
     let flop = 2.0 * 4.0 * 4096.0 * 1000.0 * 8192.0 * ((100.0 + 8192.0) + 2.0 * (8192.0 + 8192.0));
     assert!((number("predicted_gflops") * 1e9 * number("predicted_s") / flop - 1.0).abs() < 1e-9, "{out}");
@@ -113,6 +154,116 @@ fn the_limits_of_the_machine_are_told() {
     assert!(out.starts_with("fused multiply-adds  ") && out.contains(" GB/s from 256 KiB"), "{out}");
 }
 
+/// The binary that the tests run.
+const THIS: &str = env!("CARGO_BIN_EXE_elman");
+
+#[test]
+fn two_binaries_take_turns() {
+    let folder = folder();
+    let args = ["bench", "--against", THIS, "--cell", "rnn", "--hidden", "4", "--batch", "1", "--steps", "2"];
+    let more = ["--threads", "1", "--seconds", "0"];
+    let out = run(folder.path(), &[&args[..], &more].concat()).ok();
+    let lines: Vec<&str> = out.lines().collect();
+    assert!(lines[0].contains(" on up to 1 thread, in turns with ") && lines[0].contains(": 15 pairs"), "{out}");
+    assert!(lines[5].starts_with("rnn      infer      4     4     1     2 |"), "{out}");
+    assert!(out.contains("\n1 row: the geometric mean of the ratios is "), "{out}");
+    let out = run(folder.path(), &[&args[..], &more, &["--json", "--pairs", "16"]].concat()).ok();
+    let objects: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (row, total) = (&objects[0], objects.last().unwrap());
+    let number = |key: &str| row[key].as_f64().unwrap_or_else(|| panic!("{key} in {out}"));
+    assert_eq!((number("pairs"), &row["hidden_sizes"], &row["again"]), (16.0, &json!([4]), &json!(false)));
+    assert!(0.0 < number("ratio_low") && number("ratio_low") <= number("ratio"), "{out}");
+    assert!(number("ratio") <= number("ratio_high"), "{out}");
+    assert_eq!(row["slower"], json!(number("ratio_low") > 1.02));
+    // A row that is slower comes once more.
+    assert_eq!(objects.len(), if row["slower"] == json!(true) { 3 } else { 2 }, "{out}");
+    assert_eq!(total["rows"], json!(1));
+    assert!((total["geometric_mean"].as_f64().unwrap() / number("ratio") - 1.0).abs() < 1e-12, "{out}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_row_that_is_slower_is_marked_and_run_once_more() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = folder();
+    // What takes next to no time, in the words of an older binary, and one that takes an hour.
+    for (name, seconds) in [("fast", "1e-12"), ("slow", "3600"), ("wordless", "")] {
+        let script = folder.path().join(name);
+        let object =
+            format!("{{\"cell\":\"rnn\",\"hidden\":4,\"tokens\":2,\"median_s\":{seconds},\"min_s\":{seconds}}}");
+        let text = if seconds.is_empty() { "hello".into() } else { object };
+        std::fs::write(&script, format!("#!/bin/sh\necho '{text}'\necho \"$*\" >>calls\n")).unwrap();
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let args = |binary| {
+        let shape = ["--cell", "rnn", "--hidden", "4", "--batch", "1", "--steps", "2", "--threads", "1"];
+        [&["bench", "--against", binary][..], &shape, &["--seconds", "0"]].concat()
+    };
+    let out = run(folder.path(), &args("./fast")).ok();
+    let rows: Vec<&str> = out.lines().filter(|line| line.starts_with("rnn ")).collect();
+    assert!(rows.len() == 2 && rows.iter().all(|row| row.ends_with("  slower")), "{out}");
+    assert!(out.contains("\nonce more:\n") && out.ends_with("\nslower: 1, and once more: 1\n"), "{out}");
+    let calls = std::fs::read_to_string(folder.path().join("calls")).unwrap();
+    assert_eq!(calls.lines().count(), 30);
+    assert!(
+        calls.starts_with("bench --json --cell rnn --nonlinearity tanh --mode infer --input 4 --hidden 4 "),
+        "{calls}"
+    );
+    let out = run(folder.path(), &args("./slow")).ok();
+    assert!(out.contains("  faster\n") && out.ends_with("none is slower\n"), "{out}");
+    run(folder.path(), &args("./wordless")).refused(1, &["./wordless", "expected 'bench --json' to print one object"]);
+    run(folder.path(), &args("./none")).refused(1, &["./none: cannot be run"]);
+    run(folder.path(), &args("/bin/false")).refused(1, &["/bin/false rnn infer 4: exit status: 1: it says nothing"]);
+}
+
+#[test]
+fn a_part_of_the_table_is_quick() {
+    let folder = folder();
+    let out = run(folder.path(), &["bench", "--quick", "--caches", "32K,1M,32M", "--json"]).ok();
+    assert_eq!(out.lines().count(), 12);
+}
+
+/// A CPU that the process may use; without one there is nothing to pin to.
+fn cpu() -> Option<String> {
+    elman_cli::measure::cpus().last().map(ToString::to_string)
+}
+
+#[test]
+fn threads_are_pinned_to_cpus() {
+    let (folder, Some(cpu)) = (folder(), cpu()) else { return };
+    let args =
+        ["bench", "--cell", "rnn", "--hidden", "4", "--batch", "1", "--seconds", "0", "--explain", "--pin", &cpu];
+    let out = run(folder.path(), &args).ok();
+    assert!(out.lines().next().unwrap().contains(&format!("on up to 1 thread, pinned to CPU {cpu}; medians")), "{out}");
+    let out = run(folder.path(), &[&args[..], &["--json"]].concat()).ok();
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&report["threads"], &report["pinned"]), (&json!(1), &json!([cpu.parse::<usize>().unwrap()])));
+}
+
+#[test]
+fn pins_that_do_not_fit_are_refused() {
+    let (folder, Some(cpu)) = (folder(), cpu()) else { return };
+    let words = ["--pin", "expected CPUs that this process may use", "it may use "];
+    for pins in ["99999", "-1", "", "a", &format!("{cpu},{cpu}"), &format!("{cpu},")] {
+        run(folder.path(), &["bench", "--pin", pins]).refused(2, &words);
+    }
+    run(folder.path(), &["bench", "--pin", &cpu, "--threads", "2"])
+        .refused(2, &["--pin: expected as many CPUs as threads, 2, got 1"]);
+}
+
+#[test]
+fn threads_beyond_the_machine_are_refused_and_predicted() {
+    let folder = folder();
+    for threads in ["1000000", "18446744073709551615"] {
+        for verb in ["bench", "peak"] {
+            run(folder.path(), &[verb, "--threads", threads])
+                .refused(2, &["--threads", "expected at most", "each core"]);
+        }
+        let out = run(folder.path(), &["bench", "--threads", threads, "--explain", "--json"]).ok();
+        assert!(out.lines().all(|line| line.contains(&format!("\"threads\":{threads},"))), "{out}");
+    }
+}
+
 #[test]
 fn wrong_calls_say_what_was_expected() {
     let folder = folder();
@@ -122,6 +273,11 @@ fn wrong_calls_say_what_was_expected() {
         (&["--hidden", "0"], &["--hidden", "expected a whole number from 1 to 65536"]),
         (&["--isa", "neon"], &["--isa", "'neon'", "expected one of this machine's tiers"]),
         (&["--seconds", "-1"], &["--seconds", "expected a number from 0 to 3600"]),
+        (&["--warmup", "-1"], &["--warmup", "expected a number from 0 to 3600"]),
+        (&["--quick", "--cell", "gru"], &["--quick: expected the table"]),
+        (&["--pairs", "20"], &["--against"]),
+        (&["--against", "x", "--pairs", "14"], &["--pairs", "expected a whole number from 15 to 1000"]),
+        (&["--against", "x", "--explain"], &["--against", "--explain"]),
         (&["--caches", "32K,1M"], &["--caches", "expected the sizes of L1d, L2 and L3", "32K,1M,32M"]),
         (&["--caches", "1M,32K,32M"], &["--caches", "each at least the one before"]),
         (&["--caches", "0,1M,32M"], &["--caches", "each at least the one before"]),
