@@ -44,7 +44,7 @@ impl Embedding {
                 let value = step.row(i)[0];
                 if !(value >= 0.0 && value < self.vocabulary as f32 && value.fract() == 0.0) {
                     let expected = format!("whole numbers from 0 to {}", self.vocabulary - 1);
-                    return Err(Error::setting(&format!("input at step {t}"), &expected, value));
+                    return Err(Error::value(&format!("input at step {t}"), &expected, value));
                 }
             }
         }

@@ -1,0 +1,177 @@
+//! The mistakes that a tired user makes are errors that name them.
+
+use elman::tensor::{PackedSequence, Seq};
+use elman::train::TrainingState;
+use elman::{
+    Activation, CellSpec, ErrorKind, Input, LayerKind, Lstm, Model, ModelSpec, Readout, RecurrentSpec, Rng, Rnn,
+    Upstream,
+};
+
+fn model() -> Model {
+    Rnn::builder(3, 4).linear("fc", 2).model(&mut Rng::new(1)).unwrap()
+}
+
+#[test]
+fn a_leaked_guard_leaves_a_model_that_says_so() {
+    let mut model = model();
+    let x = Seq::zeros(2, 1, 3).unwrap();
+    let before = model.run(&x).unwrap().values().step(0).row(0).to_vec();
+    let mut guard = model.params_mut();
+    guard.data_mut().fill(0.25);
+    std::mem::forget(guard);
+    let error = model.run(&x).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Stale, "{error}");
+    let error = model.forward(&x, &mut TrainingState::new(1)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Stale, "{error}");
+    // The next guard that is dropped mends it.
+    drop(model.params_mut());
+    assert_ne!(model.run(&x).unwrap().values().step(0).row(0), before);
+}
+
+#[test]
+fn a_guard_that_panics_leaves_a_model_that_says_so() {
+    let mut model = model();
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let mut guard = model.params_mut();
+        guard.data_mut().fill(0.25);
+        panic!("in the middle of a change");
+    }));
+    assert!(panicked.is_err());
+    assert_eq!(model.run(&Seq::zeros(2, 1, 3).unwrap()).unwrap_err().kind(), ErrorKind::Stale);
+}
+
+#[test]
+fn parameters_of_another_model_are_an_error() {
+    let (mut model, other) = (model(), Rnn::builder(3, 5).model(&mut Rng::new(1)).unwrap());
+    *model.params_mut() = other.params().clone();
+    assert_eq!(model.run(&Seq::zeros(2, 1, 3).unwrap()).unwrap_err().kind(), ErrorKind::Stale);
+}
+
+#[test]
+fn changed_parameters_count_at_once() {
+    let mut model = model();
+    let x = Seq::zeros(2, 1, 3).unwrap();
+    model.params_mut().data_mut().fill(0.0);
+    assert!(model.run(&x).unwrap().values().step(1).row(0).iter().all(|&y| y == 0.0));
+    model.params_mut().set("fc.bias", &[2], &[3.0, 4.0]).unwrap();
+    assert_eq!(model.run(&x).unwrap().values().step(1).row(0), [3.0, 4.0]);
+}
+
+#[test]
+fn wrong_inputs_are_named() {
+    let model = Lstm::builder(3, 4).model(&mut Rng::new(1)).unwrap();
+    let error = model.run(&Seq::zeros(2, 1, 4).unwrap()).unwrap_err();
+    assert_eq!(error.to_string(), "input: expected [2, 1, 3], got [2, 1, 4]");
+    let state = model.zero_state(2).unwrap();
+    let mut workspace = Default::default();
+    let threads = elman::Threads::one();
+    let error = model.run_with(&Seq::zeros(2, 1, 3).unwrap(), Some(&state), &mut workspace, threads).unwrap_err();
+    assert_eq!(error.to_string(), "h_0: expected [1, 1, 4], got [1, 2, 4]");
+    let x = Seq::zeros(2, 1, 3).unwrap();
+    let run = model.forward(&x, &mut TrainingState::new(1)).unwrap();
+    let d_output = Seq::zeros(2, 1, 5).unwrap();
+    let error = run.backward(Upstream::output(&d_output)).unwrap_err();
+    assert_eq!(error.to_string(), "d_output: expected [2, 1, 4], got [2, 1, 5]");
+    // The form has to be the output's too.
+    let packed = PackedSequence::from_padded(x.view(), &[2]).unwrap();
+    let run = model.forward(&packed, &mut TrainingState::new(1)).unwrap();
+    let d_output = Seq::zeros(2, 1, 4).unwrap();
+    assert_eq!(run.backward(Upstream::output(&d_output)).unwrap_err().kind(), ErrorKind::State);
+}
+
+#[test]
+fn indices_outside_the_vocabulary_are_named() {
+    let spec = ModelSpec::new(1).layer("emb", LayerKind::embedding(5, 3)).layer("rnn", RecurrentSpec::rnn(vec![4]));
+    let model = Model::init(spec, &mut Rng::new(1)).unwrap();
+    assert!(model.run(Input::indices(&[0, 4, 2], 3, 1).unwrap()).is_ok());
+    let error = model.run(Input::indices(&[0, 5, 2], 3, 1).unwrap()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Value);
+    assert_eq!(error.to_string(), "input at step 1: expected whole numbers from 0 to 4, got 5");
+    let mut halves = Seq::zeros(1, 1, 1).unwrap();
+    halves.data_mut()[0] = 0.5;
+    assert_eq!(model.run(&halves).unwrap_err().kind(), ErrorKind::Value);
+}
+
+#[test]
+fn what_the_engine_cannot_run_is_refused_by_name() {
+    let recurrent = |change: &dyn Fn(&mut RecurrentSpec)| {
+        let mut spec = RecurrentSpec::lstm(vec![4]);
+        change(&mut spec);
+        ModelSpec::new(3).layer("net", spec)
+    };
+    let later = |mut spec: ModelSpec| {
+        spec.version = 2;
+        spec
+    };
+    let cell = |cell: CellSpec| ModelSpec::new(3).layer("net", RecurrentSpec::new(cell, vec![4]));
+    let mut before = CellSpec::gru();
+    if let CellSpec::Gru { reset, .. } = &mut before {
+        *reset = elman::Reset::Before;
+    }
+    let mut peepholes = CellSpec::lstm();
+    if let CellSpec::Lstm { peepholes, .. } = &mut peepholes {
+        *peepholes = true;
+    }
+    let mut clipped = CellSpec::lstm();
+    if let CellSpec::Lstm { clip, .. } = &mut clipped {
+        *clip = Some(3.0);
+    }
+    for (spec, text) in [
+        (cell(before), "net: not supported: a GRU that resets before the product"),
+        (cell(peepholes), "net: not supported: an LSTM with peepholes"),
+        (cell(clipped), "net: not supported: activations whose input is clipped to 3"),
+        (cell(CellSpec::rnn(Activation::Softsign)), "net: not supported: an RNN with the activation Softsign"),
+        (recurrent(&|spec| spec.state_delay = 2), "net: not supported: a state delay of 2"),
+        (ModelSpec::new(3).layer("", Activation::Softplus), "the activation Softplus between layers"),
+        (
+            recurrent(&|_| ()).layer("", Readout::Last).layer("more", RecurrentSpec::rnn(vec![3])),
+            "more: not supported: recurrent layers behind a read-out of one step",
+        ),
+        (later(recurrent(&|_| ())), "version"),
+    ] {
+        let error = Model::new(spec).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        assert!(error.to_string().contains(text), "{error} should tell of {text}");
+    }
+}
+
+#[test]
+fn sizes_that_do_not_fit_are_settings() {
+    let one = |kind: LayerKind| ModelSpec::new(3).layer("x", kind);
+    for (spec, text) in [
+        (ModelSpec::new(3), "layers: expected at least 1"),
+        (ModelSpec::new(0).layer("", Activation::Tanh), "inputs: expected at least 1"),
+        (one(LayerKind::linear(0)), "out_features: expected at least 1"),
+        (one(LayerKind::embedding(3, 4)), "x: expected an embedding as the first layer"),
+        (one(LayerKind::scale(vec![1.0; 2], vec![0.0])), "gain: expected 1 value or 3"),
+        (one(LayerKind::residual(0, vec![])), "layers of a residual: expected at least 1"),
+        (
+            one(LayerKind::residual(2, vec![elman::LayerSpec::new("fc", LayerKind::linear(2))])),
+            "residual: expected at most 3 features of the input",
+        ),
+        (one(LayerKind::linear(3)).layer("x", LayerKind::linear(3)), "'x.weight' twice"),
+    ] {
+        let error = Model::new(spec).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Setting, "{error}");
+        assert!(error.to_string().contains(text), "{error} should tell of {text}");
+    }
+}
+
+#[test]
+fn a_model_is_shared_by_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Model>();
+    shared::<elman::Workspace>();
+    shared::<elman::Output<'_>>();
+    let model = model();
+    let x = Seq::zeros(4, 3, 3).unwrap();
+    let alone = model.run(&x).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let output = model.run(&x).unwrap();
+                assert_eq!(output.values().flat(), alone.values().flat());
+            });
+        }
+    });
+}
