@@ -5,6 +5,7 @@ mod accuracy;
 mod bits;
 #[path = "../common/compare.rs"]
 mod compare;
+mod digests;
 #[cfg(feature = "safetensors")]
 #[path = "../common/fixtures.rs"]
 mod fixtures;
