@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use elman::Nonlinearity;
 use elman::Threads;
-use elman::format::{Description, Kind};
+use elman::format::Kind;
 use elman::internals::Kernels;
 use indicatif::HumanCount;
 
@@ -99,31 +99,14 @@ fn is_format(c: char) -> bool {
         | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// `lstm, 2 layers, 1 direction, 3 input features, 8 hidden units, 1,024 parameters`.
-pub(crate) fn network(description: &Description, nonlinearity: Option<&str>, parameters: usize) -> String {
-    let Description { kind, input_size, hidden_sizes, bidirectional, bias, proj_size, .. } = description;
-    let same = hidden_sizes.windows(2).all(|pair| pair[0] == pair[1]);
-    let mut parts = vec![
-        match nonlinearity {
-            Some(nonlinearity) => format!("{kind} ({nonlinearity})"),
-            None => kind.to_string(),
-        },
-        count(hidden_sizes.len() as u64, "layer"),
-        count(1 + u64::from(*bidirectional), "direction"),
-        count(*input_size as u64, "input feature"),
-        match hidden_sizes.first() {
-            Some(&hidden) if same => count(hidden as u64, "hidden unit"),
-            _ => format!("{hidden_sizes:?} hidden units"),
-        },
-    ];
-    if *proj_size > 0 {
-        parts.push(format!("projected to {proj_size}"));
-    }
-    if !bias {
-        parts.push("no biases".into());
-    }
-    parts.push(count(parameters as u64, "parameter"));
-    parts.join(", ")
+/// `a, b, c and 5 more`.
+pub(crate) fn listed(names: &[impl AsRef<str>]) -> String {
+    /// More do not help.
+    const MOST: usize = 8;
+    let shown: Vec<_> = names.iter().take(MOST).map(AsRef::as_ref).collect();
+    let more = names.len() - shown.len();
+    let and = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("{}{and}", shown.join(", "))
 }
 
 #[cfg(test)]

@@ -3,7 +3,10 @@
 pub(crate) mod bench;
 pub(crate) mod common;
 mod csv;
+mod facts;
 pub(crate) mod inspect;
+mod layers;
+pub(crate) mod memory;
 pub(crate) mod peak;
 mod plot;
 pub(crate) mod run;

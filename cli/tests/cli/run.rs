@@ -5,6 +5,7 @@ mod csv;
 mod models;
 mod refusals;
 mod reports;
+mod whole;
 
 use std::path::{Path, PathBuf};
 

@@ -7,7 +7,8 @@ use elman::format::{self as files, Description, Kind, TensorFile, TensorInfo};
 use serde::Serialize;
 
 use crate::verbs::Failure;
-use crate::verbs::common::{count, network};
+use crate::verbs::common::count;
+use crate::verbs::facts::Facts;
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -25,22 +26,12 @@ pub(super) struct Report {
 #[derive(Serialize)]
 pub(super) struct Network {
     pub(super) prefix: String,
-    cell: String,
-    /// Of an rnn alone; null where the metadata does not say it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    nonlinearity: Option<Option<String>>,
-    input_size: usize,
-    hidden_sizes: Vec<usize>,
-    num_layers: usize,
-    directions: usize,
-    bias: bool,
-    proj_size: usize,
+    #[serde(flatten)]
+    pub(super) facts: Facts,
     pub(super) cell_names: bool,
     parameters: usize,
     pub(super) bytes: usize,
     pub(super) dtypes: Vec<String>,
-    #[serde(skip)]
-    pub(super) words: String,
 }
 
 #[derive(Serialize)]
@@ -118,35 +109,31 @@ impl Network {
         metadata: &BTreeMap<String, String>,
     ) -> Result<Self, Failure> {
         let parameters = description.parameters()?;
-        let nonlinearity = (description.kind == Kind::Rnn).then(|| metadata.get("nonlinearity").cloned());
         let mut dtypes: Vec<_> = tensors.iter().map(|tensor| tensor.dtype.to_string()).collect();
         dtypes.sort_unstable();
         dtypes.dedup();
-        let words = nonlinearity.as_ref().map(|told| told.as_deref().unwrap_or("nonlinearity unknown"));
+        let nonlinearity = metadata.get("nonlinearity").map(|told| &told[..]);
         Ok(Self {
             prefix: description.prefix.clone(),
-            cell: description.kind.to_string(),
-            words: network(description, words, parameters),
-            nonlinearity,
-            input_size: description.input_size,
-            hidden_sizes: description.hidden_sizes.clone(),
-            num_layers: description.hidden_sizes.len(),
-            directions: 1 + usize::from(description.bidirectional),
-            bias: description.bias,
-            proj_size: description.proj_size,
+            facts: Facts::described(description, nonlinearity),
             cell_names: description.cell,
             parameters,
             bytes: tensors.iter().map(|tensor| tensor.bytes).sum(),
             dtypes,
         })
     }
+
+    /// `lstm, 2 layers, …, 1,024 parameters`.
+    pub(super) fn words(&self) -> String {
+        format!("{}, {}", self.facts.words(), count(self.parameters as u64, "parameter"))
+    }
 }
 
 /// A file of several on its line: `a.safetensors: lstm, 2 layers, …; 2 tensors outside`.
 pub(super) fn line(report: &Report) -> String {
     let at = |network: &Network| match &network.prefix[..] {
-        "" => network.words.clone(),
-        prefix => format!("{} at {prefix}", network.words),
+        "" => network.words(),
+        prefix => format!("{} at {prefix}", network.words()),
     };
     let mut parts: Vec<_> = report.networks.iter().map(at).collect();
     parts.extend(report.problems.iter().cloned());

@@ -23,7 +23,7 @@ pub(super) fn print(report: &Report) -> Result<(), Failure> {
         let at = if network.prefix.is_empty() { "the root" } else { &network.prefix };
         let form = if network.cell_names { ", names of a cell" } else { "" };
         let (bytes, dtypes) = (count(network.bytes as u64, "byte"), network.dtypes.join(" and "));
-        let words = format!("{}, {bytes} of {dtypes}{form}", network.words);
+        let words = format!("{}, {bytes} of {dtypes}{form}", network.words());
         writeln!(out, "network     at {}: {}", visible(at), visible(&words))?;
     }
     if networks.is_empty() && problems.is_empty() {

@@ -9,6 +9,7 @@ use crate::verbs::Failure;
 use crate::verbs::common::{cell, nonlinearity, same_file, threads};
 
 #[derive(clap::Args)]
+#[command(override_usage = "elman run [OPTIONS] <MODEL> <INPUT>")]
 pub(crate) struct Args {
     /// The model: a safetensors file with the state dict of a torch.nn.RNN, GRU or LSTM, or of a module that has one
     #[arg(value_name = "MODEL", required_unless_present = "weights")]
@@ -46,9 +47,16 @@ pub(crate) struct Args {
     /// The input is (B, T, I), and so is the output
     #[arg(long)]
     pub(super) batch_first: bool,
-    /// What comes before the names of the weights, such as encoder.rnn.; found unless there are several
-    #[arg(long, value_name = "PREFIX")]
-    pub(super) prefix: Option<String>,
+    /// Run the part of the model whose parameters' names begin so, such as encoder.rnn, and leave the others aside
+    #[arg(long, value_name = "PREFIX", alias = "prefix")]
+    pub(super) only: Option<String>,
+    /// What the input goes through, where the file does not say it: names of its modules, tanh, relu, sigmoid, softmax, and
+    /// last, mean, max over steps, such as 'lstm, last, fc1, relu, fc2'
+    #[arg(long, value_name = "LIST", conflicts_with_all = ["only", "cell", "spec"])]
+    pub(super) layers: Option<String>,
+    /// What the model is, where its file does not say it: a JSON file, such as the spec that inspect --json prints
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["only", "cell", "nonlinearity"])]
+    pub(super) spec: Option<PathBuf>,
     /// Threads that may be used; one for each core unless set
     #[arg(long, value_name = "N", value_parser = threads, allow_hyphen_values = true)]
     pub(super) threads: Option<Threads>,

@@ -2,25 +2,27 @@
 
 mod args;
 mod batch;
+mod memory;
+mod model;
 mod output;
+mod reading;
 mod report;
 
 use std::io::{self, Write as _};
 use std::time::Instant;
 
-use elman::format::{self as files, Description, Kind, LoadOptions, TensorFile};
-use elman::internals::{Recurrent, RecurrentWorkspace};
+use elman::format as files;
 use elman::tensor::Seq;
-use elman::{Cell, Nonlinearity};
-use elman::{ParamTable, Params, Threads};
+use elman::{Threads, Workspace};
 
 pub(crate) use self::args::Args;
 use self::args::Sink;
-use self::batch::{Batch, Form};
+use self::batch::Form;
 use self::output::Outcome;
+use self::reading::Reads;
 use self::report::{Report, summary};
-use super::Failure;
-use super::common::{network, visible};
+use super::common::visible;
+use super::{Failure, facts};
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     args.check_files()?;
@@ -30,73 +32,56 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         files::check_writable(path)?;
     }
 
-    let file = TensorFile::open(args.model())?;
-    let description = files::describe(&file, args.prefix.as_deref(), args.cell)?;
-    let parameters = description.parameters()?;
+    memory::of_files(args)?;
     let mut notes = Vec::new();
-    let nonlinearity = choose(&file, &description, args.nonlinearity, &mut notes)?;
-    let config = elman::internals::NetworkConfig { batch_first: args.batch_first, ..description.config(nonlinearity) };
-    let rnn = matches!(config.cell, Cell::Elman(_));
-    let mut layout = ParamTable::new();
-    let mut net = Recurrent::new(config, &mut layout, "")?;
-    let mut params = Params::zeros(layout);
-    notes.extend(file.load_into(&mut params, &LoadOptions::from(&description))?);
-    net.load(&params)?;
-    // The network has its own copy.
-    drop((file, params));
-
-    let mut batch = Batch::read(args.source(), &description, args.batch_first)?;
-    batch.check_sink(sink)?;
-    room(&net, &description, &batch)?;
-    let width = description.input_size;
-    let packed = batch.packed(width)?;
+    let model = model::load(args, &mut notes)?;
+    let one_step = facts::leaves_one_step(model.spec());
+    let mut batch = Reads::of(&model)?.batch(args.source())?;
+    batch.check_sink(sink, one_step)?;
+    memory::of_run(&model, &batch)?;
+    let packed = batch.packed()?;
     batch.note_nan(packed.as_ref().map(|packed| &packed.rows));
     notes.append(&mut batch.notes);
-    let state = batch.state(&net)?;
+    let state = batch.state(&model)?;
     if !args.json {
         for note in &notes {
+            let kind = if note.starts_with("taken: ") { "" } else { "note: " };
             // Where nobody reads the notes, the work is done all the same.
-            let _ = writeln!(io::stderr(), "note: {}", visible(note));
+            let _ = writeln!(io::stderr(), "{kind}{}", visible(note));
         }
     }
 
     let threads = args.threads.unwrap_or_else(Threads::available);
-    let mut pass = RecurrentWorkspace::default();
-    let input = batch.input(packed.as_ref(), width)?;
+    let mut workspace = Workspace::default();
+    let input = batch.input(packed.as_ref())?;
     let start = Instant::now();
-    net.forward(input, state.as_ref(), &mut pass, threads)?;
+    let output = model.run_with(input, state.as_ref(), &mut workspace, threads)?;
     let seconds = start.elapsed().as_secs_f64();
-    let padded = match (&packed, batch.form) {
+    let padded = match (output.packed(), batch.form) {
         (None, _) => None,
-        (Some(_), Form::BatchFirst) => Some(pass.packed_output().to_batch_first(batch.steps)?),
-        (Some(_), _) => Some(pass.packed_output().to_padded(batch.steps)?),
+        (Some(packed), Form::BatchFirst) => Some(packed.to_batch_first(batch.steps)?),
+        (Some(packed), _) => Some(packed.to_padded(batch.steps)?),
     };
-    let output = padded.as_ref().map_or_else(|| pass.output(), Seq::view);
-    let nonlinearity = rnn.then(|| nonlinearity.to_string());
     let outcome = Outcome {
-        network: &description,
-        nonlinearity: nonlinearity.as_deref(),
+        model: &model,
         batch: &batch,
-        output,
-        state: pass.state(),
+        one_step,
+        output: padded.as_ref().map_or_else(|| output.values(), Seq::view),
+        state: output.state(),
     };
     outcome.write(sink)?;
     if matches!(sink, Sink::Printed) {
         return Ok(());
     }
 
+    let mut recurrent = facts::recurrent(model.spec());
+    let only = if recurrent.len() == 1 { recurrent.pop() } else { None };
+    let (prefix, facts) = only.unzip();
     let report = Report {
         model: args.model().display().to_string(),
-        cell: description.kind.to_string(),
-        nonlinearity: nonlinearity.clone(),
-        prefix: &description.prefix,
-        input_size: width,
-        hidden_sizes: &description.hidden_sizes,
-        num_layers: description.hidden_sizes.len(),
-        directions: 1 + usize::from(description.bidirectional),
-        bias: description.bias,
-        proj_size: description.proj_size,
-        parameters,
+        facts,
+        prefix,
+        parameters: model.params().data().len(),
         input_shape: &batch.shape,
         output_shape: &outcome.shape(),
         steps: batch.steps,
@@ -105,7 +90,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         tokens: batch.tokens,
         seconds,
         tokens_per_second: batch.tokens as f64 / seconds,
-        isa: net.kernels().isa().name(),
+        isa: model.isa().name(),
         threads: threads.get(),
         output: match sink {
             Sink::Tensors(path) | Sink::Csv(path) => Some(path.display().to_string()),
@@ -115,57 +100,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
     if args.json {
         let text = serde_json::to_string(&report).map_err(|error| Failure::Run(error.to_string()))?;
-        writeln!(io::stdout(), "{text}")?;
-        Ok(())
+        Ok(writeln!(io::stdout(), "{text}")?)
     } else {
-        summary(&report, &network(&description, report.nonlinearity.as_deref(), parameters))
+        summary(&report, &facts::words(model.spec()), batch.form != Form::Unbatched)
     }
-}
-
-/// The activation of an Elman network; of the others there is none to choose.
-fn choose(
-    file: &TensorFile,
-    description: &Description,
-    asked: Option<Nonlinearity>,
-    notes: &mut Vec<String>,
-) -> Result<Nonlinearity, Failure> {
-    if description.kind != Kind::Rnn {
-        return match asked {
-            None => Ok(Nonlinearity::Tanh),
-            Some(asked) => {
-                let kind = description.kind;
-                Err(Failure::Usage(format!("--nonlinearity: expected none, as cell {kind} has its own, got {asked}")))
-            }
-        };
-    }
-    let told = file.metadata().find(|&(key, _)| key == "nonlinearity").map(|(_, value)| value);
-    match (asked, told) {
-        (Some(asked), Some(told)) if asked.to_string() != told => {
-            notes
-                .push(format!("nonlinearity {asked} taken, as --nonlinearity says; the file's metadata says '{told}'"));
-            Ok(asked)
-        }
-        (Some(asked), _) => Ok(asked),
-        (None, Some(told)) => {
-            told.parse().map_err(|error| Failure::Run(format!("{}: metadata: {error}", file.path().display())))
-        }
-        (None, None) => {
-            notes.push("nonlinearity tanh taken, as a state dict does not say; set it with --nonlinearity".into());
-            Ok(Nonlinearity::Tanh)
-        }
-    }
-}
-
-/// That memory has room for what comes out: a layer may be thousands of times as wide as its input.
-fn room(net: &Recurrent, description: &Description, batch: &Batch) -> Result<(), Failure> {
-    let hidden = description.hidden_sizes.iter().copied().max().unwrap_or(0);
-    let layers = description.hidden_sizes.len() * (1 + usize::from(description.bidirectional));
-    let shapes = [("output", [batch.steps, batch.rows, net.output_size()]), ("h_n", [layers, batch.rows, hidden])];
-    for (name, shape) in shapes {
-        let elements = shape.iter().try_fold(1_usize, |n, &size| n.checked_mul(size)).unwrap_or(usize::MAX);
-        if Vec::<f32>::new().try_reserve_exact(elements).is_err() {
-            return Err(Failure::Run(format!("{name}: expected a shape that fits into memory, got {shape:?}")));
-        }
-    }
-    Ok(())
 }

@@ -3,30 +3,37 @@
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use elman::State;
-use elman::format::{self as files, Description, Kind};
+use elman::format as files;
 use elman::tensor::SeqRef;
+use elman::{Model, State};
 
 use super::args::Sink;
 use super::batch::{Batch, Form};
-use crate::verbs::{Failure, csv};
+use crate::verbs::facts::Facts;
+use crate::verbs::{Failure, csv, facts};
 
-/// What a network gave for a batch.
+/// What a model gave for a batch.
 pub(super) struct Outcome<'a> {
-    pub(super) network: &'a Description,
-    /// Of an rnn.
-    pub(super) nonlinearity: Option<&'a str>,
+    pub(super) model: &'a Model,
     pub(super) batch: &'a Batch,
+    /// Whether a read-out left one step of each row.
+    pub(super) one_step: bool,
     /// Lies as the input does.
     pub(super) output: SeqRef<'a>,
     pub(super) state: &'a State,
 }
 
-impl Outcome<'_> {
-    /// The output's, in PyTorch's form.
+impl<'a> Outcome<'a> {
+    /// The output's, in PyTorch's form: (B, F) where one step is left.
     pub(super) fn shape(&self) -> Vec<usize> {
         let [outer, inner, width] = self.output.shape();
-        if self.batch.form == Form::Unbatched { vec![outer, width] } else { vec![outer, inner, width] }
+        match (self.one_step, self.batch.form) {
+            (true, Form::Unbatched) => vec![width],
+            (true, _) => vec![self.batch.rows, width],
+            // (1, T, F) of a model that is batch-first, else (T, 1, F).
+            (false, Form::Unbatched) => vec![outer * inner, width],
+            (false, _) => vec![outer, inner, width],
+        }
     }
 
     pub(super) fn write(&self, sink: Sink<'_>) -> Result<(), Failure> {
@@ -47,52 +54,66 @@ impl Outcome<'_> {
 
     /// Writes output, h_n and c_n in PyTorch's shapes.
     fn write_tensors(&self, path: &Path) -> Result<(), Failure> {
-        let &Self { network, nonlinearity, batch, output, state } = self;
-        let Description { kind, prefix, input_size, hidden_sizes, bidirectional, bias, proj_size, .. } = network;
-        let unbatched = batch.form == Form::Unbatched;
-        let values = output.flat().expect("the output is whole");
+        let values = self.output.flat().expect("the output is whole");
         let mut tensors = vec![("output".to_string(), self.shape(), values)];
+        let recurrent = facts::recurrent(self.model.spec());
+        self.states(&recurrent, &mut tensors);
+        let tensors: Vec<_> = tensors.iter().map(|(name, shape, values)| (&name[..], &shape[..], *values)).collect();
+        Ok(files::write_tensors(path, &tensors, &self.metadata(&recurrent))?)
+    }
 
-        let layers = hidden_sizes.len() * (1 + usize::from(*bidirectional));
-        let hidden = hidden_sizes.first().filter(|&first| hidden_sizes.iter().all(|size| size == first));
-        let rows = if unbatched { vec![] } else { vec![batch.rows] };
-        match hidden {
-            Some(&hidden) => {
-                let out = if *proj_size > 0 { *proj_size } else { hidden };
-                tensors.push(("h_n".into(), [&[layers], &rows[..], &[out]].concat(), state.h()));
-                if *kind == Kind::Lstm {
-                    tensors.push(("c_n".into(), [&[layers], &rows[..], &[hidden]].concat(), state.c()));
-                }
+    /// h_n and c_n, each one tensor where all layers have one size, as PyTorch's have. Others are as many tensors.
+    fn states(&self, recurrent: &[(String, Facts)], tensors: &mut Vec<(String, Vec<usize>, &'a [f32])>) {
+        let names = layer_names(recurrent);
+        let rows = if self.batch.form == Form::Unbatched { vec![] } else { vec![self.batch.rows] };
+        for what in ["h_n", "c_n"] {
+            let state = self.state;
+            let of = |index| if what == "h_n" { Some(state.h_of(index)) } else { state.c_of(index) };
+            let parts: Vec<_> = (0..names.len()).filter_map(|index| Some((&names[index], of(index)?))).collect();
+            let Some([_, _, width]) = parts.first().map(|(_, part)| part.shape()) else { continue };
+            if parts.iter().all(|(_, part)| part.shape()[2] == width) {
+                let all = if what == "h_n" { state.h() } else { state.c() };
+                tensors.push((what.into(), [&[parts.len()], &rows[..], &[width]].concat(), all));
+                continue;
             }
-            // PyTorch has no such network; its layers' states are as many tensors.
-            None => {
-                for index in 0..layers {
-                    let directions = 1 + usize::from(*bidirectional);
-                    let reverse = if index % directions == 1 { "_reverse" } else { "" };
-                    for (name, part) in [("h_n", Some(state.h_of(index))), ("c_n", state.c_of(index))] {
-                        let Some(part) = part else { continue };
-                        let shape = [&rows[..], &[part.shape()[2]]].concat();
-                        let name = format!("{name}_l{}{reverse}", index / directions);
-                        tensors.push((name, shape, part.flat().expect("a state is whole")));
-                    }
-                }
+            for (name, part) in parts {
+                let shape = [&rows[..], &[part.shape()[2]]].concat();
+                tensors.push((format!("{what}{name}"), shape, part.flat().expect("a state is whole")));
             }
         }
-        let tensors: Vec<_> = tensors.iter().map(|(name, shape, values)| (&name[..], &shape[..], *values)).collect();
-
-        let hidden_size = hidden.map_or_else(|| format!("{hidden_sizes:?}"), usize::to_string);
-        let mut metadata = vec![
-            ("batch_first", (batch.form == Form::BatchFirst).to_string()),
-            ("bias", bias.to_string()),
-            ("bidirectional", bidirectional.to_string()),
-            ("hidden_size", hidden_size),
-            ("input_size", input_size.to_string()),
-            ("kind", kind.to_string()),
-            ("num_layers", hidden_sizes.len().to_string()),
-            ("prefix", prefix.clone()),
-            ("proj_size", proj_size.to_string()),
-        ];
-        metadata.extend(nonlinearity.map(|nonlinearity| ("nonlinearity", nonlinearity.to_string())));
-        Ok(files::write_tensors(path, &tensors, &metadata)?)
     }
+
+    /// What the output is of.
+    fn metadata(&self, recurrent: &[(String, Facts)]) -> Vec<(&'static str, String)> {
+        let mut metadata = vec![("batch_first", (self.batch.form == Form::BatchFirst).to_string())];
+        if let [(prefix, facts)] = recurrent {
+            let sizes = &facts.hidden_sizes;
+            let same = sizes.first().filter(|&first| sizes.iter().all(|size| size == first));
+            metadata.extend([
+                ("bias", facts.bias.to_string()),
+                ("bidirectional", (facts.directions == 2).to_string()),
+                ("cell", facts.cell.to_string()),
+                ("hidden_size", same.map_or_else(|| format!("{sizes:?}"), usize::to_string)),
+                ("input_size", facts.input_size.to_string()),
+                ("num_layers", facts.num_layers.to_string()),
+                ("prefix", prefix.clone()),
+                ("proj_size", facts.proj_size.to_string()),
+            ]);
+            metadata.extend(facts.nonlinearity.clone().flatten().map(|name| ("nonlinearity", name)));
+        }
+        metadata
+    }
+}
+
+/// What every recurrent layer and direction adds to the name of its state: `_l0`, `_l0_reverse`, and before it where it
+/// is, if there are several.
+fn layer_names(recurrent: &[(String, Facts)]) -> Vec<String> {
+    let mut names = Vec::new();
+    for (prefix, facts) in recurrent {
+        let at = if recurrent.len() == 1 { String::new() } else { format!("_{prefix}") };
+        for layer in 0..facts.num_layers {
+            names.extend(["", "_reverse"][..facts.directions].iter().map(|reverse| format!("{at}_l{layer}{reverse}")));
+        }
+    }
+    names
 }

@@ -7,21 +7,17 @@ use serde::Serialize;
 
 use crate::verbs::Failure;
 use crate::verbs::common::{count, visible};
+use crate::verbs::facts::Facts;
 
 /// What `--json` prints.
 #[derive(Serialize)]
 pub(super) struct Report<'a> {
     pub(super) model: String,
-    pub(super) cell: String,
+    /// Of a model with one recurrent layer or stack.
+    #[serde(flatten)]
+    pub(super) facts: Option<Facts>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) nonlinearity: Option<String>,
-    pub(super) prefix: &'a str,
-    pub(super) input_size: usize,
-    pub(super) hidden_sizes: &'a [usize],
-    pub(super) num_layers: usize,
-    pub(super) directions: usize,
-    pub(super) bias: bool,
-    pub(super) proj_size: usize,
+    pub(super) prefix: Option<String>,
     pub(super) parameters: usize,
     pub(super) input_shape: &'a [usize],
     pub(super) output_shape: &'a [usize],
@@ -40,10 +36,14 @@ pub(super) struct Report<'a> {
 }
 
 /// Prints it for people.
-pub(super) fn summary(report: &Report<'_>, network: &str) -> Result<(), Failure> {
+pub(super) fn summary(report: &Report<'_>, words: &str, batched: bool) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    let at = if report.prefix.is_empty() { String::new() } else { format!(", at {}", report.prefix) };
-    writeln!(out, "model       {network}{}", visible(&at))?;
+    let at = match report.prefix.as_deref() {
+        None | Some("") => String::new(),
+        Some(prefix) => format!(", at {prefix}."),
+    };
+    let parameters = count(report.parameters as u64, "parameter");
+    writeln!(out, "model       {}, {parameters}{}", visible(words), visible(&at))?;
     let (steps, rows) = (report.steps as u64, report.batch as u64);
     let all = report.steps * report.batch;
     let real = if report.tokens == all {
@@ -51,7 +51,7 @@ pub(super) fn summary(report: &Report<'_>, network: &str) -> Result<(), Failure>
     } else {
         format!(", {} of {} tokens real", HumanCount(report.tokens as u64), HumanCount(all as u64))
     };
-    let of = if report.input_shape.len() == 2 { String::new() } else { format!(" of {}", count(rows, "row")) };
+    let of = if batched { format!(" of {}", count(rows, "row")) } else { String::new() };
     writeln!(out, "input       {:?}: {}{of}{real}", report.input_shape, count(steps, "step"))?;
     let up_to = if report.threads == 1 { "" } else { "up to " };
     writeln!(

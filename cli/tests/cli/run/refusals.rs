@@ -4,9 +4,9 @@ use std::fs;
 
 use elman::format::{TensorFile, prefixes};
 
-use super::{line, refuses};
+use super::{line, over_x, refuses};
 use crate::files::{Raw, f32s, folder, i64s, random, write};
-use crate::{names, run};
+use crate::{names, run, tree};
 
 #[test]
 fn tensors_that_do_not_fit_are_refused() {
@@ -100,8 +100,11 @@ fn an_output_too_large_for_memory_is_refused() {
     let folder = folder();
     // Rows without steps, of which every one has a state.
     let rows = 1 << 50;
-    let expected = format!("h_n: expected a shape that fits into memory, got [1, {rows}, 4]");
-    refuses(&folder, "gru", &[f32s("input", &[0, rows, 3], &[])], &[], &expected);
+    write(&folder.path().join("x.safetensors"), &[f32s("input", &[0, rows, 3], &[])]);
+    let before = tree(folder.path());
+    let words = ["memory: expected to need at most the ", "there are, got ", "of it for the states and the file"];
+    over_x(folder.path(), "gru", &[]).refused(1, &words);
+    assert_eq!(tree(folder.path()), before);
 }
 
 #[test]

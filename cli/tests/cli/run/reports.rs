@@ -13,13 +13,13 @@ const KEYS: [&str; 23] = [
     "model",
     "cell",
     "nonlinearity",
-    "prefix",
     "input_size",
     "hidden_sizes",
     "num_layers",
     "directions",
     "bias",
     "proj_size",
+    "prefix",
     "parameters",
     "input_shape",
     "output_shape",
@@ -106,11 +106,11 @@ fn the_output_says_what_it_is_of() {
         ("batch_first", "true"),
         ("bias", "true"),
         ("bidirectional", "true"),
+        ("cell", "lstm"),
         ("hidden_size", "4"),
         ("input_size", "3"),
-        ("kind", "lstm"),
         ("num_layers", "2"),
-        ("prefix", "encoder.rnn."),
+        ("prefix", "encoder.rnn"),
         ("proj_size", "2"),
     ];
     assert!(file.metadata().eq(metadata), "{:?}", file.metadata().collect::<Vec<_>>());
@@ -123,18 +123,19 @@ fn the_output_says_what_it_is_of() {
 fn help_names_every_option() {
     let help = run(TempDir::new().unwrap().path(), &["run", "--help"]).ok();
     for option in [
-        "[MODEL]",
-        "[INPUT]",
+        "elman run [OPTIONS] <MODEL> <INPUT>\n",
         "--output <OUT>",
         "--csv",
         "--cell <CELL>",
         "--nonlinearity <NAME>",
         "--batch-first",
-        "--prefix <PREFIX>",
+        "--only <PREFIX>",
+        "--layers <LIST>",
+        "--spec <FILE>",
         "--threads <N>",
         "--json",
     ] {
         assert!(help.contains(option), "no {option} in {help}");
     }
-    assert!(!help.contains("--weights") && !help.contains("--input"), "{help}");
+    assert!(!help.contains("--weights") && !help.contains("--input") && !help.contains("--prefix"), "{help}");
 }
