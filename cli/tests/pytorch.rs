@@ -1,9 +1,11 @@
 //! PyTorch beside, as a live oracle: fresh random networks in every run. `ELMAN_PYTHON` names an interpreter that has
-//! torch, safetensors and numpy; without it `python3` is asked. Where they are not there, nothing is tested.
+//! torch, safetensors and numpy; without it `python3` is asked. Where they are not there, each test reads as ignored, with
+//! the reason: that is known only when it runs, and Rust's own test harness has no such result, so this file has another.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, ExitCode, Output};
+use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use elman::Cell;
@@ -13,6 +15,7 @@ use elman::optim::{Adam, AdamConfig};
 use elman::tensor::{PackedSequence, Seq, SeqRef};
 use elman::train::{Optimizer, Regression};
 use elman::{Input, Lstm, LstmBuilder, ParamTable, Params, Rng, State, Threads};
+use libtest_mimic::{Arguments, Completion, Trial};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -29,16 +32,38 @@ fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pytorch").join(name)
 }
 
-/// An interpreter with PyTorch; says why, where there is none.
-fn python() -> Option<String> {
-    let python = std::env::var("ELMAN_PYTHON").unwrap_or_else(|_| "python3".into());
-    let reason = match Command::new(&python).args(["-c", "import numpy, safetensors, torch"]).output() {
-        Ok(output) if output.status.success() => return Some(python),
-        Ok(output) => String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or("it failed").to_string(),
-        Err(error) => error.to_string(),
-    };
-    eprintln!("skipped: {python} has no PyTorch to compare with: {reason}");
-    None
+fn main() -> ExitCode {
+    let trials = vec![
+        trial("elman_run_gives_what_pytorch_gives", elman_run_gives_what_pytorch_gives),
+        trial("every_gradient_is_what_pytorch_gives", every_gradient_is_what_pytorch_gives),
+        trial("pytorch_loads_what_was_trained_here", pytorch_loads_what_was_trained_here),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// A test that needs an interpreter with PyTorch.
+fn trial(name: &str, test: fn(&str)) -> Trial {
+    Trial::ignorable_test(name, move || match python() {
+        Ok(python) => {
+            test(python);
+            Ok(Completion::Completed)
+        }
+        Err(reason) => Ok(Completion::ignored_with(reason)),
+    })
+}
+
+/// An interpreter with PyTorch, or why there is none. Asked once: the answer takes a second.
+fn python() -> &'static Result<String, String> {
+    static PYTHON: OnceLock<Result<String, String>> = OnceLock::new();
+    PYTHON.get_or_init(|| {
+        let python = std::env::var("ELMAN_PYTHON").unwrap_or_else(|_| "python3".into());
+        let reason = match Command::new(&python).args(["-c", "import numpy, safetensors, torch"]).output() {
+            Ok(output) if output.status.success() => return Ok(python),
+            Ok(output) => String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or("it failed").to_string(),
+            Err(error) => error.to_string(),
+        };
+        Err(format!("{python} has no PyTorch to compare with: {reason}"))
+    })
 }
 
 fn text(output: &Output) -> String {
@@ -71,12 +96,10 @@ fn folders(folder: &TempDir) -> Vec<PathBuf> {
     all
 }
 
-#[test]
-fn elman_run_gives_what_pytorch_gives() {
-    let Some(python) = python() else { return };
+fn elman_run_gives_what_pytorch_gives(python: &str) {
     let folder = TempDir::new().unwrap();
     let directory = folder.path().to_str().unwrap();
-    pytorch(&python, "live.py", &[&COUNT.to_string(), &seed(), directory]);
+    pytorch(python, "live.py", &[&COUNT.to_string(), &seed(), directory]);
     for path in folders(&folder) {
         let more: Vec<String> = serde_json::from_slice(&fs::read(path.join("args.json")).unwrap()).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_elman"));
@@ -85,7 +108,7 @@ fn elman_run_gives_what_pytorch_gives() {
         let output = command.output().unwrap();
         assert!(output.status.success(), "{}: {}", path.display(), text(&output));
     }
-    eprint!("{}", pytorch(&python, "live.py", &["compare", directory]));
+    eprint!("{}", pytorch(python, "live.py", &["compare", directory]));
 }
 
 /// One case of `live.py gradients`.
@@ -257,11 +280,9 @@ impl Case {
     }
 }
 
-#[test]
-fn every_gradient_is_what_pytorch_gives() {
-    let Some(python) = python() else { return };
+fn every_gradient_is_what_pytorch_gives(python: &str) {
     let folder = TempDir::new().unwrap();
-    pytorch(&python, "live.py", &["gradients", &COUNT.to_string(), &seed(), folder.path().to_str().unwrap()]);
+    pytorch(python, "live.py", &["gradients", &COUNT.to_string(), &seed(), folder.path().to_str().unwrap()]);
     let worst = folders(&folder)
         .iter()
         .enumerate()
@@ -269,16 +290,14 @@ fn every_gradient_is_what_pytorch_gives() {
     eprintln!("{COUNT} configurations; the largest difference is {:.0} % of what may be", 100.0 * worst);
 }
 
-#[test]
-fn pytorch_loads_what_was_trained_here() {
-    let Some(python) = python() else { return };
+fn pytorch_loads_what_was_trained_here(python: &str) {
     let plain = json!({"input_size": 3, "hidden_size": 12, "num_layers": 2});
-    trained(&python, Lstm::builder(3, 12).num_layers(2), &plain);
+    trained(python, Lstm::builder(3, 12).num_layers(2), &plain);
     let all = json!({
         "input_size": 3, "hidden_size": 12, "num_layers": 2, "bidirectional": true, "proj_size": 5, "batch_first": true,
     });
     let builder = Lstm::builder(3, 12).num_layers(2).bidirectional(true).proj_size(5).batch_first(true);
-    trained(&python, builder, &all);
+    trained(python, builder, &all);
 }
 
 /// Trains the network for some steps and saves it; PyTorch's network of these settings is the same one.

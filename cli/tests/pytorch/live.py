@@ -1,8 +1,8 @@
 """PyTorch as a live oracle: random networks for `elman run` and for the test of gradients, and the comparison.
 
-    python tests/pytorch/live.py COUNT SEED DIRECTORY
-    python tests/pytorch/live.py compare DIRECTORY
-    python tests/pytorch/live.py gradients COUNT SEED DIRECTORY
+    python cli/tests/pytorch/live.py COUNT SEED DIRECTORY
+    python cli/tests/pytorch/live.py compare DIRECTORY
+    python cli/tests/pytorch/live.py gradients COUNT SEED DIRECTORY
 
 Needs torch, safetensors and numpy. Configuration n depends on SEED and n only, not on COUNT; its files go to
 DIRECTORY/{n:03}/ and replace what was there. Everything is computed on one CPU thread in float32, with PyTorch's
@@ -36,7 +36,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "fixtures"))
+# The library's.
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tests" / "fixtures"))
 from make_fixtures import write  # noqa: E402
 from make_network_fixtures import (  # noqa: E402
     build,

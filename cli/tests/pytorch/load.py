@@ -1,6 +1,6 @@
 """Loads a model that Elman has saved into PyTorch, strictly, and runs it.
 
-    python tests/pytorch/load.py SETTINGS MODEL INPUT OUTPUT
+    python cli/tests/pytorch/load.py SETTINGS MODEL INPUT OUTPUT
 
 Needs torch and safetensors. SETTINGS are the keyword arguments of `torch.nn.LSTM`, as JSON. MODEL holds its parameters
 behind `rnn.` and those of a `torch.nn.Linear` behind `linear.`, and nothing else; INPUT holds `input`. OUTPUT gets
