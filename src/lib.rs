@@ -98,6 +98,8 @@ pub use model::{
     Activation, CellSpec, Gradients, LayerKind, LayerSpec, Model, ModelBuilder, ModelSpec, Output, ParamsMut, Readout,
     RecurrentSpec, Reset, Run, Upstream, Workspace,
 };
+#[cfg(feature = "safetensors")]
+pub use model::{SPEC_KEY, Taken};
 pub use network::{Gru, GruBuilder, Input, Lstm, LstmBuilder, Rnn, RnnBuilder, State};
 pub use parallel::Threads;
 pub use params::{ParamId, ParamTable, Params};

@@ -2,6 +2,7 @@
 //!
 //! Gradients and an optimiser's state are the same shape of thing: one buffer over the same table.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ struct Entry {
 #[derive(Clone, Debug, Default)]
 pub struct ParamTable {
     entries: Vec<Entry>,
+    /// Those of the entries: tables of ten thousands of tensors ask each time whether a name is taken.
+    names: HashSet<String>,
 }
 
 impl ParamTable {
@@ -39,12 +42,13 @@ impl ParamTable {
     /// [`Error::Setting`] where the name is taken, [`Error::Overflow`] where all together could not be addressed.
     pub fn add(&mut self, name: impl Into<String>, shape: &[usize]) -> Result<ParamId> {
         let name = name.into();
-        if self.entries.iter().any(|entry| entry.name == name) {
+        if self.names.contains(&name) {
             return Err(Error::setting("parameter name", "one that is not taken", format_args!("'{name}' twice")));
         }
         let start = self.len();
         let len = elements(&name, shape)?;
         elements(&name, &[start.saturating_add(len)])?;
+        self.names.insert(name.clone());
         self.entries.push(Entry { name, shape: shape.into(), range: start..start + len });
         Ok(ParamId(self.entries.len() - 1))
     }

@@ -10,7 +10,7 @@ use std::fs;
 
 use batch::{Batch, Form};
 use elman::Nonlinearity;
-use elman::format::{Description, Kind, LoadOptions, TensorFile, describe, prefixes};
+use elman::format::{Description, CellKind, LoadOptions, TensorFile, describe, prefixes};
 use elman::tensor::Seq;
 use elman::internals::{RecurrentWorkspace, Recurrent};
 use elman::{Error, ParamTable, Params, Threads};
@@ -104,7 +104,7 @@ struct Model {
     bidirectional: bool,
     bias: bool,
     proj: Within<0, 8>,
-    cell: bool,
+    unnumbered: bool,
     prefix: Within<0, 3>,
     dtypes: [Within<0, 4>; 4],
     wrong: Option<Wrong>,
@@ -127,10 +127,10 @@ enum How {
 
 impl Model {
     fn description(&self) -> Description {
-        let kind = [Kind::Rnn, Kind::Gru, Kind::Lstm][self.kind.get()];
+        let kind = [CellKind::Rnn, CellKind::Gru, CellKind::Lstm][self.kind.get()];
         let layers = if self.cell { 1 } else { self.layers.get() };
         let hidden_sizes: Vec<_> = self.hidden.iter().take(layers).map(|hidden| hidden.get()).collect();
-        let proj = if kind == Kind::Lstm && !self.cell { self.proj.get() } else { 0 };
+        let proj = if kind == CellKind::Lstm && !self.cell { self.proj.get() } else { 0 };
         Description {
             kind,
             prefix: ["", "rnn.", "a.b.", "\u{1b}é."][self.prefix.get()].into(),
@@ -205,7 +205,7 @@ fn read(file: &TensorFile, bytes: &[u8]) {
         assert_eq!((info.shape, info.bytes), (view.shape(), view.data().len()), "{}", info.name);
         let data = view.data();
         let len = info.shape.iter().product::<usize>();
-        let (floats, integers, bools) = (file.f32(info.name), file.integers(info.name), file.bools(info.name));
+        let (floats, integers, bools) = (file.read_f32(info.name), file.read_integers(info.name), file.read_bools(info.name));
         let known = [floats.is_ok(), integers.is_ok(), bools.is_ok()].iter().filter(|&&ok| ok).count();
         assert!(known <= 1, "{} is of several types", info.dtype);
         match floats {
@@ -252,7 +252,7 @@ fn read(file: &TensorFile, bytes: &[u8]) {
             Err(error) => tell(&error),
         }
     }
-    for error in [file.f32("no such").err(), file.integers("no such").err(), file.bools("no such").err()] {
+    for error in [file.read_f32("no such").err(), file.read_integers("no such").err(), file.read_bools("no such").err()] {
         tell(&error.expect("there is none"));
     }
 }
@@ -296,12 +296,12 @@ fn described(file: &TensorFile, description: &Description) {
     assert_eq!(params.data().len(), parameters);
     params.data_mut().fill(7.5);
     let floats =
-        file.iter().filter(|info| info.name.starts_with(&description.prefix)).all(|info| file.f32(info.name).is_ok());
+        file.iter().filter(|info| info.name.starts_with(&description.prefix)).all(|info| file.read_f32(info.name).is_ok());
     match file.load_into(&mut params, &LoadOptions::from(description)) {
         Ok(notes) => {
             assert!(floats, "loaded what are no floats: {notes:?}");
             for ((name, ..), (_, _, values)) in description.tensors().iter().zip(params.iter()) {
-                let (_, expected) = file.f32(name).unwrap();
+                let (_, expected) = file.read_f32(name).unwrap();
                 assert!(values.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits()), "{name}");
             }
         }
@@ -357,7 +357,7 @@ fuzz_target!(|data: &[u8]| {
         Ok(file) => {
             read(&file, &bytes);
             let mut seen = Vec::new();
-            for kind in [None, Some(Kind::Rnn), Some(Kind::Gru), Some(Kind::Lstm)] {
+            for kind in [None, Some(CellKind::Rnn), Some(CellKind::Gru), Some(CellKind::Lstm)] {
                 for prefix in
                     [None, Some(""), Some(&prefix[..])].into_iter().chain(prefixes(&file).into_iter().map(Some))
                 {
@@ -379,16 +379,16 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     let small = Description {
-        kind: Kind::Lstm,
+        kind: CellKind::Lstm,
         prefix: String::new(),
         input_size: 2,
         hidden_sizes: vec![2],
         bidirectional: true,
         bias: true,
         proj_size: 1,
-        cell: false,
+        unnumbered: false,
     };
-    let gru = Description { kind: Kind::Gru, bidirectional: false, proj_size: 0, ..small.clone() };
+    let gru = Description { kind: CellKind::Gru, bidirectional: false, proj_size: 0, ..small.clone() };
     for description in [small, gru] {
         if let Err(Failure::Run(text)) = input(&description, batch_first) {
             assert!(!text.is_empty());

@@ -20,7 +20,8 @@ use crate::error::{Error, Result};
 /// # Errors
 /// [`Error::Io`] naming `path`: its folder is missing or cannot be written, it is a folder, a device or read-only, the
 /// disk is full. What was at `path` is as it was.
-pub fn write_atomic(path: &Path, contents: &[u8]) -> Result<()> {
+pub fn write_atomic(path: impl AsRef<Path>, contents: &[u8]) -> Result<()> {
+    let path = path.as_ref();
     let target = Target::of(path)?;
     let (temporary, mut file) = target.temporary(path)?;
     let written = (|| {
@@ -47,10 +48,13 @@ pub fn write_atomic(path: &Path, contents: &[u8]) -> Result<()> {
 ///
 /// # Errors
 /// As of [`write_atomic`], except for what only the contents can bring about (a full disk).
-pub fn check_writable(path: &Path) -> Result<()> {
-    let (temporary, file) = Target::of(path)?.temporary(path)?;
+pub fn check_writable(path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
+    let target = Target::of(path)?;
+    let (temporary, file) = target.temporary(path)?;
+    let replaceable = target.replaceable(&file);
     drop(file);
-    fs::remove_file(&temporary).map_err(|error| Error::io("write", path, error))
+    fs::remove_file(&temporary).and(replaceable).map_err(|error| Error::io("write", path, error))
 }
 
 /// Where a file is to be, behind all links.
@@ -109,6 +113,28 @@ impl Target {
                 Err(error) => return Err(self.cannot_create(path, &error)),
             }
         }
+    }
+
+    /// That a rename may take the target's name from the file that has it: in a sticky folder, such as `/tmp`, only the
+    /// file's owner and the folder's may. `made` is a file that was just made there.
+    #[cfg(unix)]
+    fn replaceable(&self, made: &File) -> io::Result<()> {
+        use std::os::unix::fs::MetadataExt;
+
+        const STICKY: u32 = 0o1000;
+        let folder = fs::metadata(&self.folder)?;
+        let Ok(there) = fs::metadata(&self.file) else { return Ok(()) };
+        let me = made.metadata()?.uid();
+        if folder.mode() & STICKY == 0 || me == 0 || [folder.uid(), there.uid()].contains(&me) {
+            return Ok(());
+        }
+        let folder = self.folder.display();
+        Err(io::Error::other(format!("it is another user's file, which the sticky folder {folder} keeps from others")))
+    }
+
+    #[cfg(not(unix))]
+    fn replaceable(&self, _made: &File) -> io::Result<()> {
+        Ok(())
     }
 
     /// The system's 'no such file' does not say that it is the folder that is missing.

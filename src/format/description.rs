@@ -10,9 +10,8 @@ use std::fmt;
 use std::ops::RangeBounds;
 use std::str::FromStr;
 
-use super::elements::one_of;
-use super::names::{Leaf, Place, Role, elsewhere, name, plain_name, prefixes, roles, with_dot};
-use super::safetensors::quote;
+use super::names::{Leaf, Place, Role, elsewhere, name, plain_name, prefixes, resolve, roles, weight};
+use super::quote::{one_of, quote};
 use super::tensors::TensorFile;
 use crate::error::{Error, Result, elements};
 use crate::layer::{Cell, Nonlinearity};
@@ -20,31 +19,42 @@ use crate::network::NetworkConfig;
 
 /// The recurrent cells of PyTorch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// Elman's, with tanh or relu: a file does not say which.
+#[non_exhaustive]
+pub enum CellKind {
+    /// Elman's, with tanh or relu: names and shapes do not say which.
     Rnn,
-    /// With the gates r, z, n.
+    /// The gated recurrent unit, gates r, z, n.
     Gru,
-    /// With the gates i, f, g, o.
+    /// Long short-term memory, gates i, f, g, o.
     Lstm,
 }
 
-impl Kind {
-    const ALL: [Kind; 3] = [Kind::Rnn, Kind::Gru, Kind::Lstm];
+impl CellKind {
+    const ALL: [CellKind; 3] = [CellKind::Rnn, CellKind::Gru, CellKind::Lstm];
 
     /// G: how many times H rows a weight has.
     #[must_use]
     pub fn gates(self) -> usize {
         match self {
-            Kind::Rnn => 1,
-            Kind::Gru => 3,
-            Kind::Lstm => 4,
+            CellKind::Rnn => 1,
+            CellKind::Gru => 3,
+            CellKind::Lstm => 4,
+        }
+    }
+
+    /// The cell of that kind; `nonlinearity` is an RNN's, and the others have none to choose.
+    #[must_use]
+    pub fn cell(self, nonlinearity: Nonlinearity) -> Cell {
+        match self {
+            CellKind::Rnn => Cell::Elman(nonlinearity),
+            CellKind::Gru => Cell::Gru,
+            CellKind::Lstm => Cell::Lstm,
         }
     }
 
     /// The one whose `weight_hh` has so many rows.
     fn of(rows: usize, hidden: usize) -> Option<Self> {
-        Kind::ALL.into_iter().find(|kind| hidden.checked_mul(kind.gates()) == Some(rows))
+        CellKind::ALL.into_iter().find(|kind| hidden.checked_mul(kind.gates()) == Some(rows))
     }
 
     /// G·H; no file has a tensor of [`usize::MAX`] rows.
@@ -53,24 +63,24 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for CellKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Kind::Rnn => "rnn",
-            Kind::Gru => "gru",
-            Kind::Lstm => "lstm",
+            CellKind::Rnn => "rnn",
+            CellKind::Gru => "gru",
+            CellKind::Lstm => "lstm",
         })
     }
 }
 
-impl FromStr for Kind {
+impl FromStr for CellKind {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
         match name {
-            "rnn" => Ok(Kind::Rnn),
-            "gru" => Ok(Kind::Gru),
-            "lstm" => Ok(Kind::Lstm),
+            "rnn" => Ok(CellKind::Rnn),
+            "gru" => Ok(CellKind::Gru),
+            "lstm" => Ok(CellKind::Lstm),
             _ => Err(Error::setting("cell", "'rnn', 'gru' or 'lstm'", format_args!("'{name}'"))),
         }
     }
@@ -80,8 +90,8 @@ impl FromStr for Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
     /// Their cell.
-    pub kind: Kind,
-    /// What comes before the names, with its final dot; empty where nothing does.
+    pub kind: CellKind,
+    /// What comes before the names in the file, with the dot or the underscore that ends it; empty where nothing does.
     pub prefix: String,
     /// I: the features of the first layer's input.
     pub input_size: usize,
@@ -93,8 +103,8 @@ pub struct Description {
     pub bias: bool,
     /// P: the features of an LSTM's projected output; 0 where there is no projection.
     pub proj_size: usize,
-    /// The names are those of `torch.nn.RNNCell`, `GRUCell` or `LSTMCell`, without `_l0`.
-    pub cell: bool,
+    /// The names lack `_l0`: they are those of `torch.nn.RNNCell`, `GRUCell` or `LSTMCell`.
+    pub unnumbered: bool,
 }
 
 impl Description {
@@ -113,7 +123,7 @@ impl Description {
             };
             for direction in 0..=usize::from(self.bidirectional) {
                 for role in roles(self.bias, self.proj_size > 0) {
-                    let name = plain_name(&self.prefix, self.cell, Place { role, layer, direction });
+                    let name = plain_name(&self.prefix, self.unnumbered, Place { role, layer, direction });
                     all.push((name, shapes.of(role).unwrap_or_default()));
                 }
             }
@@ -142,7 +152,7 @@ impl Description {
     /// use elman::internals::{Recurrent};
     /// use elman::{ParamTable, Params};
     ///
-    /// let file = TensorFile::open("model.safetensors".as_ref())?;
+    /// let file = TensorFile::open("model.safetensors")?;
     /// let description = describe(&file, None, None)?;
     /// let mut table = ParamTable::new();
     /// let mut network = Recurrent::new(description.config(Nonlinearity::Tanh), &mut table, "")?;
@@ -153,11 +163,7 @@ impl Description {
     /// ```
     #[must_use]
     pub fn config(&self, nonlinearity: Nonlinearity) -> NetworkConfig {
-        let cell = match self.kind {
-            Kind::Rnn => Cell::Elman(nonlinearity),
-            Kind::Gru => Cell::Gru,
-            Kind::Lstm => Cell::Lstm,
-        };
+        let cell = self.kind.cell(nonlinearity);
         NetworkConfig {
             bias: self.bias,
             bidirectional: self.bidirectional,
@@ -174,7 +180,7 @@ impl Description {
 /// ```no_run
 /// use elman::format::{TensorFile, describe};
 ///
-/// let file = TensorFile::open("model.safetensors".as_ref())?;
+/// let file = TensorFile::open("model.safetensors")?;
 /// let description = describe(&file, None, None)?;
 /// println!("{} of {} layers", description.kind, description.hidden_sizes.len());
 /// # Ok::<(), elman::Error>(())
@@ -185,23 +191,23 @@ impl Description {
 /// where none was given; a tensor that is missing, unused, or of another shape than those before it ask for; layers
 /// whose numbers leave one out; a size of 0; rows that are of no cell, or of another than `kind`; a projection that is
 /// no LSTM's or not smaller than H.
-pub fn describe(file: &TensorFile, prefix: Option<&str>, kind: Option<Kind>) -> Result<Description> {
-    let refuse = |problem| Error::weights(file.path(), vec![problem]);
-    let prefixes = prefixes(file);
+pub fn describe(file: &TensorFile, prefix: Option<&str>, kind: Option<CellKind>) -> Result<Description> {
+    let refuse = |problem| file.weights(vec![problem]);
     let prefix = match prefix {
-        Some(prefix) => with_dot(prefix),
-        None if prefixes.contains("") => String::new(),
-        None => match prefixes.first() {
-            Some(only) if prefixes.len() == 1 => (*only).into(),
-            Some(_) => return Err(refuse(format!("{}; choose one with --prefix", elsewhere(file)))),
-            None => return Err(refuse(format!("{}, such as weight_ih_l0 or rnn.weight_ih_l0", elsewhere(file)))),
+        Some(prefix) => resolve(file, prefix),
+        None => match prefixes(file)[..] {
+            ["", ..] => String::new(),
+            [only] => only.into(),
+            [_, ..] => return Err(refuse(format!("{}; choose one of these prefixes", elsewhere(file)))),
+            [] => return Err(refuse(format!("{}, such as weight_ih_l0 or rnn.weight_ih_l0", elsewhere(file)))),
         },
     };
-    if !prefixes.contains(&prefix[..]) {
+    let has_weights = file.behind(&prefix).any(|info| weight(info.name).is_some_and(|(at, _)| at == prefix));
+    if !has_weights {
         let elsewhere = elsewhere(file);
         return Err(refuse(format!("prefix '{}': no recurrent weights are behind it; {elsewhere}", quote(&prefix))));
     }
-    Survey::of(file, prefix).describe(kind).map_err(|problems| Error::weights(file.path(), problems))
+    Survey::of(file, prefix).describe(kind).map_err(|problems| file.weights(problems))
 }
 
 /// The sizes that the shapes of a layer are made of, as far as they are known.
@@ -224,13 +230,30 @@ impl Shapes {
     }
 }
 
+/// What ends the names of weights that fastai's `WeightDropout` drops connections of.
+const RAW: &str = "_raw";
+
+/// One text for every weight that is fastai's: the true one of a weight of these layers, which lies beside them, or
+/// around their `module`. The weight under the plain name, where there is one, is a copy with connections dropped.
+fn raw(file: &TensorFile, prefix: &str) -> Vec<String> {
+    let around = prefix.strip_suffix("module.");
+    let places = std::iter::once(prefix).chain(around);
+    let raws = places.flat_map(|place| file.behind(place).map(move |info| (info.name, &info.name[place.len()..])));
+    let weights = raws.filter_map(|(name, rest)| Some((name, rest.strip_suffix(RAW)?)));
+    let text = |(name, weight): (&str, &str)| {
+        let (raw, plain) = (quote(name), quote(&format!("{prefix}{weight}")));
+        format!("{raw}: this is the true weight that fastai drops connections of; rename it to {plain} to have it read")
+    };
+    weights.filter(|(_, weight)| Leaf::of(weight).is_some()).map(text).collect()
+}
+
 /// The shapes of a layer's tensors, by direction and role.
 type Layer<'a> = [[Option<&'a [usize]>; Role::ALL.len()]; 2];
 
 /// The recurrent layers behind a prefix, sorted by what the names say.
 struct Survey<'a> {
     prefix: String,
-    cell: bool,
+    unnumbered: bool,
     layers: BTreeMap<usize, Layer<'a>>,
     /// Layers whose number is too large to be one, as they are spelled, with one of their tensors.
     beyond: BTreeMap<&'a str, &'a str>,
@@ -254,36 +277,39 @@ fn places<'a>(
 impl<'a> Survey<'a> {
     fn of(file: &'a TensorFile, prefix: String) -> Self {
         let (mut layers, mut beyond, mut unused) = (BTreeMap::<_, Layer<'_>>::new(), BTreeMap::new(), Vec::new());
+        // What is behind one more dot is another module's.
         let inside = || {
-            let behind = |name: &'a str| Some((name, Leaf::of(name.strip_prefix(&prefix[..])?)));
-            file.names().filter_map(behind)
+            let behind = file.behind(&prefix).map(|info| (info, &info.name[prefix.len()..]));
+            behind.filter(|(_, rest)| !rest.contains('.')).map(|(info, rest)| (info, Leaf::of(rest)))
         };
-        let cell = !inside().any(|(_, leaf)| leaf.is_some_and(|leaf| leaf.layer.is_some()));
-        for (name, leaf) in inside() {
-            let Some(leaf) = leaf.filter(|leaf| cell || leaf.layer.is_some()) else {
-                unused.push(name);
+        let unnumbered = !inside().any(|(_, leaf)| leaf.is_some_and(|leaf| leaf.layer.is_some()));
+        for (info, leaf) in inside() {
+            let Some(leaf) = leaf.filter(|leaf| unnumbered || leaf.layer.is_some()) else {
+                unused.push(info.name);
                 continue;
             };
             let spelled = leaf.layer.unwrap_or("0");
             match spelled.parse::<usize>() {
                 Ok(layer) => {
-                    let shape = file.info(name).map(|info| info.shape);
-                    layers.entry(layer).or_default()[usize::from(leaf.reverse)][leaf.role as usize] = shape;
+                    let shapes = &mut layers.entry(layer).or_default()[usize::from(leaf.reverse)];
+                    shapes[leaf.role as usize] = Some(info.shape);
                 }
-                Err(_) => _ = beyond.entry(spelled).or_insert(name),
+                Err(_) => _ = beyond.entry(spelled).or_insert(info.name),
             }
         }
-        Self { prefix, cell, layers, beyond, unused, problems: Vec::new() }
+        let problems = raw(file, &prefix);
+        unused.retain(|name| !name.ends_with(RAW));
+        Self { prefix, unnumbered, layers, beyond, unused, problems }
     }
 
-    fn describe(mut self, asked: Option<Kind>) -> std::result::Result<Description, Vec<String>> {
+    fn describe(mut self, asked: Option<CellKind>) -> std::result::Result<Description, Vec<String>> {
         let directions = if self.places().any(|(place, _)| place.direction == 1) { 2 } else { 1 };
         let bias = self.places().any(|(place, _)| matches!(place.role, Role::BiasIh | Role::BiasHh));
         let projection = self.places().map(|(place, _)| place).find(|place| place.role == Role::WeightHr);
         let projected = projection.is_some();
         let proj = if projected { self.proj() } else { Some(0) };
         let kind = self.kind(asked, projected);
-        if let (Some(place), Some(kind @ (Kind::Rnn | Kind::Gru))) = (projection, kind) {
+        if let (Some(place), Some(kind @ (CellKind::Rnn | CellKind::Gru))) = (projection, kind) {
             self.tell(place, format_args!("unused, only an lstm has a projection and this is of cell {kind}"));
         }
 
@@ -293,7 +319,7 @@ impl<'a> Survey<'a> {
             if layer != next {
                 let first = places(&self.layers, layer..=layer).next();
                 if let Some((place, _)) = first {
-                    self.leaves_out(&name(&self.prefix, self.cell, place), next, &layer.to_string());
+                    self.leaves_out(&name(&self.prefix, self.unnumbered, place), next, &layer.to_string());
                 }
                 reads = None;
             }
@@ -339,7 +365,7 @@ impl<'a> Survey<'a> {
                 bidirectional: directions == 2,
                 bias,
                 proj_size,
-                cell: self.cell,
+                unnumbered: self.unnumbered,
             }),
             // What is not known has been told of: its tensor is missing, or has other dimensions.
             _ => Err(self.problems),
@@ -389,14 +415,15 @@ impl<'a> Survey<'a> {
     }
 
     /// The cell that the first `weight_hh` of any cell has, or the one that was asked for.
-    fn kind(&mut self, asked: Option<Kind>, projected: bool) -> Option<Kind> {
+    fn kind(&mut self, asked: Option<CellKind>, projected: bool) -> Option<CellKind> {
         let measured = |(place, shape): (Place, &'a [usize])| match *shape {
             [rows, columns] if place.role == Role::WeightHh => {
                 Some((place, rows, columns, self.quiet_hidden(place.layer, projected)?))
             }
             _ => None,
         };
-        let told = self.places().filter_map(measured).find_map(|weight| Some((weight, Kind::of(weight.1, weight.3)?)));
+        let told =
+            self.places().filter_map(measured).find_map(|weight| Some((weight, CellKind::of(weight.1, weight.3)?)));
         let first = self.places().find_map(measured);
         match (asked, told, first) {
             (Some(asked), Some(((place, rows, columns, hidden), told)), _) if asked != told => {
@@ -407,12 +434,12 @@ impl<'a> Survey<'a> {
             (_, Some((_, told)), _) => Some(told),
             (Some(asked), None, _) => Some(asked),
             (None, None, Some((place, rows, columns, hidden))) => {
-                let kinds = if projected { &[Kind::Lstm][..] } else { &Kind::ALL };
-                let shape = |kind: &Kind| format!("{:?} of cell {kind}", [kind.rows(hidden), columns]);
+                let kinds = if projected { &[CellKind::Lstm][..] } else { &CellKind::ALL };
+                let shape = |kind: &CellKind| format!("{:?} of cell {kind}", [kind.rows(hidden), columns]);
                 let expected = kinds.iter().map(shape).collect::<Vec<_>>();
                 let expected = one_of(&expected.iter().map(|shape| &shape[..]).collect::<Vec<_>>());
                 let got = [rows, columns];
-                self.tell(place, format_args!("expected {expected}, got {got:?}; say which cell it is with --cell"));
+                self.tell(place, format_args!("expected {expected}, got {got:?}; say which cell it is"));
                 None
             }
             (None, None, None) => None,
@@ -450,6 +477,6 @@ impl<'a> Survey<'a> {
     }
 
     fn tell(&mut self, place: Place, problem: fmt::Arguments<'_>) {
-        self.problems.push(format!("{}: {problem}", name(&self.prefix, self.cell, place)));
+        self.problems.push(format!("{}: {problem}", name(&self.prefix, self.unnumbered, place)));
     }
 }

@@ -1,52 +1,23 @@
 //! The elements of a file's tensors as numbers of this machine.
 
-/// A type of elements that can be read as `f32`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Float {
-    F32,
-    F64,
-    F16,
-    BF16,
-}
+use super::dtype::Dtype;
 
-impl Float {
-    /// Every one of them.
-    pub(super) const ALL: &[Float] = &[Float::F32, Float::F64, Float::F16, Float::BF16];
-
-    /// As the format spells it.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Float::F32 => "F32",
-            Float::F64 => "F64",
-            Float::F16 => "F16",
-            Float::BF16 => "BF16",
-        }
-    }
-
-    /// The one of these that the format spells so.
-    pub(super) fn among(floats: &[Self], dtype: &str) -> Option<Self> {
-        floats.iter().copied().find(|float| float.name() == dtype)
-    }
-
-    /// These, for a message.
-    pub(super) fn names(floats: &[Self]) -> String {
-        one_of(&floats.iter().map(|float| float.name()).collect::<Vec<_>>())
-    }
-
+impl Dtype {
     /// Writes the elements in `bytes` to `to`, as many as there are: F32 to the bit, F16 and BF16 exactly, F64 rounded
-    /// to the nearest, ties to even. A NaN keeps its sign and the upper bits of its payload.
+    /// to the nearest, ties to even. A NaN keeps its sign and the upper bits of its payload. Other types are left unread.
     pub(super) fn read(self, bytes: &[u8], to: &mut [f32]) {
         match self {
-            Float::F32 => each(bytes, to, f32::from_le_bytes),
-            Float::F64 => each(bytes, to, |bytes| narrow(f64::from_le_bytes(bytes))),
-            Float::F16 => each(bytes, to, |bytes| half(u16::from_le_bytes(bytes))),
-            Float::BF16 => each(bytes, to, |bytes| f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16)),
+            Dtype::F32 => each(bytes, to, f32::from_le_bytes),
+            Dtype::F64 => each(bytes, to, |bytes| narrow(f64::from_le_bytes(bytes))),
+            Dtype::F16 => each(bytes, to, |bytes| half(u16::from_le_bytes(bytes))),
+            Dtype::BF16 => each(bytes, to, |bytes| f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16)),
+            _ => {}
         }
     }
 
     /// The first element of `bytes` that is finite and would not be as `f32`, with its place.
     pub(super) fn beyond_f32(self, bytes: &[u8]) -> Option<(usize, f64)> {
-        if self != Float::F64 {
+        if self != Dtype::F64 {
             return None;
         }
         let values = bytes.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes));
@@ -54,29 +25,18 @@ impl Float {
     }
 }
 
-/// The types of elements that [`integers`] reads.
-pub(super) const INTEGERS: [&str; 7] = ["I64", "I32", "I16", "I8", "U32", "U16", "U8"];
-
-/// The elements of a tensor of that type; `None` where it is not one of [`INTEGERS`].
-pub(super) fn integers(dtype: &str, bytes: &[u8]) -> Option<Vec<i64>> {
+/// The elements of a tensor of that type; `None` where it is not one of [`Dtype::INTEGERS`].
+pub(super) fn integers(dtype: Dtype, bytes: &[u8]) -> Option<Vec<i64>> {
     Some(match dtype {
-        "I64" => all(bytes, i64::from_le_bytes),
-        "I32" => all(bytes, |bytes| i32::from_le_bytes(bytes).into()),
-        "I16" => all(bytes, |bytes| i16::from_le_bytes(bytes).into()),
-        "I8" => all(bytes, |bytes| i8::from_le_bytes(bytes).into()),
-        "U32" => all(bytes, |bytes| u32::from_le_bytes(bytes).into()),
-        "U16" => all(bytes, |bytes| u16::from_le_bytes(bytes).into()),
-        "U8" => all(bytes, |bytes| u8::from_le_bytes(bytes).into()),
+        Dtype::I64 => all(bytes, i64::from_le_bytes),
+        Dtype::I32 => all(bytes, |bytes| i32::from_le_bytes(bytes).into()),
+        Dtype::I16 => all(bytes, |bytes| i16::from_le_bytes(bytes).into()),
+        Dtype::I8 => all(bytes, |bytes| i8::from_le_bytes(bytes).into()),
+        Dtype::U32 => all(bytes, |bytes| u32::from_le_bytes(bytes).into()),
+        Dtype::U16 => all(bytes, |bytes| u16::from_le_bytes(bytes).into()),
+        Dtype::U8 => all(bytes, |bytes| u8::from_le_bytes(bytes).into()),
         _ => return None,
     })
-}
-
-/// `A, B or C`.
-pub(super) fn one_of(names: &[&str]) -> String {
-    match names {
-        [names @ .., last] if !names.is_empty() => format!("{} or {last}", names.join(", ")),
-        _ => names.concat(),
-    }
 }
 
 fn each<const N: usize>(bytes: &[u8], to: &mut [f32], read: impl Fn([u8; N]) -> f32) {

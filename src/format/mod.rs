@@ -2,14 +2,20 @@
 
 mod atomic;
 mod description;
+mod dtype;
 mod elements;
+mod foreign;
+mod header;
 mod names;
+mod quote;
 mod safetensors;
 mod state_dict;
 mod tensors;
 
 pub use self::atomic::{check_writable, write_atomic};
-pub use self::description::{Description, Kind, describe};
+pub use self::description::{CellKind, Description, describe};
+pub use self::dtype::Dtype;
 pub use self::names::prefixes;
-pub use self::state_dict::{LoadOptions, load, load_with, save};
-pub use self::tensors::{TensorFile, TensorInfo, write_tensors};
+pub use self::quote::visible;
+pub use self::state_dict::{Converted, LoadOptions, LoadReport, load, load_with, save};
+pub use self::tensors::{NO_METADATA, TensorFile, TensorInfo, tensors_to_bytes, write_tensors};

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use super::safetensors::quote;
+use super::quote::quote;
 use super::tensors::TensorFile;
 
-/// The prefix with the dot that ends it.
-pub(super) fn with_dot(prefix: &str) -> String {
-    let dot = if prefix.is_empty() || prefix.ends_with('.') { "" } else { "." };
-    format!("{prefix}{dot}")
+/// The prefix with the dot that ends it, where names of the file go on with one, or as it is where they go on without
+/// (`enc_`).
+pub(super) fn resolve(file: &TensorFile, prefix: &str) -> String {
+    let dotted = format!("{prefix}.");
+    let as_it_is = prefix.is_empty()
+        || prefix.ends_with('.')
+        || file.behind(&dotted).next().is_none() && file.behind(prefix).next().is_some();
+    if as_it_is { prefix.into() } else { dotted }
 }
 
 /// Where the file has recurrent weights, for a message.
@@ -29,16 +33,21 @@ pub(super) fn elsewhere(file: &TensorFile) -> String {
     format!("the file has recurrent weights behind {}", names.join(", "))
 }
 
-/// Where a file has recurrent weights: every prefix, with its final dot, behind which there is a `weight_ih` or
-/// `weight_hh` of a layer or a cell, in alphabetical order. Empty for the root of the file. Whether they are whole is for
-/// [`describe`](super::describe) to tell.
+/// Where a file has recurrent weights: every prefix, with its final dot or underscore, behind which there is a
+/// `weight_ih` or `weight_hh` of a layer or a cell, in alphabetical order. Empty for the root of the file. Whether they
+/// are whole is for [`describe`](super::describe) to tell.
 #[must_use]
-pub fn prefixes(file: &TensorFile) -> BTreeSet<&str> {
-    file.names()
-        .map(|name| name.split_at(name.rfind('.').map_or(0, |dot| dot + 1)))
-        .filter(|(_, leaf)| Leaf::of(leaf).is_some_and(|leaf| matches!(leaf.role, Role::WeightIh | Role::WeightHh)))
-        .map(|(prefix, _)| prefix)
-        .collect()
+pub fn prefixes(file: &TensorFile) -> Vec<&str> {
+    let prefixes: BTreeSet<_> = file.names().filter_map(|name| weight(name).map(|(prefix, _)| prefix)).collect();
+    prefixes.into_iter().collect()
+}
+
+/// The prefix and the rest of a `weight_ih` or `weight_hh`'s name. What comes before ends in a dot or an underscore.
+pub(super) fn weight(name: &str) -> Option<(&str, Leaf<'_>)> {
+    let at = [Role::WeightIh, Role::WeightHh].into_iter().filter_map(|role| name.rfind(role.name())).max()?;
+    let (prefix, leaf) = name.split_at(at);
+    let ends = prefix.is_empty() || prefix.ends_with(['.', '_']);
+    ends.then(|| Leaf::of(leaf)).flatten().map(|leaf| (prefix, leaf))
 }
 
 /// What a tensor is for, in PyTorch's order.
@@ -106,9 +115,9 @@ pub(super) struct Place {
 }
 
 /// What the tensor of that place is called.
-pub(super) fn plain_name(prefix: &str, cell: bool, Place { role, layer, direction }: Place) -> String {
+pub(super) fn plain_name(prefix: &str, unnumbered: bool, Place { role, layer, direction }: Place) -> String {
     let role = role.name();
-    match (cell, direction) {
+    match (unnumbered, direction) {
         (true, _) => format!("{prefix}{role}"),
         (false, 0) => format!("{prefix}{role}_l{layer}"),
         (false, _) => format!("{prefix}{role}_l{layer}_reverse"),
@@ -116,6 +125,6 @@ pub(super) fn plain_name(prefix: &str, cell: bool, Place { role, layer, directio
 }
 
 /// The same for a message.
-pub(super) fn name(prefix: &str, cell: bool, place: Place) -> String {
-    quote(&plain_name(prefix, cell, place))
+pub(super) fn name(prefix: &str, unnumbered: bool, place: Place) -> String {
+    quote(&plain_name(prefix, unnumbered, place))
 }

@@ -7,12 +7,17 @@ mod builder;
 mod chain;
 mod run;
 mod spec;
+#[cfg(feature = "safetensors")]
+mod state_dict;
+mod text;
 mod training;
 mod workspace;
 
 pub use builder::ModelBuilder;
 pub use run::Output;
 pub use spec::{Activation, CellSpec, LayerKind, LayerSpec, ModelSpec, Readout, RecurrentSpec, Reset};
+#[cfg(feature = "safetensors")]
+pub use state_dict::{SPEC_KEY, Taken};
 pub use training::{Gradients, Run, Upstream};
 pub use workspace::Workspace;
 

@@ -3,7 +3,7 @@
 use std::fs;
 
 use elman::Error;
-use elman::format::{Description, Kind, LoadOptions, TensorFile, describe};
+use elman::format::{CellKind, Description, LoadOptions, TensorFile, describe};
 use safetensors::tensor::Dtype;
 
 use super::{Folder, crate_file, open, params_of, raw_file, text, zeros};
@@ -14,15 +14,11 @@ type Table = Vec<(String, Vec<usize>)>;
 /// What PyTorch would save of such a module.
 fn table_of(description: &Description) -> Table {
     let Description { kind, prefix, hidden_sizes, bidirectional, bias, proj_size, .. } = description;
-    let gates = match kind {
-        Kind::Rnn => 1,
-        Kind::Gru => 3,
-        Kind::Lstm => 4,
-    };
+    let gates = kind.gates();
     let (mut table, mut input) = (Table::new(), description.input_size);
     for (layer, &hidden) in hidden_sizes.iter().enumerate() {
         let out = if *proj_size > 0 { *proj_size } else { hidden };
-        let suffixes = match (description.cell, bidirectional) {
+        let suffixes = match (description.unnumbered, bidirectional) {
             (true, _) => vec![String::new()],
             (false, false) => vec![format!("_l{layer}")],
             (false, true) => vec![format!("_l{layer}"), format!("_l{layer}_reverse")],
@@ -52,42 +48,43 @@ fn file_of(table: &[(String, Vec<usize>)]) -> TensorFile {
 /// An LSTM of two layers and two directions, behind `rnn.`.
 fn lstm() -> Description {
     Description {
-        kind: Kind::Lstm,
+        kind: CellKind::Lstm,
         prefix: "rnn.".into(),
         input_size: 3,
         hidden_sizes: vec![5, 5],
         bidirectional: true,
         bias: true,
         proj_size: 2,
-        cell: false,
+        unnumbered: false,
     }
 }
 
 /// A GRU of one layer, at the root.
 fn gru() -> Description {
     Description {
-        kind: Kind::Gru,
+        kind: CellKind::Gru,
         prefix: String::new(),
         input_size: 1,
         hidden_sizes: vec![4],
         bidirectional: false,
         bias: true,
         proj_size: 0,
-        cell: false,
+        unnumbered: false,
     }
 }
 
 #[test]
 fn what_pytorch_saves_is_described() {
     let mut count = 0;
-    for kind in [Kind::Rnn, Kind::Gru, Kind::Lstm] {
+    for kind in [CellKind::Rnn, CellKind::Gru, CellKind::Lstm] {
         for prefix in ["", "rnn.", "encoder.rnn."] {
             for (input_size, hidden_sizes) in [(1, vec![1]), (7, vec![3]), (2, vec![4, 4]), (3, vec![12, 4, 3, 1, 9])] {
                 for (bidirectional, bias) in [(false, false), (false, true), (true, false), (true, true)] {
-                    for (proj_size, cell) in [(0, false), (1, false), (2, false), (0, true)] {
-                        let projectable = kind == Kind::Lstm && hidden_sizes.iter().all(|&hidden| hidden > proj_size);
+                    for (proj_size, unnumbered) in [(0, false), (1, false), (2, false), (0, true)] {
+                        let projectable =
+                            kind == CellKind::Lstm && hidden_sizes.iter().all(|&hidden| hidden > proj_size);
                         let cellable = hidden_sizes.len() == 1 && !bidirectional;
-                        if proj_size > 0 && !projectable || cell && !cellable {
+                        if proj_size > 0 && !projectable || unnumbered && !cellable {
                             continue;
                         }
                         let (prefix, hidden_sizes) = (prefix.into(), hidden_sizes.clone());
@@ -99,7 +96,7 @@ fn what_pytorch_saves_is_described() {
                             bidirectional,
                             bias,
                             proj_size,
-                            cell,
+                            unnumbered,
                         };
                         let mut table = table_of(&expected);
                         let parameters: usize = table.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
@@ -126,16 +123,16 @@ fn what_pytorch_saves_is_described() {
 
 #[test]
 fn pytorchs_own_file_is_described() {
-    let file = TensorFile::open("tests/fixtures/sine_model.safetensors".as_ref()).unwrap();
+    let file = TensorFile::open("tests/fixtures/sine_model.safetensors").unwrap();
     let expected = Description {
-        kind: Kind::Rnn,
+        kind: CellKind::Rnn,
         prefix: "rnn.".into(),
         input_size: 1,
         hidden_sizes: vec![16],
         bidirectional: false,
         bias: true,
         proj_size: 0,
-        cell: false,
+        unnumbered: false,
     };
     assert_eq!(describe(&file, None, None).unwrap(), expected);
     assert_eq!(expected.parameters().unwrap(), 16 + 256 + 16 + 16);
@@ -144,10 +141,13 @@ fn pytorchs_own_file_is_described() {
 
 #[test]
 fn a_kind_is_spelled_as_it_is_read() {
-    for (kind, name, gates) in [(Kind::Rnn, "rnn", 1), (Kind::Gru, "gru", 3), (Kind::Lstm, "lstm", 4)] {
-        assert_eq!((kind.to_string(), name.parse::<Kind>().unwrap(), kind.gates()), (name.into(), kind, gates));
+    for (kind, name, gates) in [(CellKind::Rnn, "rnn", 1), (CellKind::Gru, "gru", 3), (CellKind::Lstm, "lstm", 4)] {
+        assert_eq!((kind.to_string(), name.parse::<CellKind>().unwrap(), kind.gates()), (name.into(), kind, gates));
     }
-    assert_eq!("LSTM".parse::<Kind>().unwrap_err().to_string(), "cell: expected 'rnn', 'gru' or 'lstm', got 'LSTM'");
+    assert_eq!(
+        "LSTM".parse::<CellKind>().unwrap_err().to_string(),
+        "cell: expected 'rnn', 'gru' or 'lstm', got 'LSTM'"
+    );
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn where_the_layers_are_must_be_plain() {
     let file = file_of(&two);
     assert_eq!(
         text(&describe(&file, None, None).unwrap_err()),
-        "the file has recurrent weights behind 'a.', 'rnn.'; choose one with --prefix"
+        "the file has recurrent weights behind 'a.', 'rnn.'; choose one of these prefixes"
     );
     assert_eq!(describe(&file, Some("rnn"), None).unwrap(), lstm());
     assert_eq!(
@@ -177,12 +177,16 @@ fn where_the_layers_are_must_be_plain() {
     // A tensor at the root that is no recurrent weight does not make it the place.
     let beside = [table_of(&lstm()), vec![("scale".into(), vec![])]].concat();
     assert_eq!(describe(&file_of(&beside), None, None).unwrap(), lstm());
-    // At the root, everything is inside.
+    // What lies behind one more dot is another module's, at the root too.
     let root = [table_of(&gru()), vec![("linear.weight".into(), vec![1]), ("b.weight_ih".into(), vec![1])]].concat();
-    assert_eq!(
-        text(&describe(&file_of(&root), None, None).unwrap_err()),
-        "b.weight_ih: unused, no recurrent layer has it; linear.weight: unused, no recurrent layer has it"
-    );
+    let file = file_of(&root);
+    let description = describe(&file, None, None).unwrap();
+    assert_eq!(description, gru());
+    let table: Vec<_> = table_of(&gru());
+    let mut params = params_of(&table.iter().map(|(name, shape)| (&name[..], &shape[..])).collect::<Vec<_>>());
+    let report = file.load_into(&mut params, &LoadOptions::from(&description)).unwrap();
+    assert_eq!(report.left_aside, ["b.weight_ih", "linear.weight"]);
+    assert!(file.load_into(&mut params, &LoadOptions::new()).is_err());
 }
 
 /// The state dict after these changes: `name` is not there, `name: sizes` has that shape.
@@ -198,14 +202,14 @@ fn edited(description: &Description, edits: &[&str]) -> TensorFile {
 }
 
 /// A state dict, the cell that it is said to be, what is changed of it, and every problem it has then.
-type Rule<'a> = (&'a Description, Option<Kind>, &'a [&'a str], &'a [&'a str]);
+type Rule<'a> = (&'a Description, Option<CellKind>, &'a [&'a str], &'a [&'a str]);
 
 #[test]
 fn each_rule_of_a_state_dict_is_told_by_name() {
     let (gru, lstm) = (gru(), lstm());
     let plain = Description { proj_size: 0, bidirectional: false, ..lstm.clone() };
     let deep = Description { hidden_sizes: vec![4; 4], ..gru.clone() };
-    let cell = Description { cell: true, ..gru.clone() };
+    let cell = Description { unnumbered: true, ..gru.clone() };
     let projected = Description { hidden_sizes: vec![5], bidirectional: false, ..lstm.clone() };
     let table: &[Rule<'_>] = &[
         // What is missing.
@@ -265,7 +269,7 @@ fn each_rule_of_a_state_dict_is_told_by_name() {
         (&gru, None, &["weight_ih_l0: 16, 1"], &["weight_ih_l0: expected [12, 1], got [16, 1]"]),
         (&gru, None, &["weight_ih_l0: 12"], &["weight_ih_l0: expected 2 dimensions, got [12]"]),
         (&gru, None, &["weight_hh_l0: 12, 4, 1"], &["weight_hh_l0: expected 2 dimensions, got [12, 4, 1]"]),
-        (&gru, Some(Kind::Gru), &["weight_hh_l0:"], &["weight_hh_l0: expected 2 dimensions, got []"]),
+        (&gru, Some(CellKind::Gru), &["weight_hh_l0:"], &["weight_hh_l0: expected 2 dimensions, got []"]),
         (
             &gru,
             None,
@@ -334,7 +338,7 @@ fn each_rule_of_a_state_dict_is_told_by_name() {
             &projected,
             None,
             &["rnn.weight_hh_l0: 21, 2"],
-            &["rnn.weight_hh_l0: expected [20, 2] of cell lstm, got [21, 2]; say which cell it is with --cell"],
+            &["rnn.weight_hh_l0: expected [20, 2] of cell lstm, got [21, 2]; say which cell it is"],
         ),
         // The cell.
         (
@@ -342,13 +346,13 @@ fn each_rule_of_a_state_dict_is_told_by_name() {
             None,
             &["weight_hh_l0: 8, 4"],
             &["weight_hh_l0: expected [4, 4] of cell rnn, [12, 4] of cell gru or [16, 4] of cell lstm, got [8, 4]; \
-               say which cell it is with --cell"],
+               say which cell it is"],
         ),
-        (&gru, Some(Kind::Gru), &["weight_hh_l0: 8, 4"], &["weight_hh_l0: expected [12, 4], got [8, 4]"]),
-        (&gru, Some(Kind::Lstm), &[], &["weight_hh_l0: expected [16, 4] of cell lstm, got [12, 4] of cell gru"]),
+        (&gru, Some(CellKind::Gru), &["weight_hh_l0: 8, 4"], &["weight_hh_l0: expected [12, 4], got [8, 4]"]),
+        (&gru, Some(CellKind::Lstm), &[], &["weight_hh_l0: expected [16, 4] of cell lstm, got [12, 4] of cell gru"]),
         (
             &gru,
-            Some(Kind::Rnn),
+            Some(CellKind::Rnn),
             &["bias_ih_l0: 11"],
             &[
                 "weight_hh_l0: expected [4, 4] of cell rnn, got [12, 4] of cell gru",
@@ -357,7 +361,7 @@ fn each_rule_of_a_state_dict_is_told_by_name() {
         ),
         (
             &projected,
-            Some(Kind::Gru),
+            Some(CellKind::Gru),
             &[],
             &["rnn.weight_hh_l0: expected [15, 2] of cell gru, got [20, 2] of cell lstm"],
         ),
@@ -464,7 +468,7 @@ fn attack_sizes_at_the_edge_of_what_can_be_multiplied() {
             format!("0,{MOST}"),
             format!(
                 "weight_hh_l0: expected [{MOST}, {MOST}] of cell rnn, [2999999999999999997, {MOST}] of cell gru or \
-                 [3999999999999999996, {MOST}] of cell lstm, got [0, {MOST}]; say which cell it is with --cell"
+                 [3999999999999999996, {MOST}] of cell lstm, got [0, {MOST}]; say which cell it is"
             ),
         ),
         (
@@ -537,7 +541,7 @@ fn mutated_files_never_panic_and_are_what_they_are_described_as() {
                 continue;
             }
         };
-        for kind in [None, Some(Kind::Rnn), Some(Kind::Lstm)] {
+        for kind in [None, Some(CellKind::Rnn), Some(CellKind::Lstm)] {
             match describe(&file, None, kind) {
                 Ok(description) => {
                     described += 1;
@@ -552,7 +556,7 @@ fn mutated_files_never_panic_and_are_what_they_are_described_as() {
                     let names: Vec<_> = table.iter().map(behind).collect();
                     let mut params =
                         params_of(&names.iter().map(|(name, shape)| (&name[..], &shape[..])).collect::<Vec<_>>());
-                    let floats = inside().all(|info| info.dtype == "F32");
+                    let floats = inside().all(|info| info.dtype == elman::format::Dtype::F32);
                     assert_eq!(file.load_into(&mut params, &LoadOptions::from(&description)).is_ok(), floats);
                 }
                 Err(error) => {

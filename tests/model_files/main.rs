@@ -4,6 +4,8 @@
 
 mod descriptions;
 mod files;
+mod foreign;
+mod many;
 mod numbers;
 mod prefixes;
 
@@ -50,7 +52,7 @@ pub(crate) fn raw_file(header: impl AsRef<[u8]>, data: &[u8]) -> Vec<u8> {
 }
 
 pub(crate) fn open(contents: &[u8]) -> Result<TensorFile> {
-    TensorFile::open(&Folder::new().file(contents))
+    TensorFile::open(Folder::new().file(contents))
 }
 
 /// A vector of one type.
