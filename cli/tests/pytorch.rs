@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use elman::Cell;
-use elman::format::{TensorFile, save, write_tensors};
+use elman::format::{NO_METADATA, TensorFile, save, write_tensors};
 use elman::internals::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
 use elman::optim::{Adam, AdamConfig};
 use elman::tensor::{PackedSequence, Seq, SeqRef};
@@ -143,7 +143,7 @@ impl Case {
         let file = TensorFile::open(&path).unwrap();
         let (_, about) = file.metadata().find(|&(key, _)| key == "case").unwrap();
         let about: Value = serde_json::from_str(about).unwrap();
-        let lengths = file.integers("lengths").ok();
+        let lengths = file.read_integers("lengths").ok();
         let lengths = lengths.map(|(_, lengths)| lengths.into_iter().map(|n| usize::try_from(n).unwrap()).collect());
         Self { path, file, about, lengths }
     }
@@ -174,7 +174,7 @@ impl Case {
 
     /// The tensor of that name, `input` or one like it.
     fn held(&self, name: &str) -> Held {
-        let (shape, values) = self.file.f32(name).unwrap();
+        let (shape, values) = self.file.read_f32(name).unwrap();
         let [outer, inner, width] = match shape[..] {
             [_, width] => return Held::Unbatched(values, width),
             [outer, inner, width] => [outer, inner, width],
@@ -194,7 +194,7 @@ impl Case {
     fn state(&self, network: &Recurrent, [h, c]: [&str; 2]) -> Option<State> {
         let batch = self.size("batch");
         let part = |name| {
-            let (shape, values) = self.file.f32(name).ok()?;
+            let (shape, values) = self.file.read_f32(name).ok()?;
             Some(Seq::from_slice(shape[0], batch, *shape.last().unwrap(), &values).unwrap())
         };
         let (h, c) = (part(h)?, part(c));
@@ -216,7 +216,7 @@ impl Case {
 
     /// The largest difference, as a share of what may be.
     fn assert_close(&self, name: &str, got: &[f32]) -> f32 {
-        let (shape, expected) = self.file.f32(name).unwrap();
+        let (shape, expected) = self.file.read_f32(name).unwrap();
         let at = format!("{} {name} {shape:?} of {}", self.path.display(), self.about);
         assert_eq!(got.len(), expected.len(), "{at}");
         let allowed = GRADIENTS * expected.iter().fold(1.0_f32, |largest, x| largest.max(x.abs()));
@@ -237,7 +237,7 @@ impl Case {
         let mut params = Params::zeros(layout);
         let names: Vec<_> = params.iter().map(|(name, ..)| name.to_string()).collect();
         for name in &names {
-            let (shape, values) = self.file.f32(name).unwrap();
+            let (shape, values) = self.file.read_f32(name).unwrap();
             params.set(name, &shape, &values).unwrap();
         }
         network.load(&params).unwrap();
@@ -316,14 +316,14 @@ fn trained(python: &str, network: LstmBuilder, settings: &Value) {
         target.data_mut().iter_mut().for_each(|x| *x = rng.uniform(-1.0, 1.0));
         regression.train(x.view(), None, target.view(), &mut adam, threads).unwrap();
     }
-    save(&model, regression.params(), &[]).unwrap();
-    write_tensors(&input, &[("input", &[11, 4, 3], x.data())], &[]).unwrap();
+    save(&model, regression.params(), NO_METADATA).unwrap();
+    write_tensors(&input, &[("input", &[11, 4, 3], x.data())], NO_METADATA).unwrap();
     let paths = [&model, &input, &output].map(|path| path.to_str().unwrap());
     pytorch(python, "load.py", &[&[&settings.to_string()[..]], &paths[..]].concat());
 
     let expected = TensorFile::open(&output).unwrap();
     let close = |name: &str, got: &[f32]| {
-        let (shape, expected) = expected.f32(name).unwrap();
+        let (shape, expected) = expected.read_f32(name).unwrap();
         assert_eq!(got.len(), expected.len(), "{name} {shape:?} of {settings}");
         for (i, (got, expected)) in got.iter().zip(&expected).enumerate() {
             let close = (got - expected).abs() <= FORWARD * expected.abs().max(1.0);

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use elman::Nonlinearity;
 use elman::Threads;
-use elman::format::Kind;
+use elman::format::CellKind;
 use elman::internals::Kernels;
 use indicatif::HumanCount;
 
@@ -59,7 +59,7 @@ pub(crate) fn whole<N: FromStr + PartialOrd + Display>(text: &str, range: RangeI
     number.ok_or_else(|| format!("expected a whole number from {} to {}", range.start(), range.end()))
 }
 
-pub(crate) fn cell(text: &str) -> Result<Kind, String> {
+pub(crate) fn cell(text: &str) -> Result<CellKind, String> {
     text.parse().map_err(|_| "expected rnn, gru or lstm".into())
 }
 

@@ -1,6 +1,6 @@
 //! A model in words and as JSON: the same facts under the same names in every verb.
 
-use elman::format::{Description, Kind};
+use elman::format::{CellKind, Description};
 use elman::{Activation, CellSpec, LayerKind, LayerSpec, ModelSpec, Readout, RecurrentSpec};
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use super::common::count;
 /// Recurrent layers.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Facts {
-    pub(crate) cell: &'static str,
+    pub(crate) cell: String,
     /// Of an rnn alone; null where it is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) nonlinearity: Option<Option<String>>,
@@ -24,14 +24,9 @@ pub(crate) struct Facts {
 impl Facts {
     /// `nonlinearity` is what the file says of it.
     pub(crate) fn described(description: &Description, nonlinearity: Option<&str>) -> Self {
-        let cell = match description.kind {
-            Kind::Rnn => "rnn",
-            Kind::Gru => "gru",
-            Kind::Lstm => "lstm",
-        };
         Self {
-            cell,
-            nonlinearity: (description.kind == Kind::Rnn).then(|| nonlinearity.map(Into::into)),
+            cell: description.kind.to_string(),
+            nonlinearity: (description.kind == CellKind::Rnn).then(|| nonlinearity.map(Into::into)),
             input_size: description.input_size,
             hidden_sizes: description.hidden_sizes.clone(),
             num_layers: description.hidden_sizes.len(),
@@ -49,7 +44,7 @@ impl Facts {
             _ => ("another cell", None),
         };
         Self {
-            cell,
+            cell: cell.into(),
             nonlinearity,
             input_size,
             hidden_sizes: spec.hidden_sizes.clone(),
@@ -73,7 +68,7 @@ impl Facts {
             match &self.nonlinearity {
                 Some(Some(nonlinearity)) => format!("{} ({nonlinearity})", self.cell),
                 Some(None) => format!("{} (nonlinearity unknown)", self.cell),
-                None => self.cell.to_string(),
+                None => self.cell.clone(),
             },
             count(self.num_layers as u64, "layer"),
             count(self.directions as u64, "direction"),

@@ -135,7 +135,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             ("nonlinearity", Nonlinearity::Tanh.to_string()),
             ("seed", args.seed.to_string()),
         ];
-        files::save(model, sine.params(), &metadata)?;
+        files::save(model, sine.params(), metadata)?;
     }
     if args.json {
         let text = serde_json::to_string(&report).map_err(|error| Failure::Run(error.to_string()))?;

@@ -45,7 +45,7 @@ pub(crate) fn model(path: &Path, config: impl Into<NetworkConfig>, prefix: &str,
     let network = Recurrent::new(config, &mut layout, prefix).unwrap();
     let mut params = Params::zeros(layout);
     network.init(&mut params, &mut Rng::new(1));
-    save(path, &params, metadata).unwrap();
+    save(path, &params, metadata.iter().map(|(key, value)| (*key, &value[..]))).unwrap();
 }
 
 /// A folder with a model of each cell over 3 features, and `x.safetensors`, an input of 5 steps of 2 rows. `relu` is
@@ -65,5 +65,5 @@ pub(crate) fn folder() -> TempDir {
 
 /// Shape and elements of a tensor of a file.
 pub(crate) fn read(path: &Path, name: &str) -> (Vec<usize>, Vec<f32>) {
-    TensorFile::open(path).unwrap().f32(name).unwrap()
+    TensorFile::open(path).unwrap().read_f32(name).unwrap()
 }

@@ -7,15 +7,16 @@ use elman::format::TensorFile;
 use elman::{Gru, Rnn};
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::files::{Raw, f32s, folder, model, random, write};
-use crate::{names, refuses, run, tree};
+use crate::{names, refuses, run, told, tree};
 
 /// The tensors of a file behind a prefix.
 fn behind<'a>(path: &Path, names: &'a mut Vec<String>, prefix: &str) -> Vec<Raw<'a>> {
     let file = TensorFile::open(path).unwrap();
     names.extend(file.names().map(|name| format!("{prefix}{name}")));
-    let tensors = file.iter().map(|info| (info.shape.to_vec(), file.f32(info.name).unwrap().1));
+    let tensors = file.iter().map(|info| (info.shape.to_vec(), file.read_f32(info.name).unwrap().1));
     names.iter().zip(tensors).map(|(name, (shape, values))| f32s(name, &shape, &values)).collect()
 }
 
@@ -27,7 +28,13 @@ fn people_get_the_network_and_a_table() {
     let expected = "\
 file        relu.safetensors: 4 tensors, 144 bytes
 metadata    nonlinearity: relu
+model       rnn (relu), 1 layer, 1 direction, 3 input features, 4 hidden units, 36 parameters
 network     at the root: rnn (relu), 1 layer, 1 direction, 3 input features, 4 hidden units, 36 parameters, 144 bytes of F32
+
+spec
+    elman 1
+    inputs 3
+    rnn hidden=4 activation=relu
 
 tensor        dtype  shape   bytes
 weight_ih_l0  F32    [4, 3]     48
@@ -65,8 +72,11 @@ fn several_networks_and_what_is_outside_are_told() {
     let out = run(folder.path(), &["inspect", "two.safetensors"]).ok();
     let lines: Vec<_> = out.lines().collect();
     assert_eq!(lines[0], "file        two.safetensors: 10 tensors, 616 bytes");
-    assert!(lines[1].starts_with("network     at a.rnn.: rnn (nonlinearity unknown), 1 layer, "), "{out}");
-    assert!(lines[2].starts_with("network     at b.: gru, 1 layer, "), "{out}");
+    let unsettled =
+        "unsettled   more than one reading: rnn a.rnn (1 layer), gru b (1 layer); say which with --layers, ";
+    assert!(lines[1].starts_with(unsettled), "{out}");
+    assert!(lines[2].starts_with("network     at a.rnn.: rnn (nonlinearity unknown), 1 layer, "), "{out}");
+    assert!(lines[3].starts_with("network     at b.: gru, 1 layer, "), "{out}");
     let outside: Vec<_> = lines.iter().filter_map(|line| line.strip_suffix("  outside")).collect();
     assert_eq!(outside.len(), 2);
     assert!(outside[0].starts_with(r"a.\u{1b}[31m") && outside[1].starts_with("head.weight "), "{out}");
@@ -92,6 +102,8 @@ fn json_is_one_object_and_nothing_else() {
         "file": "relu.safetensors",
         "bytes": 144,
         "metadata": {"nonlinearity": "relu"},
+        "parameters": 36,
+        "spec": "elman 1\ninputs 3\nrnn hidden=4 activation=relu\n",
         "networks": [{
             "prefix": "",
             "cell": "rnn",
@@ -169,6 +181,39 @@ fn a_file_without_a_network_is_told() {
     assert!(ran.out.contains("\nweight_hh_l0  F32    [12, 5]") && !ran.out.contains("\nnetwork "), "{ran:?}");
 }
 
+fn whole(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/{name}.safetensors")).display().to_string()
+}
+
+#[test]
+fn a_whole_model_is_told_with_its_spec() {
+    let folder = TempDir::new().unwrap();
+    let out = run(folder.path(), &["inspect", &whole("head")]).ok();
+    let words = "lstm, 1 layer, 1 direction, 1 input feature, 32 hidden units; linear 32 → 1, 4,513 parameters";
+    assert_eq!(told(&out, "model"), format!("model       {words}"));
+    let taken = "lstm (1 layer), then linear 32 → 1 at every step, no activation: the file names none";
+    assert_eq!(told(&out, "taken"), format!("taken       {taken}"));
+    assert!(
+        out.contains("\nspec\n    elman 1\n    inputs 1\n    lstm lstm hidden=32\n    linear linear outputs=1\n\n"),
+        "{out}"
+    );
+    assert!(!out.contains("outside"), "{out}");
+
+    // What is not settled by the file is by the option, and the spec that is told settles it for good.
+    let layers = ["inspect", &whole("classifier"), "--layers", "embed, gru, last, fc1, relu, fc2", "--json"];
+    let report: Value = serde_json::from_str(&run(folder.path(), &layers).ok()).unwrap();
+    assert_eq!((&report["parameters"], report.get("unsettled")), (&861.into(), None));
+    fs::write(folder.path().join("spec"), report["spec"].as_str().unwrap()).unwrap();
+    let again = ["inspect", &whole("classifier"), "--spec", "spec", "--json"];
+    let again: Value = serde_json::from_str(&run(folder.path(), &again).ok()).unwrap();
+    assert_eq!(again["spec"], report["spec"]);
+
+    let out = run(folder.path(), &["inspect", &whole("classifier"), "--json"]).ok();
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert!(report["unsettled"].as_str().unwrap().starts_with("more than one reading: gru "), "{out}");
+    assert_eq!((report.get("spec"), report.get("parameters")), (None, None));
+}
+
 /// Wider than a formatter can pad.
 #[test]
 fn long_names_and_shapes_are_told() {
@@ -204,7 +249,7 @@ fn several_files_and_folders_have_a_line_each() {
     // What is no model is told so, and is no fault in a folder.
     assert!(lines[0].starts_with("models/README.md: "), "{out}");
     assert_eq!(lines[1], format!("models/b.safetensors: {gru}"));
-    assert_eq!(lines[2], format!("models/inner/a.safetensors: {lstm} at encoder.rnn."));
+    assert_eq!(lines[2], format!("models/inner/a.safetensors: {lstm}"));
     assert_eq!(lines.len(), 3);
 
     let out = run(folder.path(), &["inspect", "relu.safetensors", "models/inner", "--json"]).ok();
@@ -216,7 +261,7 @@ fn several_files_and_folders_have_a_line_each() {
     fs::write(at("models/broken.safetensors"), "no tensors").unwrap();
     for (more, files) in [(&["models"][..], 4), (&["models/b.safetensors", "models/broken.safetensors"], 2)] {
         let ran = run(folder.path(), &[&["inspect"], more].concat());
-        let reason = format!("error: expected a recurrent network in every model file, got none in 1 of {files}\n");
+        let reason = format!("error: expected model files, got 1 of {files} that are none\n");
         assert_eq!((ran.code, &ran.err), (1, &reason));
         assert!(ran.out.contains("\nmodels/broken.safetensors: "), "{ran:?}");
         assert!(ran.out.contains(&format!("models/b.safetensors: {gru}\n")), "{ran:?}");

@@ -41,7 +41,9 @@ impl Ran {
     /// The output of a command that did what it was asked to, and what it noted on the way.
     pub(crate) fn noted(self) -> (String, Vec<String>) {
         assert_eq!(self.code, 0, "{self:?}");
-        let note = |line: &str| line.strip_prefix("note: ").expect("a note").to_string();
+        // What was taken where a file does not say it has a word of its own.
+        let taken = |line: &str| line.starts_with("taken: ").then(|| line.to_string());
+        let note = |line: &str| taken(line).unwrap_or_else(|| line.strip_prefix("note: ").expect("a note").to_string());
         (self.out, self.err.lines().map(note).collect())
     }
 

@@ -36,11 +36,11 @@ pub(crate) fn outcome(folder: &Path, model: &str, tensors: &[Raw<'_>], more: &[&
     write(&folder.join("x.safetensors"), tensors);
     let ran = over_x(folder, model, &[more, &["--json"]].concat());
     ran.ok();
-    let file = TensorFile::open(&folder.join("y.safetensors")).unwrap();
+    let file = TensorFile::open(folder.join("y.safetensors")).unwrap();
     ["output", "h_n", "c_n"]
         .iter()
         .filter(|name| file.info(name).is_some())
-        .map(|name| file.f32(name).unwrap())
+        .map(|name| file.read_f32(name).unwrap())
         .collect()
 }
 

@@ -286,7 +286,7 @@ fn what_was_there_is_replaced() {
     }
     run(folder.path(), &["sine", "--iterations", "1", "--plot", "p.png", "--model", "m.safetensors"]).ok();
     assert_picture(&folder.path().join("p.png"));
-    load(&folder.path().join("m.safetensors"), Sine::new(Config::default()).unwrap().params_mut()).unwrap();
+    load(folder.path().join("m.safetensors"), Sine::new(Config::default()).unwrap().params_mut()).unwrap();
     assert_eq!(names(folder.path()), ["m.safetensors", "p.png"]);
 }
 

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use elman::format::Kind;
+use elman::format::CellKind;
 use elman::internals::Kernels;
-use elman::{Cell, Nonlinearity, Threads};
+use elman::{Nonlinearity, Threads};
 use elman_cli::measure::{Effort, Middle, Mode, Workload, cpus};
 
 use crate::verbs::Failure;
@@ -32,7 +32,7 @@ use crate::verbs::common::{any_threads, cell, isa, nonlinearity, runnable, secon
 pub(crate) struct Args {
     /// The cell: rnn, gru or lstm [default: lstm]
     #[arg(long, value_name = "CELL", value_parser = cell)]
-    cell: Option<Kind>,
+    cell: Option<CellKind>,
     /// An rnn's activation, tanh or relu [default: tanh]
     #[arg(long, value_name = "NAME", value_parser = nonlinearity)]
     nonlinearity: Option<Nonlinearity>,
@@ -189,7 +189,7 @@ impl Args {
     pub(super) fn workloads(&self) -> Result<Vec<Workload>, Failure> {
         let kernels = self.isa.map_or_else(Kernels::active, Ok)?;
         let threads = self.threads();
-        if self.nonlinearity.is_some() && self.cell != Some(Kind::Rnn) {
+        if self.nonlinearity.is_some() && self.cell != Some(CellKind::Rnn) {
             return Err(Failure::Usage("--nonlinearity: expected --cell rnn with it, got another cell or none".into()));
         }
         match (self.is_table(), self.quick) {
@@ -200,11 +200,7 @@ impl Args {
             }
             (false, false) => {}
         }
-        let cell = match self.cell.unwrap_or(Kind::Lstm) {
-            Kind::Rnn => Cell::Elman(self.nonlinearity.unwrap_or_default()),
-            Kind::Gru => Cell::Gru,
-            Kind::Lstm => Cell::Lstm,
-        };
+        let cell = self.cell.unwrap_or(CellKind::Lstm).cell(self.nonlinearity.unwrap_or_default());
         let hidden = self.hidden.unwrap_or(256);
         let mode = self.mode.unwrap_or(Mode::Infer);
         Ok(vec![Workload {

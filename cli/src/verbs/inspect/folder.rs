@@ -8,7 +8,7 @@ use crate::verbs::Failure;
 /// A file to look at.
 pub(super) struct Listed {
     pub(super) path: PathBuf,
-    /// It was named, or its own name says that it is a model: what else lies in a folder need be none.
+    /// It was named, or its own name says that it is a safetensors file: what else lies in a folder need be none.
     pub(super) expected: bool,
 }
 

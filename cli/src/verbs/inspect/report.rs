@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
-use elman::format::{self as files, Description, Kind, TensorFile, TensorInfo};
+use elman::format::{self as files, Description, TensorFile, TensorInfo};
 use serde::Serialize;
 
 use crate::verbs::Failure;
 use crate::verbs::common::count;
-use crate::verbs::facts::Facts;
+use crate::verbs::facts::{self, Facts};
+use crate::verbs::model::{self, ModelArgs};
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -17,6 +18,20 @@ pub(super) struct Report {
     /// Of all tensors.
     pub(super) bytes: usize,
     pub(super) metadata: BTreeMap<String, String>,
+    /// Numbers in all parameters of the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) parameters: Option<usize>,
+    /// What the file does not say and was taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) taken: Option<String>,
+    /// The model, as `--spec` reads it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) spec: Option<String>,
+    /// Why the file is not the one model or the other, and what settles it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) unsettled: Option<String>,
+    #[serde(skip)]
+    pub(super) words: String,
     pub(super) networks: Vec<Network>,
     /// Of those that are behind a prefix as if of a network, and are none.
     pub(super) problems: Vec<String>,
@@ -42,31 +57,39 @@ pub(super) struct Tensor {
     pub(super) bytes: usize,
     /// The prefix of the network that has it.
     pub(super) network: Option<String>,
+    /// It is none of the model's.
+    #[serde(skip)]
+    pub(super) outside: bool,
 }
 
 impl Tensor {
     fn new(info: TensorInfo<'_>, network: Option<&str>) -> Self {
-        let TensorInfo { name, dtype, shape, bytes } = info;
+        let TensorInfo { name, dtype, shape, bytes, .. } = info;
         let network = network.map(Into::into);
-        Self { name: name.into(), dtype: dtype.to_string(), shape: shape.to_vec(), bytes, network }
+        let outside = network.is_none();
+        Self { name: name.into(), dtype: dtype.to_string(), shape: shape.to_vec(), bytes, network, outside }
     }
 }
 
 impl Report {
-    /// Of the network behind that prefix alone, if one is given.
-    pub(super) fn of(path: &Path, prefix: Option<&str>, cell: Option<Kind>) -> Result<Self, Failure> {
-        let file = TensorFile::open(path)?;
-        let descriptions: Vec<_> = match prefix {
-            Some(prefix) => vec![Ok(files::describe(&file, Some(prefix), cell)?)],
+    pub(super) fn of(path: &Path, args: &ModelArgs) -> Result<Self, Failure> {
+        let file = model::open(path, args)?;
+        let descriptions: Vec<_> = match &args.only {
+            Some(prefix) => vec![Ok(files::describe(&file, Some(prefix), args.cell)?)],
             None => {
                 let prefixes = files::prefixes(&file);
-                prefixes.into_iter().map(|prefix| files::describe(&file, Some(prefix), cell)).collect()
+                prefixes.into_iter().map(|prefix| files::describe(&file, Some(prefix), args.cell)).collect()
             }
         };
         let mut report = Self {
             file: path.display().to_string(),
             bytes: file.iter().map(|tensor| tensor.bytes).sum(),
             metadata: file.metadata().map(|(key, value)| (key.into(), value.into())).collect(),
+            parameters: None,
+            taken: None,
+            spec: None,
+            unsettled: None,
+            words: String::new(),
             networks: Vec::new(),
             problems: Vec::new(),
             tensors: Vec::new(),
@@ -87,7 +110,34 @@ impl Report {
         }
         let outside = file.iter().filter(|info| !inside.contains(info.name));
         report.tensors.extend(outside.map(|info| Tensor::new(info, None)));
+        if report.problems.is_empty() && !report.networks.is_empty() {
+            report.settle(&file, args)?;
+        }
         Ok(report)
+    }
+
+    /// What model the file is, whose networks are whole.
+    fn settle(&mut self, file: &TensorFile, args: &ModelArgs) -> Result<(), Failure> {
+        let mut notes = Vec::new();
+        let reading = match model::read(file, args, &mut notes) {
+            Ok(reading) => reading,
+            // What was asked for and is wrong, and what the file leaves open.
+            Err(Failure::Run(reason)) if args.layers.is_none() && args.spec.is_none() => {
+                let file = format!("{}: ", self.file);
+                self.unsettled = Some(reason.strip_prefix(&file).unwrap_or(&reason).to_string());
+                return Ok(());
+            }
+            Err(failure) => return Err(failure),
+        };
+        for tensor in &mut self.tensors {
+            tensor.outside = reading.options.left_aside.contains(&tensor.name);
+        }
+        let elements = |tensor: &Tensor| tensor.shape.iter().product::<usize>();
+        self.parameters = Some(self.tensors.iter().filter(|tensor| !tensor.outside).map(elements).sum());
+        self.words = facts::words(&reading.spec);
+        self.taken = reading.taken.map(|line| line.trim_start_matches("taken: ").to_string());
+        self.spec = Some(reading.spec.to_string());
+        Ok(())
     }
 
     /// Whether the file holds what it is looked at for.
@@ -116,7 +166,7 @@ impl Network {
         Ok(Self {
             prefix: description.prefix.clone(),
             facts: Facts::described(description, nonlinearity),
-            cell_names: description.cell,
+            cell_names: description.unnumbered,
             parameters,
             bytes: tensors.iter().map(|tensor| tensor.bytes).sum(),
             dtypes,
@@ -129,18 +179,21 @@ impl Network {
     }
 }
 
-/// A file of several on its line: `a.safetensors: lstm, 2 layers, …; 2 tensors outside`.
+/// A file of several on its line: `a.safetensors: lstm, 2 layers, …; fc 64 → 1, 4,513 parameters; 2 tensors outside`.
 pub(super) fn line(report: &Report) -> String {
     let at = |network: &Network| match &network.prefix[..] {
         "" => network.words(),
         prefix => format!("{} at {prefix}", network.words()),
     };
-    let mut parts: Vec<_> = report.networks.iter().map(at).collect();
+    let mut parts = match report.parameters {
+        Some(parameters) => vec![format!("{}, {}", report.words, count(parameters as u64, "parameter"))],
+        None => report.networks.iter().map(at).collect(),
+    };
     parts.extend(report.problems.iter().cloned());
     if parts.is_empty() {
         parts.push("no recurrent network".into());
     }
-    match report.tensors.iter().filter(|tensor| tensor.network.is_none()).count() {
+    match report.tensors.iter().filter(|tensor| tensor.outside).count() {
         0 => {}
         n => parts.push(format!("{} outside", count(n as u64, "tensor"))),
     }

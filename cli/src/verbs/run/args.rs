@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use elman::format::Kind;
-use elman::{Nonlinearity, Threads};
+use elman::Threads;
 
 use crate::verbs::Failure;
-use crate::verbs::common::{cell, nonlinearity, same_file, threads};
+use crate::verbs::common::{same_file, threads};
+use crate::verbs::model::ModelArgs;
 
 #[derive(clap::Args)]
 #[command(override_usage = "elman run [OPTIONS] <MODEL> <INPUT>")]
@@ -38,25 +38,11 @@ pub(crate) struct Args {
         requires = "weights"
     )]
     data: Option<PathBuf>,
-    /// Which cell the weights are of, rnn, gru or lstm; told by their shapes unless set
-    #[arg(long, value_name = "CELL", value_parser = cell)]
-    pub(super) cell: Option<Kind>,
-    /// An rnn's activation, tanh or relu; what the file's metadata says unless set, else tanh
-    #[arg(long, value_name = "NAME", value_parser = nonlinearity)]
-    pub(super) nonlinearity: Option<Nonlinearity>,
+    #[command(flatten)]
+    pub(super) reading: ModelArgs,
     /// The input is (B, T, I), and so is the output
     #[arg(long)]
     pub(super) batch_first: bool,
-    /// Run the part of the model whose parameters' names begin so, such as encoder.rnn, and leave the others aside
-    #[arg(long, value_name = "PREFIX", alias = "prefix")]
-    pub(super) only: Option<String>,
-    /// What the input goes through, where the file does not say it: names of its modules, tanh, relu, sigmoid, softmax, and
-    /// last, mean, max over steps, such as 'lstm, last, fc1, relu, fc2'
-    #[arg(long, value_name = "LIST", conflicts_with_all = ["only", "cell", "spec"])]
-    pub(super) layers: Option<String>,
-    /// What the model is, where its file does not say it: a JSON file, such as the spec that inspect --json prints
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["only", "cell", "nonlinearity"])]
-    pub(super) spec: Option<PathBuf>,
     /// Threads that may be used; one for each core unless set
     #[arg(long, value_name = "N", value_parser = threads, allow_hyphen_values = true)]
     pub(super) threads: Option<Threads>,

@@ -3,7 +3,6 @@
 mod args;
 mod batch;
 mod memory;
-mod model;
 mod output;
 mod reading;
 mod report;
@@ -22,7 +21,7 @@ use self::output::Outcome;
 use self::reading::Reads;
 use self::report::{Report, summary};
 use super::common::visible;
-use super::{Failure, facts};
+use super::{Failure, facts, model};
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     args.check_files()?;
@@ -34,7 +33,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
     memory::of_files(args)?;
     let mut notes = Vec::new();
-    let model = model::load(args, &mut notes)?;
+    let model = model::load(args.model(), &args.reading, args.batch_first, &mut notes)?;
     let one_step = facts::leaves_one_step(model.spec());
     let mut batch = Reads::of(&model)?.batch(args.source())?;
     batch.check_sink(sink, one_step)?;

@@ -59,7 +59,7 @@ impl<'a> Outcome<'a> {
         let recurrent = facts::recurrent(self.model.spec());
         self.states(&recurrent, &mut tensors);
         let tensors: Vec<_> = tensors.iter().map(|(name, shape, values)| (&name[..], &shape[..], *values)).collect();
-        Ok(files::write_tensors(path, &tensors, &self.metadata(&recurrent))?)
+        Ok(files::write_tensors(path, &tensors, self.metadata(&recurrent))?)
     }
 
     /// h_n and c_n, each one tensor where all layers have one size, as PyTorch's have. Others are as many tensors.
@@ -92,7 +92,7 @@ impl<'a> Outcome<'a> {
             metadata.extend([
                 ("bias", facts.bias.to_string()),
                 ("bidirectional", (facts.directions == 2).to_string()),
-                ("cell", facts.cell.to_string()),
+                ("cell", facts.cell.clone()),
                 ("hidden_size", same.map_or_else(|| format!("{sizes:?}"), usize::to_string)),
                 ("input_size", facts.input_size.to_string()),
                 ("num_layers", facts.num_layers.to_string()),

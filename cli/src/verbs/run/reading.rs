@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use elman::format::{TensorFile, TensorInfo};
+use elman::format::{Dtype, TensorFile, TensorInfo};
 use elman::{Error, LayerKind, Model};
 
 use super::args::Source;
@@ -26,7 +26,7 @@ pub(super) struct Reads {
     /// The same of c; none of a layer that has no c.
     c: Vec<usize>,
     /// What errors call the recurrent layers, if they are of one kind.
-    cell: Option<&'static str>,
+    cell: Option<String>,
     hidden_sizes: Vec<usize>,
 }
 
@@ -47,7 +47,7 @@ impl Reads {
             h: (0..layers).map(|index| state.h_of(index).shape()[2]).collect(),
             c: (0..layers).filter_map(|index| state.c_of(index)).map(|c| c.shape()[2]).collect(),
             cell: match &recurrent[..] {
-                [(_, only)] => Some(only.cell),
+                [(_, only)] => Some(only.cell.clone()),
                 _ => None,
             },
             hidden_sizes: recurrent.iter().flat_map(|(_, facts)| facts.hidden_sizes.clone()).collect(),
@@ -100,7 +100,7 @@ impl Reads {
 
     fn tensors(&self, path: &Path) -> Result<Batch, Failure> {
         let file = TensorFile::open(path)?;
-        known(&file)?;
+        known(&file, path)?;
         let mut notes = Vec::new();
         let (form, shape) = match file.info("input").map(|input| input.shape.to_vec()) {
             Some(shape) => (self.form(&shape)?, shape),
@@ -151,7 +151,7 @@ impl Reads {
 
     /// The indices as numbers, which the embedding reads.
     fn indices(&self, file: &TensorFile) -> Result<Vec<f32>, Failure> {
-        let (_, values) = file.integers("input")?;
+        let (_, values) = file.read_integers("input")?;
         let index = |(at, value): (usize, i64)| match self.is_index(value) {
             true => Ok(value as f32),
             false => {
@@ -171,7 +171,7 @@ impl Reads {
         let TensorInfo { name, shape, .. } = info;
         let widths = if name == "h_0" { &self.h } else { &self.c };
         let Some(&width) = widths.first() else {
-            let of = self.cell.map_or("the model".into(), |cell| format!("cell {cell}"));
+            let of = self.cell.as_ref().map_or("the model".into(), |cell| format!("cell {cell}"));
             let what = name.trim_end_matches("_0");
             return Err(Failure::Run(format!("{name}: expected none, as {of} has no {what}, got {shape:?}")));
         };
@@ -186,7 +186,7 @@ impl Reads {
 }
 
 /// That the file has no tensor that nobody reads: it may be one under a wrong name.
-fn known(file: &TensorFile) -> Result<(), Failure> {
+fn known(file: &TensorFile, path: &Path) -> Result<(), Failure> {
     /// More are a file of something else.
     const MOST: usize = 8;
     let unknown: Vec<_> = file.names().filter(|name| !ACCEPTED.contains(name)).collect();
@@ -197,7 +197,7 @@ fn known(file: &TensorFile) -> Result<(), Failure> {
     if unknown.len() > MOST {
         names.push(format!("{} more", unknown.len() - MOST));
     }
-    let (path, names, accepted) = (file.path().display(), names.join(", "), ACCEPTED.join(", "));
+    let (path, names, accepted) = (path.display(), names.join(", "), ACCEPTED.join(", "));
     Err(Failure::Run(format!("{path}: expected no tensors but {accepted}, got {names}")))
 }
 
@@ -206,9 +206,9 @@ fn floats(file: &TensorFile, name: &str, expected: &[usize], notes: &mut Vec<Str
     if let Some(info) = file.info(name) {
         check(name, expected, info.shape)?;
     }
-    let (_, values) = file.f32(name)?;
-    if let Some(info) = file.info(name).filter(|info| info.dtype != "F32") {
-        let verb = if info.dtype == "F64" { "rounded" } else { "converted" };
+    let (_, values) = file.read_f32(name)?;
+    if let Some(info) = file.info(name).filter(|info| info.dtype != Dtype::F32) {
+        let verb = if info.dtype == Dtype::F64 { "rounded" } else { "converted" };
         notes.push(format!("{name} {verb} from {} to F32", info.dtype));
     }
     Ok(values)
@@ -225,7 +225,7 @@ fn lengths(
     if !(form == Form::Unbatched && info.shape.is_empty()) {
         check("lengths", &[rows], info.shape)?;
     }
-    let (_, values) = file.integers("lengths")?;
+    let (_, values) = file.read_integers("lengths")?;
     let length = |(row, value): (usize, i64)| {
         usize::try_from(value).ok().filter(|&length| length <= steps).ok_or_else(|| {
             Failure::Run(format!("lengths[{row}]: expected 0 to {steps}, the steps of the input, got {value}"))
@@ -237,10 +237,10 @@ fn lengths(
 fn resets(file: &TensorFile, info: TensorInfo<'_>, expected: &[usize]) -> Result<Vec<bool>, Failure> {
     check("resets", expected, info.shape)?;
     // What is neither is told to be no BOOL, the type that is meant for it.
-    Ok(if info.dtype.starts_with(['I', 'U']) {
-        file.integers("resets")?.1.into_iter().map(|reset| reset != 0).collect()
+    Ok(if info.dtype.name().starts_with(['I', 'U']) {
+        file.read_integers("resets")?.1.into_iter().map(|reset| reset != 0).collect()
     } else {
-        file.bools("resets")?.1
+        file.read_bools("resets")?.1
     })
 }
 

@@ -135,7 +135,7 @@ fn layers_of_several_sizes_have_a_tensor_of_states_each() {
     let layers = Rnn::builder(3, 4).hidden_sizes([4, 6]).bidirectional(true);
     model(&folder.path().join("sizes.safetensors"), layers, "", &[]);
     over_x(folder.path(), "sizes", &["--nonlinearity", "tanh"]).ok();
-    let file = TensorFile::open(&folder.path().join("y.safetensors")).unwrap();
+    let file = TensorFile::open(folder.path().join("y.safetensors")).unwrap();
     let all: Vec<_> = file.iter().map(|info| (info.name, info.shape.to_vec())).collect();
     let expected = [
         ("h_n_l0", vec![2, 4]),
@@ -145,7 +145,7 @@ fn layers_of_several_sizes_have_a_tensor_of_states_each() {
         ("output", vec![5, 2, 12]),
     ];
     assert_eq!(all, expected);
-    assert_eq!(file.f32("h_n_l1").unwrap().1[..6], file.f32("output").unwrap().1[4 * 24..][..6]);
+    assert_eq!(file.read_f32("h_n_l1").unwrap().1[..6], file.read_f32("output").unwrap().1[4 * 24..][..6]);
 
     let refused =
         "h_0: expected none, as the layers have [4, 6] hidden units and no such tensor holds them, got [4, 2, 4]";

@@ -143,15 +143,15 @@ fn files_and_models_that_do_not_fit_are_refused() {
     );
     assert_eq!(
         on(gru, x, y, &["--nonlinearity", "tanh"], 2),
-        "error: --nonlinearity: expected none, as cell gru has its own, got tanh"
+        "error: --nonlinearity: expected none, as the model has no rnn, got tanh"
     );
     assert_eq!(
         on("lstm.safetensors", x, y, &["--nonlinearity", "relu"], 2),
-        "error: --nonlinearity: expected none, as cell lstm has its own, got relu"
+        "error: --nonlinearity: expected none, as the model has no rnn, got relu"
     );
     assert_eq!(
         on("gelu.safetensors", x, y, &[], 1),
-        "error: gelu.safetensors: metadata: nonlinearity: expected 'tanh' or 'relu', got 'gelu'"
+        "error: gelu.safetensors: nonlinearity in the metadata: expected tanh or relu, got gelu"
     );
     let invalid = |option: &str, value: &str| on(gru, x, y, &[option, value], 2);
     assert_eq!(
@@ -168,18 +168,19 @@ fn files_and_models_that_do_not_fit_are_refused() {
         "error: the following required arguments were not provided: <MODEL> <INPUT>"
     );
     // Twice the same network, and neither chosen.
-    let weights = TensorFile::open(&folder.path().join(gru)).unwrap();
+    let weights = TensorFile::open(folder.path().join(gru)).unwrap();
     let twice: Vec<_> = ["a.", "b."]
         .iter()
         .flat_map(|prefix| weights.iter().map(move |info| (format!("{prefix}{}", info.name), info)))
-        .map(|(name, info)| (name, info.shape.to_vec(), weights.f32(info.name).unwrap().1))
+        .map(|(name, info)| (name, info.shape.to_vec(), weights.read_f32(info.name).unwrap().1))
         .collect();
     let twice: Vec<_> = twice.iter().map(|(name, shape, values)| f32s(name, shape, values)).collect();
     write(&folder.path().join("two.safetensors"), &twice);
-    assert_eq!(prefixes(&TensorFile::open(&folder.path().join("two.safetensors")).unwrap()).len(), 2);
+    assert_eq!(prefixes(&TensorFile::open(folder.path().join("two.safetensors")).unwrap()).len(), 2);
     assert_eq!(
         on("two.safetensors", x, y, &[], 1),
-        "error: two.safetensors: the file has recurrent weights behind 'a.', 'b.'; choose one with --prefix"
+        "error: two.safetensors: more than one reading: gru a (1 layer), gru b (1 layer); say which with --layers, such as \
+         --layers 'lstm, last, fc1, relu, fc2', or with --spec FILE, or take a part with --only"
     );
     run(folder.path(), &["run", "--json", "two.safetensors", x, "-o", y, "--prefix", "b"]).ok();
     assert!(names(folder.path()).contains(&y.to_string()));

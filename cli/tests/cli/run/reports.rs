@@ -39,7 +39,10 @@ const KEYS: [&str; 23] = [
 fn people_get_a_summary_and_notes() {
     let folder = folder();
     let (out, notes) = over_x(folder.path(), "rnn", &["--threads", "1"]).noted();
-    assert_eq!(notes, ["nonlinearity tanh taken, as a state dict does not say; set it with --nonlinearity"]);
+    assert_eq!(
+        notes,
+        ["taken: rnn (1 layer, tanh, as the file does not say) at every step; set it with --nonlinearity"]
+    );
     let model = "rnn (tanh), 1 layer, 1 direction, 3 input features, 4 hidden units, 36 parameters";
     assert_eq!(told(&out, "model"), format!("model       {model}"));
     assert_eq!(told(&out, "input"), "input       [5, 2, 3]: 5 steps of 2 rows");
@@ -101,7 +104,7 @@ fn json_is_one_object_with_the_notes_in_it() {
 fn the_output_says_what_it_is_of() {
     let folder = folder();
     over_x(folder.path(), "lstm", &["--batch-first"]).ok();
-    let file = TensorFile::open(&folder.path().join("y.safetensors")).unwrap();
+    let file = TensorFile::open(folder.path().join("y.safetensors")).unwrap();
     let metadata = [
         ("batch_first", "true"),
         ("bias", "true"),
@@ -115,7 +118,7 @@ fn the_output_says_what_it_is_of() {
     ];
     assert!(file.metadata().eq(metadata), "{:?}", file.metadata().collect::<Vec<_>>());
     over_x(folder.path(), "relu", &[]).ok();
-    let file = TensorFile::open(&folder.path().join("y.safetensors")).unwrap();
+    let file = TensorFile::open(folder.path().join("y.safetensors")).unwrap();
     assert!(file.metadata().any(|pair| pair == ("nonlinearity", "relu")));
 }
 

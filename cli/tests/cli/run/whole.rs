@@ -19,11 +19,11 @@ fn fixture(name: &str) -> PathBuf {
 fn folder(name: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
     fs::copy(fixture(name), folder.path().join("m.safetensors")).unwrap();
-    let io = TensorFile::open(&fixture(&format!("{name}_io"))).unwrap();
+    let io = TensorFile::open(fixture(&format!("{name}_io"))).unwrap();
     let shape = io.info("input").unwrap().shape.to_vec();
     let input = match name {
-        "classifier" => i64s("input", &shape, &io.integers("input").unwrap().1),
-        _ => f32s("input", &shape, &io.f32("input").unwrap().1),
+        "classifier" => i64s("input", &shape, &io.read_integers("input").unwrap().1),
+        _ => f32s("input", &shape, &io.read_f32("input").unwrap().1),
     };
     write(&folder.path().join("x.safetensors"), &[input]);
     folder
@@ -31,9 +31,9 @@ fn folder(name: &str) -> TempDir {
 
 /// That these tensors of `y.safetensors` are PyTorch's.
 fn assert_pytorch(folder: &Path, name: &str, tensors: &[&str]) {
-    let io = TensorFile::open(&fixture(&format!("{name}_io"))).unwrap();
+    let io = TensorFile::open(fixture(&format!("{name}_io"))).unwrap();
     for tensor in tensors {
-        let (shape, expected) = io.f32(tensor).unwrap();
+        let (shape, expected) = io.read_f32(tensor).unwrap();
         let (got_shape, got) = read(&folder.join("y.safetensors"), tensor);
         assert_eq!(got_shape, shape, "{tensor}");
         for (i, (got, expected)) in got.iter().zip(&expected).enumerate() {
@@ -76,14 +76,13 @@ fn a_spec_says_what_a_state_dict_does_not() {
         .layer("", Activation::Relu)
         .layer("fc2", LayerKind::linear(5))
         .batch_first(true);
-    let at = folder.path().join("spec.json");
-    fs::write(&at, serde_json::to_string(&spec).unwrap()).unwrap();
-    run(folder.path(), &[&OVER_X[..], &["--spec", "spec.json"]].concat()).ok();
+    let at = folder.path().join("spec");
+    fs::write(&at, spec.to_string()).unwrap();
+    run(folder.path(), &[&OVER_X[..], &["--spec", "spec"]].concat()).ok();
     assert_pytorch(folder.path(), "classifier", &["output", "h_n"]);
 
-    fs::write(&at, "{\"version\": 1}").unwrap();
-    let expected = "spec.json: expected a model's spec as JSON: missing field";
-    run(folder.path(), &[&OVER_X[..], &["--spec", "spec.json"]].concat()).refused(1, &[expected]);
+    fs::write(&at, "elman 1\ninputs 1\nlinear fc1 outputs=many\n").unwrap();
+    run(folder.path(), &[&OVER_X[..], &["--spec", "spec"]].concat()).refused(1, &["error: spec: ", "line 3", "many"]);
     run(folder.path(), &[&OVER_X[..], &["--spec", "none"]].concat()).refused(1, &["cannot read none: "]);
 }
 
@@ -165,7 +164,7 @@ fn weights_that_are_nan_are_noted() {
     let path = folder.path().join("m.safetensors");
     let file = TensorFile::open(&path).unwrap();
     let mut tensors: Vec<_> =
-        file.iter().map(|info| (info.name, info.shape.to_vec(), file.f32(info.name).unwrap().1)).collect();
+        file.iter().map(|info| (info.name, info.shape.to_vec(), file.read_f32(info.name).unwrap().1)).collect();
     for (name, _, values) in &mut tensors {
         match *name {
             "lstm.bias_hh_l0" => values[5] = f32::NAN,
@@ -177,4 +176,76 @@ fn weights_that_are_nan_are_noted() {
     write(&path, &tensors);
     let (_, notes) = run(folder.path(), &[&OVER_X[..], &["--layers", "lstm, linear"]].concat()).noted();
     assert_eq!(notes, ["3 weights are NaN, and computed with: in lstm.bias_hh_l0, linear.weight"]);
+}
+
+#[test]
+fn the_head_of_a_network_is_run_with_it() {
+    let folder = folder("head");
+    let taken = "taken: lstm (1 layer), then linear 32 → 1 at every step, no activation: the file names none";
+    let (out, notes) = run(folder.path(), &OVER_X).noted();
+    assert_eq!(notes, [taken]);
+    let words =
+        "lstm, 1 layer, 1 direction, 1 input feature, 32 hidden units; linear 32 → 1, 4,513 parameters, at lstm.";
+    assert_eq!(told(&out, "model"), format!("model       {words}"));
+    assert_pytorch(folder.path(), "head", &["output", "h_n", "c_n"]);
+
+    let out = run(folder.path(), &[&OVER_X[..], &["--json"]].concat()).ok();
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&report["notes"][0], &report["output_shape"]), (&taken.into(), &[9, 3, 1][..].into()));
+}
+
+#[test]
+fn a_part_is_run_and_the_others_are_named() {
+    let folder = folder("head");
+    for prefix in ["lstm", "lstm."] {
+        let (_, notes) = run(folder.path(), &[&OVER_X[..], &["--only", prefix]].concat()).noted();
+        assert_eq!(notes, ["taken: lstm (1 layer) at every step; left aside: linear.bias, linear.weight"]);
+        assert_eq!(read(&folder.path().join("y.safetensors"), "output").0, [9, 3, 32]);
+        assert_pytorch(folder.path(), "head", &["h_n", "c_n"]);
+    }
+    // What the one part gives the other makes PyTorch's output of.
+    let (_, hidden) = read(&folder.path().join("y.safetensors"), "output");
+    write(&folder.path().join("x.safetensors"), &[f32s("input", &[9, 3, 32], &hidden)]);
+    run(folder.path(), &[&OVER_X[..], &["--only", "linear"]].concat()).noted();
+    assert_pytorch(folder.path(), "head", &["output"]);
+    let expected = "prefix 'rnn.': no recurrent weights are behind it; the file has recurrent weights behind 'lstm.'";
+    run(folder.path(), &[&OVER_X[..], &["--only", "rnn"]].concat()).refused(1, &[expected]);
+}
+
+#[test]
+fn a_file_of_two_readings_is_refused_with_what_settles_it() {
+    let folder = folder("classifier");
+    let words = [
+        "error: m.safetensors: more than one reading: gru (1 layer, both directions), embed: an embedding of 11 by 6, fc1: ",
+        "fc2: a linear layer 8 → 5; say which with --layers, such as --layers 'lstm, last, fc1, relu, fc2', ",
+        "--spec FILE",
+        "--only",
+    ];
+    run(folder.path(), &OVER_X).refused(1, &words);
+    let layers = |list: &str| run(folder.path(), &[&OVER_X[..], &["--layers", list]].concat());
+    layers("embed, gru, fc3").refused(2, &["error: --layers: expected ", "got 'fc3'"]);
+    layers("embed, gru, fc2").refused(2, &["error: fc2: expected 14 input features", "got 8"]);
+}
+
+#[test]
+fn tensors_are_read_by_other_names() {
+    let folder = folder("head");
+    let path = folder.path().join("m.safetensors");
+    let file = TensorFile::open(&path).unwrap();
+    let names: Vec<_> =
+        file.names().map(|name| format!("net.{name}").replace("weight_hh_l0", "weight_hh_l0_raw")).collect();
+    let values: Vec<_> = file.iter().map(|info| (info.shape.to_vec(), file.read_f32(info.name).unwrap().1)).collect();
+    let tensors: Vec<_> = names.iter().zip(&values).map(|(name, (shape, values))| f32s(name, shape, values)).collect();
+    write(&path, &tensors);
+    let hint = "rename it to net.lstm.weight_hh_l0 to have it read";
+    run(folder.path(), &OVER_X).refused(1, &["net.lstm.weight_hh_l0_raw: ", hint]);
+    let rename = ["--rename", "net.=", "--rename", "lstm.weight_hh_l0_raw=lstm.weight_hh_l0"];
+    run(folder.path(), &[&OVER_X[..], &rename].concat()).noted();
+    assert_pytorch(folder.path(), "head", &["output", "h_n", "c_n"]);
+
+    let refused = |rename: &str, code, words: &[&str]| {
+        run(folder.path(), &[&OVER_X[..], &["--rename", rename]].concat()).refused(code, words);
+    };
+    refused("lstm", 2, &["'lstm' for '--rename <OLD=NEW>': expected two names, OLD=NEW"]);
+    refused("encoder.=", 1, &["m.safetensors: renaming 'encoder.' to '': no tensor's name begins so"]);
 }

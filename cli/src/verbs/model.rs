@@ -1,0 +1,227 @@
+//! The model of a file: what the file or the options say that it is, and what was made of it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use elman::format::{self as files, CellKind, Description, LoadOptions, TensorFile};
+use elman::{Activation, CellSpec, Error, ErrorKind, LayerKind, Model, ModelSpec, Nonlinearity};
+
+use super::Failure;
+use super::common::{cell, listed, nonlinearity};
+
+/// The options of all verbs that read a model.
+#[derive(clap::Args)]
+pub(crate) struct ModelArgs {
+    /// Which cell the weights are of, rnn, gru or lstm; told by their shapes unless set
+    #[arg(long, value_name = "CELL", value_parser = cell)]
+    pub(crate) cell: Option<CellKind>,
+    /// An rnn's activation, tanh or relu; what the file's metadata says unless set, else tanh
+    #[arg(long, value_name = "NAME", value_parser = nonlinearity)]
+    pub(crate) nonlinearity: Option<Nonlinearity>,
+    /// Take the part of the model whose parameters' names begin so, such as encoder.rnn, and leave the others aside
+    #[arg(long, value_name = "PREFIX", alias = "prefix")]
+    pub(crate) only: Option<String>,
+    /// What the input goes through, where the file does not say it: names of its modules, tanh, relu, sigmoid, softmax, and
+    /// last, mean, max over steps, such as 'lstm, last, fc1, relu, fc2'
+    #[arg(long, value_name = "LIST", conflicts_with_all = ["only", "cell", "spec"])]
+    pub(crate) layers: Option<String>,
+    /// What the model is, where its file does not say it: a file such as the spec that inspect prints
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["only", "cell", "nonlinearity"])]
+    pub(crate) spec: Option<PathBuf>,
+    /// Read a tensor of the file by another name; of names that end in a dot, all that begin so. May be given several times
+    #[arg(long, value_name = "OLD=NEW", value_parser = renaming)]
+    pub(crate) rename: Vec<(String, String)>,
+}
+
+fn renaming(text: &str) -> Result<(String, String), String> {
+    let (old, new) = text.split_once('=').ok_or("expected two names, OLD=NEW")?;
+    Ok((old.into(), new.into()))
+}
+
+/// A spec, what was taken for it, and how its parameters are found in the file.
+pub(crate) struct Reading {
+    pub(crate) spec: ModelSpec,
+    /// What the file does not say and was taken; none where nothing was.
+    pub(crate) taken: Option<String>,
+    pub(crate) options: LoadOptions,
+}
+
+/// Reads the file, and notes what was taken, converted and left aside.
+pub(crate) fn load(
+    path: &Path,
+    args: &ModelArgs,
+    batch_first: bool,
+    notes: &mut Vec<String>,
+) -> Result<Model, Failure> {
+    let file = open(path, args)?;
+    let Reading { mut spec, taken, options } = read(&file, args, notes)?;
+    spec.batch_first |= batch_first;
+    let mut model = Model::new(spec)?;
+    let report = file.load_into(&mut model.params_mut(), &options)?;
+    notes.extend(taken);
+    notes.extend(report.converted.iter().map(ToString::to_string));
+    note_nan(&model, notes);
+    Ok(model)
+}
+
+/// The file under the names that are asked for.
+pub(crate) fn open(path: &Path, args: &ModelArgs) -> Result<TensorFile, Failure> {
+    Ok(TensorFile::open(path)?.rename(&args.rename)?)
+}
+
+/// What the file is, by the first of these that says it: the options, its own spec, its names and sizes.
+pub(crate) fn read(file: &TensorFile, args: &ModelArgs, notes: &mut Vec<String>) -> Result<Reading, Failure> {
+    let mut reading = settle(file, args)?;
+    choose(&mut reading.spec, file, args.nonlinearity, notes)?;
+    Ok(reading)
+}
+
+fn settle(file: &TensorFile, args: &ModelArgs) -> Result<Reading, Failure> {
+    if let Some(path) = &args.spec {
+        return specified(read_spec(path)?, file);
+    }
+    let has_spec = file.metadata().any(|(key, _)| key == elman::SPEC_KEY);
+    let list = match (&args.layers, &args.only, args.cell) {
+        (Some(list), ..) => Some(list.clone()),
+        (None, Some(part), _) => Some(part_of(file, part, args)?),
+        (None, None, cell) => {
+            if cell.is_some() {
+                // That it is of this cell; what is around it is read as ever.
+                files::describe(file, None, cell)?;
+            }
+            let asked = args.nonlinearity.filter(|_| !has_spec);
+            asked.map(|asked| with_nonlinearity(file, args, asked)).transpose()?
+        }
+    };
+    let (spec, taken) = match &list {
+        Some(list) => ModelSpec::from_state_dict(file, list),
+        None => ModelSpec::from_file(file),
+    }
+    .map_err(|error| refusal(file, args, error))?;
+    let mut line = taken.to_string();
+    let unsaid = line.contains("as the file does not say");
+    if unsaid {
+        line.push_str("; set it with --nonlinearity");
+    }
+    // What the file says itself, and a network by itself of which all is said, nobody would take for anything else.
+    let said = has_spec && list.is_none();
+    let alone = (list.is_some() || spec.layers.len() == 1) && !unsaid && taken.left_aside.is_empty();
+    Ok(Reading { options: taken.load_options(), taken: (!said && !alone).then_some(line), spec })
+}
+
+/// The layers in words of a part of the file: the recurrent network or the other module behind that prefix.
+fn part_of(file: &TensorFile, part: &str, args: &ModelArgs) -> Result<String, Failure> {
+    let name = part.trim_end_matches('.');
+    let table = file.info(&format!("{name}.weight")).is_some_and(|info| info.shape.len() == 2);
+    if table && args.cell.is_none() {
+        return Ok(name.into());
+    }
+    let Description { kind, prefix, .. } = files::describe(file, Some(part), args.cell)?;
+    let name = prefix.trim_end_matches('.');
+    let nonlinearity = args.nonlinearity.filter(|_| kind == CellKind::Rnn);
+    let words = [Some(kind.to_string()), Some(name.to_string()), nonlinearity.map(|asked| asked.to_string())];
+    // The root has no name.
+    Ok(words.into_iter().flatten().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" "))
+}
+
+/// The layers in words of a whole file whose Elman network has that activation, whatever its metadata say.
+fn with_nonlinearity(file: &TensorFile, args: &ModelArgs, asked: Nonlinearity) -> Result<String, Failure> {
+    let spec = match ModelSpec::from_file(file) {
+        Ok((spec, _)) => spec,
+        // The metadata name an activation that there is not; the network is to be read without them.
+        Err(error) if error.kind() == ErrorKind::Setting => return part_of(file, "", args),
+        Err(error) => return Err(refusal(file, args, error)),
+    };
+    let words = spec.layers.iter().map(|layer| match &layer.kind {
+        LayerKind::Recurrent(recurrent) if matches!(recurrent.cell, CellSpec::Rnn { .. }) => {
+            format!("rnn {} {asked}", layer.name).replace("  ", " ")
+        }
+        LayerKind::Recurrent(recurrent) if layer.name.is_empty() => match recurrent.cell {
+            CellSpec::Gru { .. } => "gru".into(),
+            _ => "lstm".into(),
+        },
+        LayerKind::Activation(activation) => activation.to_string(),
+        LayerKind::Readout(readout) => readout.to_string(),
+        _ => layer.name.clone(),
+    });
+    Ok(words.collect::<Vec<_>>().join(", "))
+}
+
+/// The library's refusal with the options that settle it here.
+fn refusal(file: &TensorFile, args: &ModelArgs, error: Error) -> Failure {
+    match &error {
+        Error::Ambiguous { name, candidates, .. } => Failure::Run(format!(
+            "{name}: more than one reading: {}; say which with --layers, such as --layers 'lstm, last, fc1, relu, fc2', or \
+             with --spec FILE, or take a part with --only",
+            listed(candidates)
+        )),
+        Error::Setting { name, .. } if name == "layers" => Failure::Usage(format!("--{error}")),
+        // What was not asked for is the file's.
+        Error::Setting { .. } if args.layers.is_none() => {
+            let path = file.path().map_or_else(|| "the model".into(), |path| path.display().to_string());
+            Failure::Run(format!("{path}: {error}"))
+        }
+        _ => error.into(),
+    }
+}
+
+/// A spec that somebody wrote, or that `inspect` printed.
+fn read_spec(path: &Path) -> Result<ModelSpec, Failure> {
+    let name = path.display();
+    let text = fs::read_to_string(path).map_err(|error| Failure::Run(format!("cannot read {name}: {error}")))?;
+    text.parse().map_err(|error| Failure::Run(format!("{name}: {error}")))
+}
+
+/// Loads what that spec has, and leaves the rest aside.
+fn specified(spec: ModelSpec, file: &TensorFile) -> Result<Reading, Failure> {
+    let model = Model::new(spec)?;
+    let left_aside: Vec<String> =
+        file.names().filter(|name| model.params().iter().all(|(own, ..)| own != *name)).map(Into::into).collect();
+    let taken =
+        (!left_aside.is_empty()).then(|| format!("taken: what the spec says; left aside: {}", listed(&left_aside)));
+    let mut options = LoadOptions::new();
+    options.left_aside = left_aside;
+    Ok(Reading { spec: model.spec().clone(), taken, options })
+}
+
+/// Sets the activation of Elman networks; of the others there is none to choose.
+fn choose(
+    spec: &mut ModelSpec,
+    file: &TensorFile,
+    asked: Option<Nonlinearity>,
+    notes: &mut Vec<String>,
+) -> Result<(), Failure> {
+    let Some(asked) = asked else { return Ok(()) };
+    let mut any = false;
+    for layer in &mut spec.layers {
+        let LayerKind::Recurrent(recurrent) = &mut layer.kind else { continue };
+        if matches!(recurrent.cell, CellSpec::Rnn { .. }) {
+            recurrent.cell = CellSpec::rnn(match asked {
+                Nonlinearity::Tanh => Activation::Tanh,
+                Nonlinearity::Relu => Activation::Relu,
+            });
+            any = true;
+        }
+    }
+    if !any {
+        return Err(Failure::Usage(format!("--nonlinearity: expected none, as the model has no rnn, got {asked}")));
+    }
+    let told = file.metadata().find(|&(key, _)| key == "nonlinearity").map(|(_, value)| value);
+    if let Some(told) = told.filter(|told| *told != asked.to_string()) {
+        notes.push(format!("nonlinearity {asked} taken, as --nonlinearity says; the file's metadata says '{told}'"));
+    }
+    Ok(())
+}
+
+/// Notes every NaN among the weights, as it spreads to all that is computed.
+fn note_nan(model: &Model, notes: &mut Vec<String>) {
+    let nan = |values: &[f32]| values.iter().filter(|value| value.is_nan()).count();
+    let all: Vec<_> =
+        model.params().iter().map(|(name, _, values)| (name, nan(values))).filter(|(_, n)| *n > 0).collect();
+    let n: usize = all.iter().map(|(_, n)| n).sum();
+    if n > 0 {
+        let names: Vec<_> = all.iter().map(|(name, _)| *name).collect();
+        let are = if n == 1 { "1 weight is".into() } else { format!("{n} weights are") };
+        notes.push(format!("{are} NaN, and computed with: in {}", listed(&names)));
+    }
+}
