@@ -17,7 +17,7 @@ const FLOORS: &[&[&str]] = &[
     &["train/state"],
     &["model"],
     &["format", "loss", "optim"],
-    &["reference", "train", "model/state_dict"],
+    &["reference", "train", "model/file", "model/state_dict"],
 ];
 
 /// The library's files by their modules' paths (`kernel/tile`, and `kernel` for `kernel/mod.rs` or `kernel.rs`): their

@@ -1,10 +1,13 @@
 //! Floor 5: a model as its user holds it: what it is ([`ModelSpec`]), its parameters, and their panels.
 //!
 //! `spec.rs` is what a model is, `chain/` its layers as they run, `workspace.rs` the memory they run in, `run.rs` inference,
-//! `training.rs` a run forward and its way back to gradients, `builder.rs` the builders with PyTorch's names.
+//! `training.rs` a run forward and its way back to gradients, `builder.rs` the builders with PyTorch's names, `file.rs` and
+//! `state_dict.rs` models in files.
 
 mod builder;
 mod chain;
+#[cfg(feature = "safetensors")]
+mod file;
 mod run;
 mod spec;
 #[cfg(feature = "safetensors")]

@@ -56,8 +56,13 @@ pub(crate) fn load(
     let file = open(path, args)?;
     let Reading { mut spec, taken, options } = read(&file, args, notes)?;
     spec.batch_first |= batch_first;
+    if spec.layers.is_empty() {
+        let parts: Vec<_> = spec.parts.iter().map(|(name, _)| &name[..]).collect();
+        let (path, parts) = (path.display(), listed(&parts));
+        return Err(Failure::Usage(format!("{path}: expected one of its parts by --only, {parts}, got none")));
+    }
     let mut model = Model::new(spec)?;
-    let report = file.load_into(&mut model.params_mut(), &options)?;
+    let report = model.load(&file, &options)?;
     notes.extend(taken);
     notes.extend(report.converted.iter().map(ToString::to_string));
     note_nan(&model, notes);
@@ -81,6 +86,11 @@ fn settle(file: &TensorFile, args: &ModelArgs) -> Result<Reading, Failure> {
         return specified(read_spec(path)?, file);
     }
     let has_spec = file.metadata().any(|(key, _)| key == elman::SPEC_KEY);
+    if let (true, Some(name)) = (has_spec, &args.only)
+        && let Some(reading) = named_part(file, name)?
+    {
+        return Ok(reading);
+    }
     let list = match (&args.layers, &args.only, args.cell) {
         (Some(list), ..) => Some(list.clone()),
         (None, Some(part), _) => Some(part_of(file, part, args)?),
@@ -107,6 +117,20 @@ fn settle(file: &TensorFile, args: &ModelArgs) -> Result<Reading, Failure> {
     let said = has_spec && list.is_none();
     let alone = (list.is_some() || spec.layers.len() == 1) && !unsaid && taken.left_aside.is_empty();
     Ok(Reading { options: taken.load_options(), taken: (!said && !alone).then_some(line), spec })
+}
+
+/// A part that the file's spec has: `encoder`, or `encoder.head` of a part's own.
+fn named_part(file: &TensorFile, name: &str) -> Result<Option<Reading>, Failure> {
+    let name = name.trim_end_matches('.');
+    let (mut spec, _) = ModelSpec::from_file(file).map_err(Failure::from)?;
+    for part in name.split('.') {
+        let Some((_, found)) = spec.parts.into_iter().find(|(known, _)| known == part) else { return Ok(None) };
+        spec = found;
+    }
+    let prefix = format!("{name}.");
+    let aside: Vec<_> = file.names().filter(|name| !name.starts_with(&prefix)).collect();
+    let taken = (!aside.is_empty()).then(|| format!("taken: the part {name}; left aside: {}", listed(&aside)));
+    Ok(Some(Reading { spec, taken, options: LoadOptions::new().prefix(prefix) }))
 }
 
 /// The layers in words of a part of the file: the recurrent network or the other module behind that prefix.

@@ -182,7 +182,10 @@ fn a_file_without_a_network_is_told() {
 }
 
 fn whole(name: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/{name}.safetensors")).display().to_string()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(format!("../tests/fixtures/models/{name}.safetensors"))
+        .display()
+        .to_string()
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use elman::format::TensorFile;
-use elman::{Activation, LayerKind, ModelSpec, Readout, RecurrentSpec};
+use elman::tensor::SeqRef;
+use elman::{Activation, LayerKind, Model, ModelSpec, Readout, RecurrentSpec, Rng};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -12,7 +13,7 @@ use crate::files::{f32s, i64s, read, write};
 use crate::{run, told};
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(format!("{name}.safetensors"))
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/models").join(format!("{name}.safetensors"))
 }
 
 /// A folder with a model of PyTorch's, and `x.safetensors` with the input that PyTorch ran it over.
@@ -210,6 +211,27 @@ fn a_part_is_run_and_the_others_are_named() {
     assert_pytorch(folder.path(), "head", &["output"]);
     let expected = "prefix 'rnn.': no recurrent weights are behind it; the file has recurrent weights behind 'lstm.'";
     run(folder.path(), &[&OVER_X[..], &["--only", "rnn"]].concat()).refused(1, &[expected]);
+}
+
+#[test]
+fn a_part_that_the_spec_names_is_run() {
+    let folder = folder("head");
+    let encoder = ModelSpec::new(1).layer("rnn", RecurrentSpec::lstm(vec![5])).layer("fc", LayerKind::linear(2));
+    let decoder = ModelSpec::new(4).layer("rnn", RecurrentSpec::gru(vec![3]));
+    let spec = ModelSpec::new(1).part("encoder", encoder).part("decoder", decoder);
+    let model = Model::init(spec, &mut Rng::new(1)).unwrap();
+    model.save(folder.path().join("m.safetensors")).unwrap();
+    let (_, notes) = run(folder.path(), &[&OVER_X[..], &["--only", "encoder"]].concat()).noted();
+    let expected = "taken: the part encoder; left aside: decoder.rnn.bias_hh_l0, decoder.rnn.bias_ih_l0, ";
+    assert!(notes[0].starts_with(expected) && notes.len() == 1, "{notes:?}");
+    let (_, x) = read(&folder.path().join("x.safetensors"), "input");
+    let output = model.part("encoder").unwrap().run(SeqRef::new(&x, 9, 3, 1).unwrap()).unwrap();
+    assert_eq!(
+        read(&folder.path().join("y.safetensors"), "output"),
+        (vec![9, 3, 2], output.values().flat().unwrap().into())
+    );
+    let line = run(folder.path(), &OVER_X).refused(2, &[]);
+    assert_eq!(line, "error: m.safetensors: expected one of its parts by --only, encoder, decoder, got none");
 }
 
 #[test]
