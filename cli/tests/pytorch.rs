@@ -14,6 +14,7 @@ use elman::internals::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspac
 use elman::optim::{Adam, AdamConfig};
 use elman::tensor::{PackedSequence, Seq, SeqRef};
 use elman::train::{Optimizer, Regression};
+use elman::{Activation, CellSpec, LayerKind, LayerSpec, Model, ModelSpec, Readout, RecurrentSpec};
 use elman::{Input, Lstm, LstmBuilder, ParamTable, Params, Rng, State, Threads};
 use libtest_mimic::{Arguments, Completion, Trial};
 use serde_json::{Value, json};
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         trial("elman_run_gives_what_pytorch_gives", elman_run_gives_what_pytorch_gives),
         trial("every_gradient_is_what_pytorch_gives", every_gradient_is_what_pytorch_gives),
         trial("pytorch_loads_what_was_trained_here", pytorch_loads_what_was_trained_here),
+        trial("a_model_loads_strictly_into_the_module_that_inspect_prints", the_module_that_inspect_prints),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
@@ -337,4 +339,61 @@ fn trained(python: &str, network: LstmBuilder, settings: &Value) {
     let mut pass = RecurrentWorkspace::default();
     regression.rnn().forward(&x, None, &mut pass, threads).unwrap();
     close("output", pass.output().flat().unwrap());
+}
+
+/// Models of every layer, of parts, of weights at the root and behind names that are none of Python's.
+fn the_module_that_inspect_prints(python: &str) {
+    let mut gru = RecurrentSpec::gru(vec![6, 6]);
+    gru.bidirectional = true;
+    let mut own = RecurrentSpec::lstm(vec![5, 5]);
+    (own.initial_state, own.proj_size, own.dropout) = (true, 3, 0.25);
+    let inner = vec![
+        LayerSpec::new("rnn", RecurrentSpec::new(CellSpec::rnn(Activation::Relu), vec![7])),
+        LayerSpec::new("fc", LayerKind::linear_without_bias(3)),
+    ];
+    let everything = ModelSpec::new(3)
+        .layer("", LayerKind::scale(vec![0.5], vec![0.1, -0.2, 0.3]))
+        .layer("encoder.rnn", gru)
+        .layer("0.lstm", own)
+        .layer("block", LayerKind::residual(0, inner))
+        .layer("", Activation::Sigmoid)
+        .layer("", Readout::Mean)
+        .layer("head.fc", LayerKind::linear(4))
+        .layer("", Activation::Softmax);
+    let embedding = ModelSpec::new(1)
+        .layer("embed", LayerKind::embedding(9, 4))
+        .layer("lstm", RecurrentSpec::lstm(vec![5]))
+        .layer("", Readout::Last)
+        .layer("fc", LayerKind::linear(2))
+        .batch_first(true);
+    let mut bare = RecurrentSpec::rnn(vec![4]);
+    bare.bias = false;
+    let root = ModelSpec::new(3).layer("", bare).layer("", Readout::Max);
+    let parts = ModelSpec::new(3).layer("fc", LayerKind::linear(2)).part("encoder", root.clone());
+    for (name, spec) in [("everything", everything), ("embedding", embedding), ("root", root), ("parts", parts)] {
+        let folder = TempDir::new().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let indices = name == "embedding";
+        let mut rng = Rng::new(7);
+        let mut model = Model::init(spec, &mut rng).unwrap();
+        // First states are drawn as zeros, which would show no difference.
+        model.params_mut().data_mut().iter_mut().for_each(|value| *value += rng.uniform(-0.1, 0.1));
+        model.save(at("model.safetensors")).unwrap();
+        let (steps, rows, width) = (6, 4, model.inputs());
+        let values: Vec<f32> = (0..steps * rows * width)
+            .map(|_| if indices { rng.uniform(0.0, 9.0).floor().min(8.0) } else { rng.uniform(-1.0, 1.0) })
+            .collect();
+        let output = model.run(SeqRef::new(&values, steps, rows, width).unwrap()).unwrap();
+        let (y, h) = (output.values(), output.state().h());
+        let y = y.flat().unwrap();
+        let tensors =
+            [("input", &[steps, rows, width][..], &values[..]), ("output", &[y.len()], y), ("h", &[h.len()], h)];
+        write_tensors(at("io.safetensors"), &tensors, NO_METADATA).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_elman"));
+        let printed = command.args(["inspect", "--pytorch"]).arg(at("model.safetensors")).output().unwrap();
+        assert!(printed.status.success(), "{name}: {}", text(&printed));
+        fs::write(at("module.py"), &printed.stdout).unwrap();
+        let directory = folder.path().to_str().unwrap();
+        pytorch(python, "module.py", &[directory, if indices { "indices" } else { "features" }]);
+    }
 }

@@ -8,6 +8,7 @@ mod builder;
 mod chain;
 #[cfg(feature = "safetensors")]
 mod file;
+mod pytorch;
 mod run;
 mod spec;
 #[cfg(feature = "safetensors")]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use elman::format::TensorFile;
-use elman::{ErrorKind, Input, LayerKind, Model, ModelSpec, Readout, RecurrentSpec, Rng};
+use elman::{Activation, CellSpec, ErrorKind, Input, LayerKind, Model, ModelSpec, Readout, RecurrentSpec, Rng};
 
 use super::{assert_same, draw, everything};
 
@@ -102,4 +102,35 @@ fn a_file_that_is_not_the_model_is_refused_by_name() {
     let error = Model::new(other).unwrap().load(&file, &taken.load_options()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Weights);
     assert!(error.to_string().contains("unused, the model has no such tensor"), "{error}");
+}
+
+#[test]
+fn what_pytorch_has_no_module_for_is_refused_by_name() {
+    let mut delayed = RecurrentSpec::gru(vec![3]);
+    delayed.state_delay = 2;
+    let scaled = Activation::Relu;
+    let cases = [
+        (
+            ModelSpec::new(2).layer("rnn", RecurrentSpec::lstm(vec![3, 4])),
+            "rnn: not supported: layers of several sizes",
+        ),
+        (ModelSpec::new(2).layer("gru", delayed), "gru: not supported: a state delay"),
+        (
+            ModelSpec::new(2).layer("g", RecurrentSpec::new(CellSpec::rnn(Activation::Sigmoid), vec![3])),
+            "g: not supported: this cell in PyTorch",
+        ),
+        (
+            ModelSpec::new(2)
+                .layer("", RecurrentSpec::gru(vec![3]))
+                .layer("fc", LayerKind::linear(1))
+                .layer("", scaled),
+            "Model: not supported: a layer at the root of the file beside others",
+        ),
+        (ModelSpec::new(2).layer("a\"b", LayerKind::linear(1)), "a name that Python's strings do not hold"),
+    ];
+    for (spec, expected) in cases {
+        let error = spec.pytorch_module().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains(expected), "{error}");
+    }
 }

@@ -217,6 +217,36 @@ fn a_whole_model_is_told_with_its_spec() {
     assert_eq!((report.get("spec"), report.get("parameters")), (None, None));
 }
 
+#[test]
+fn the_module_that_a_file_loads_into_is_printed() {
+    let folder = TempDir::new().unwrap();
+    let expected = "\
+# taken: lstm (1 layer), then linear 32 → 1 at every step, no activation: the file names none
+import torch
+from torch import nn
+
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(1, 32)
+        self.linear = nn.Linear(32, 1)
+
+    def forward(self, x, states=None):
+        states, last = iter(states or []), []
+        x, state = self.lstm(x, next(states, None))
+        last.append(state)
+        x = self.linear(x)
+        return x, last
+";
+    assert_eq!(run(folder.path(), &["inspect", "--pytorch", &whole("head")]).ok(), expected);
+    let words = ["more than one reading: gru ", "say which with --layers"];
+    run(folder.path(), &["inspect", "--pytorch", &whole("classifier")]).refused(1, &words);
+    let several = "error: --pytorch: expected one file, got several or a folder";
+    run(folder.path(), &["inspect", "--pytorch", &whole("head"), "."]).refused(2, &[several]);
+    run(folder.path(), &["inspect", "--pytorch", "."]).refused(2, &[several]);
+}
+
 /// Wider than a formatter can pad.
 #[test]
 fn long_names_and_shapes_are_told() {

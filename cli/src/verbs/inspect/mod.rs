@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use self::folder::Listed;
 use self::report::{Report, line};
-use super::Failure;
 use super::common::visible;
 use super::model::ModelArgs;
+use super::{Failure, model};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -20,6 +20,9 @@ pub(crate) struct Args {
     models: Vec<PathBuf>,
     #[command(flatten)]
     reading: ModelArgs,
+    /// Print the Python module that the file loads into, and nothing else
+    #[arg(long, conflicts_with = "json")]
+    pytorch: bool,
     /// Print one JSON object a file and nothing else
     #[arg(long)]
     json: bool,
@@ -27,9 +30,25 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     match &args.models[..] {
+        [only] if args.pytorch && !only.is_dir() => pytorch(args, only),
+        _ if args.pytorch => Err(Failure::Usage("--pytorch: expected one file, got several or a folder".into())),
         [only] if !only.is_dir() => one(args, only),
         several => all(args, several),
     }
+}
+
+/// The program of the model.
+fn pytorch(args: &Args, path: &Path) -> Result<(), Failure> {
+    let file = model::open(path, &args.reading)?;
+    let mut notes = Vec::new();
+    let reading = model::read(&file, &args.reading, &mut notes)?;
+    // What it rests on stands in it.
+    let taken = reading.taken.iter().chain(&notes).map(|line| format!("# {}\n", visible(line)));
+    let renamed = reading.options.rename.iter().chain(&args.reading.rename);
+    let renamed: Vec<_> =
+        renamed.map(|(old, new)| format!("# {} is called {} here\n", visible(old), visible(new))).collect();
+    let head: String = taken.chain(renamed).collect();
+    Ok(write!(io::stdout(), "{head}{}", reading.spec.pytorch_module()?)?)
 }
 
 /// One file: the networks and a table of tensors.
