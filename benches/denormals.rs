@@ -6,8 +6,13 @@
 //!
 //! `cargo bench --bench denormals -- avx2` runs one tier alone.
 
+#[path = "common/arguments.rs"]
+#[allow(dead_code, reason = "a test uses the rest")]
+mod arguments;
+
 use std::time::Instant;
 
+use arguments::asked;
 use elman::internals::Kernels;
 use elman::internals::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
 use elman::tensor::Seq;
@@ -28,15 +33,22 @@ const CELLS: [(&str, Cell); 4] = [
 #[derive(Clone, Copy)]
 struct Scenario {
     name: &'static str,
-    /// Factors of the weights, of the input, and of the output's gradient. Biases and first state are scaled by both of
-    /// the first.
+    /// Factors of the weights, of the input, and of the output's gradient.
     weights: f32,
     inputs: f32,
     d_y: f32,
+    /// Factor of the biases and of the first state; that of the weights times that of the input where it is none.
+    biases: Option<f32>,
     /// The bias of the gates that are to be e^-90; 0 for none.
     gates: f32,
     /// Whether nearly all of y and of the weights' gradients are denormal: checked.
     expects: [bool; 2],
+}
+
+impl Scenario {
+    fn biases(&self) -> f32 {
+        self.biases.unwrap_or(self.weights * self.inputs)
+    }
 }
 
 /// Products of small numbers and of the weights, some 0.05, are denormal, and still have many bits.
@@ -45,9 +57,9 @@ const SMALL: f32 = 1e-39;
 const SMALLER: f32 = 2e-41;
 
 const ORDINARY: Scenario =
-    Scenario { name: "ordinary", weights: 1.0, inputs: 1.0, d_y: 1.0, gates: 0.0, expects: [false; 2] };
+    Scenario { name: "ordinary", weights: 1.0, inputs: 1.0, d_y: 1.0, biases: None, gates: 0.0, expects: [false; 2] };
 
-const SCENARIOS: [Scenario; 6] = [
+const SCENARIOS: [Scenario; 7] = [
     ORDINARY,
     // x, z, h and c are denormal, and so are all products of the forward pass.
     Scenario { name: "states", inputs: SMALL, expects: [true, false], ..ORDINARY },
@@ -57,6 +69,9 @@ const SCENARIOS: [Scenario; 6] = [
     Scenario { name: "both", inputs: SMALL, d_y: SMALLER, expects: [true, false], ..ORDINARY },
     // Denormal weights; what passes from step to step underflows.
     Scenario { name: "weights", weights: SMALL, inputs: 1.0, d_y: SMALLER, expects: [true, false], ..ORDINARY },
+    // Every operand is an ordinary number, every product of two of them denormal: weights and biases of some 1e-20, and so
+    // are input and states.
+    Scenario { name: "products", weights: 2e-19, inputs: 2e-20, biases: Some(2e-19), ..ORDINARY },
     // Gates that are closed so far that they are denormal: i and f of an LSTM, r and z of a GRU.
     Scenario { name: "gates", gates: -90.0, ..ORDINARY },
 ];
@@ -86,7 +101,7 @@ impl Contestant {
         let small = |value: f32| if positive { value.abs() / (HIDDEN as f32).sqrt() } else { value };
         for name in ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"] {
             let (shape, values) = params.named(name).expect("a layer's parameter");
-            let factor = if name.starts_with("bias") { scenario.weights * scenario.inputs } else { scenario.weights };
+            let factor = if name.starts_with("bias") { scenario.biases() } else { scenario.weights };
             let mut values: Vec<f32> = values.iter().map(|&value| small(value) * factor).collect();
             if name == "bias_ih_l0" && scenario.gates != 0.0 {
                 // i and f, or r and z: the first two gates.
@@ -103,7 +118,7 @@ impl Contestant {
         };
         let low = if positive { 0.1 } else { -1.0 };
         let (x, d_y) = (draw(STEPS, low, scenario.inputs), draw(STEPS, -1.0, scenario.d_y));
-        let first = draw(1, low, scenario.weights * scenario.inputs);
+        let first = draw(1, low, scenario.biases());
         let mut state = network.zero_state(batch).expect("a small batch");
         state.h_mut().copy_from_slice(first.data());
         if cell == Cell::Lstm {
@@ -158,15 +173,9 @@ fn share(values: impl Iterator<Item = f32>) -> f64 {
 }
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let rounds = if arguments.iter().any(|argument| argument == "--test") { 1 } else { 11 };
-    let tiers: Vec<&str> = arguments.iter().map(String::as_str).filter(|word| !word.starts_with('-')).collect();
-    for name in &tiers {
-        if let Err(error) = Kernels::named(name) {
-            eprintln!("{error}");
-            std::process::exit(2);
-        }
-    }
+    let known: Vec<&str> = Kernels::available().map(|kernels| kernels.isa().name()).collect();
+    let (smoke, tiers) = asked("denormals", "a tier of this machine", &known);
+    let rounds = if smoke { 1 } else { 11 };
     println!(
         "H {HIDDEN}, T {STEPS}, 1 thread; medians of {rounds} turns: times of the ordinary run, and share of denormals"
     );
@@ -175,7 +184,7 @@ fn main() {
         "tier", "cell", "B", "small", "infer ms", "ratio", "y", "train ms", "ratio", "d_W"
     );
     let mut worst = (0.0, String::new());
-    for kernels in Kernels::available().filter(|one| tiers.is_empty() || tiers.contains(&one.isa().name())) {
+    for kernels in Kernels::available().filter(|one| tiers.contains(&one.isa().name())) {
         for (name, cell) in CELLS {
             for batch in [64, 1] {
                 let what = format!("{:>8} {name:>4} {batch:>4}", kernels.isa().name());

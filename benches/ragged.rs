@@ -7,6 +7,7 @@ mod common;
 
 use std::time::Instant;
 
+use common::arguments::asked;
 use common::{CELLS, thread_counts};
 use elman::internals::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
 use elman::tensor::{PackedSequence, Seq};
@@ -23,7 +24,7 @@ struct Contestant<'a> {
 }
 
 fn main() {
-    let smoke = std::env::args().any(|arg| arg == "--test");
+    let (smoke, wanted) = asked("ragged", "a cell", &CELLS.map(|(name, _)| name));
     let rounds = if smoke { 1 } else { 25 };
     let mut rng = Rng::new(1);
     let mut lengths: Vec<usize> = (0..ROWS).map(|_| 50 + rng.below(151)).collect();
@@ -36,7 +37,7 @@ fn main() {
         "{:>6} {:>8} | {:>28} | {:>28}",
         "cell", "threads", "infer: dense, ragged, ratio", "train: dense, ragged, ratio"
     );
-    for (name, cell) in CELLS {
+    for (name, cell) in CELLS.into_iter().filter(|(name, _)| wanted.contains(name)) {
         let mut layout = ParamTable::new();
         let config = NetworkConfig::new(cell, HIDDEN, vec![HIDDEN]);
         let mut network = Recurrent::new(config, &mut layout, "").expect("valid sizes");

@@ -11,17 +11,14 @@ mod common;
 
 use std::time::Instant;
 
+use common::arguments::asked;
 use common::{CELLS, Layer, thread_counts};
 use elman::Threads;
 use elman::internals::fallback::{Strided, sgemm};
 use elman::internals::{Kernels, Shape};
 
 fn main() {
-    // `cargo bench -- --test` only asks whether everything runs.
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    let smoke = arguments.iter().any(|arg| arg == "--test");
-    let wanted =
-        |name: &str| smoke || arguments.is_empty() || arguments.iter().any(|arg| arg.eq_ignore_ascii_case(name));
+    let (smoke, wanted) = asked("roof", "a cell", &CELLS.map(|(name, _)| name));
     let rounds = if smoke { 1 } else { 15 };
     let kernels = Kernels::active().unwrap_or_else(|error| panic!("{error}"));
     println!("{}, medians of {rounds} turns; GFLOP/s and share of the FMA peak measured in between", kernels.isa());
@@ -29,7 +26,7 @@ fn main() {
         "{:>6} {:>8} {:>5} {:>5} {:>5} | {:>6} | {:>14} | {:>14} | {:>14}",
         "cell", "threads", "H", "B", "T", "peak", "forward", "train", "matrixmultiply"
     );
-    for (name, cell) in CELLS.into_iter().filter(|(name, _)| wanted(name)) {
+    for (name, cell) in CELLS.into_iter().filter(|(name, _)| wanted.contains(name)) {
         for threads in thread_counts() {
             for (hidden, batch, steps) in
                 [(64, 32, 100), (128, 64, 100), (256, 64, 100), (512, 64, 100), (1024, 64, 50)]
@@ -91,12 +88,12 @@ fn spread(threads: usize, work: impl Fn(usize) + Sync) {
     }
 }
 
-/// The layer's GEMMs and nothing else, for `rows` rows of the batch: the projection of all steps, then step by step.
+/// The layer's GEMMs and nothing else, for `rows` rows of the batch: the input part of all steps, then step by step.
 fn products(layer: &Layer, rows: usize, worker: usize) {
-    let Shape { gates, input, hidden, batch, steps, .. } = layer.shape;
-    let (weights, width) = (layer.weights(), gates * hidden);
+    let Shape { cell, input, hidden, batch, steps, .. } = layer.shape;
+    let (weights, width) = (layer.weights(), cell.gates() * hidden);
     let transposed = |weight, k| Strided { data: weight, strides: (1, k) };
-    // As in a batch of its own: all rows of the projection lie together.
+    // As in a batch of its own: all rows of the input lie together.
     let x: Vec<f32> = (0..steps)
         .flat_map(|t| &layer.data()[(t * batch + worker * rows) * input..][..rows * input])
         .copied()

@@ -296,7 +296,7 @@ impl<R: Real> Layer<'_, R> {
         let row = |values: Option<&[R]>, width: usize| {
             values.map_or_else(|| vec![R::ZERO; width], |values| values[b * width..][..width].to_vec())
         };
-        State { h: row(h, self.out()), c: row(c, if self.cell == Cell::Lstm { self.hidden } else { 0 }) }
+        State { h: row(h, self.out()), c: row(c, if self.cell.facts().has_cell_state() { self.hidden } else { 0 }) }
     }
 
     /// O.
@@ -308,7 +308,7 @@ impl<R: Real> Layer<'_, R> {
         let Self { cell, steps, input, hidden, .. } = *self;
         steps.check();
         if let Some(weight_hr) = self.weight_hr {
-            assert!(cell == Cell::Lstm, "weight_hr: expected none but for the LSTM, got one for {cell:?}");
+            assert!(cell.facts().has_cell_state(), "weight_hr: expected none but for the LSTM, got one for {cell:?}");
             let len = weight_hr.len();
             let rows = len > 0 && len.is_multiple_of(hidden);
             assert!(rows, "weight_hr: shape [P, {hidden}] needs a multiple of {hidden} elements, got {len}");
@@ -331,7 +331,11 @@ impl<R: Real> Layer<'_, R> {
         }
         if let Some(c) = c {
             let [_, name] = names;
-            assert!(self.cell == Cell::Lstm, "{name}: expected none but for the LSTM, got one for {:?}", self.cell);
+            assert!(
+                self.cell.facts().has_cell_state(),
+                "{name}: expected none but for the LSTM, got one for {:?}",
+                self.cell
+            );
             check_len(name, &[batch, self.hidden], c);
         }
     }

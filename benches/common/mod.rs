@@ -2,7 +2,9 @@
 
 #![allow(dead_code, reason = "every bench has its own copy and uses a part of it")]
 
-use elman::internals::{BackwardPass, ForwardPass, Gradients, Layer as Packed, Scratch, Sizes, Tape, Weights};
+pub(crate) mod arguments;
+
+use elman::internals::{BackwardPass, ForwardPass, Gradients, Layer as Packed, Scratch, Sizes, Tape, Weights, Write};
 use elman::internals::{Kernels, Plan, Shape};
 use elman::tensor::{Seq, SeqRef};
 use elman::{Cell, Direction, Nonlinearity};
@@ -32,7 +34,7 @@ pub(crate) struct Memory {
 impl Layer {
     pub(crate) fn new(cell: Cell, hidden: usize, batch: usize, steps: usize) -> Self {
         let gates = cell.gates();
-        let shape = Shape { gates, input: hidden, hidden, projection: 0, batch, steps };
+        let shape = Shape { cell, input: hidden, hidden, projection: 0, batch, steps };
         let sizes = Sizes { cell, input: hidden, hidden, projection: 0, direction: Direction::Forward };
         let mut rng = Rng::new(1);
         let bound = 1.0 / (hidden as f32).sqrt();
@@ -99,7 +101,13 @@ impl Layer {
             d_y: self.d_y.view(),
             d_h_n: None,
             d_c_n: None,
-            gradients: Gradients { d_weight_ih, d_weight_hh, d_bias: Some([ih, hh]), d_weight_hr: None },
+            gradients: Gradients {
+                write: Write::Over,
+                d_weight_ih,
+                d_weight_hh,
+                d_bias: Some([ih, hh]),
+                d_weight_hr: None,
+            },
             d_x: None,
             d_h_0: None,
             d_c_0: None,

@@ -151,6 +151,7 @@ fn run_guarded(
         d_h_n,
         d_c_n,
         gradients: Gradients {
+            write: Write::Add,
             d_weight_ih: d_weight_ih.get_mut(),
             d_weight_hh: d_weight_hh.get_mut(),
             d_bias: d_bias.as_mut().map(|d_bias| d_bias.each_mut().map(Guarded::get_mut)),

@@ -35,11 +35,7 @@ impl CellKind {
     /// G: how many times H rows a weight has.
     #[must_use]
     pub fn gates(self) -> usize {
-        match self {
-            CellKind::Rnn => 1,
-            CellKind::Gru => 3,
-            CellKind::Lstm => 4,
-        }
+        self.cell(Nonlinearity::default()).gates()
     }
 
     /// The cell of that kind; `nonlinearity` is an RNN's, and the others have none to choose.

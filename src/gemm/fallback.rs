@@ -1,7 +1,7 @@
 //! GEMM by way of the crate `matrixmultiply`: for the tier that has no tuned kernel, and the baseline in the benches.
 //!
-//! It brings kernels for CPUs that have no table here (NEON, plain SSE and AVX), and finds them at run time. It packs both
-//! operands anew for each product, into memory that it allocates: the one place where a warm step allocates.
+//! It brings kernels for CPUs that have no table here (NEON, plain SSE and AVX), and finds them at run time. It lays both
+//! operands out anew for each product, into memory that it allocates: the one place where a warm step allocates.
 #![allow(unsafe_code)]
 
 use super::{GemmScratch, Rows, Target};
@@ -65,7 +65,7 @@ pub fn sgemm(
     }
 }
 
-/// [`multiply`](super::multiply) without a tuned kernel: B is unpacked into `plain` first.
+/// [`multiply`](super::multiply) without a tuned kernel: B goes back to rows, into `plain`, first.
 pub(super) fn multiply(
     a: SeqRef<'_>,
     b: PanelsRef<'_>,
@@ -114,7 +114,7 @@ pub(super) fn multiply(
 /// another order of the sum.
 pub(super) const DEPTH: usize = 512;
 
-/// One block of [`accumulate_outer`](super::accumulate_outer) without a tuned kernel: `depth` rows from `first` on.
+/// One block of [`outer`](super::outer) without a tuned kernel: `depth` rows from `first` on.
 pub(super) fn outer(
     (first, depth): (usize, usize),
     left: SeqRef<'_>,

@@ -1,33 +1,31 @@
-//! Ring 3: products of matrices as they come, row-major, with weights packed beforehand.
+//! Floor 3: products of matrices as they come, row-major, with weights in panels made beforehand.
 //!
 //! The loops are named as in the literature (Goto and van de Geijn, BLIS), outermost first:
 //!
 //! ```text
-//! LOOP 5  blocks of MC rows        here: A is packed block by block, to stay in L2
+//! LOOP 5  blocks of MC rows        here: A is laid out block by block, to stay in L2
 //! LOOP 4  blocks of KC k           kernel/gemm.rs, as are all below
 //! LOOP 3  groups of rows by size
 //! LOOP 2  tiles of columns         a block of panels stays in cache …
 //! LOOP 1  groups of rows           … while the groups pass it
 //! ```
 //!
-//! There is no loop over blocks of columns: B is packed whole, once, and LOOP 2 walks it in order.
+//! There is no loop over blocks of columns: B is laid out whole, once, and LOOP 2 walks it in order.
 
-pub(crate) mod blocking;
 pub mod fallback;
 pub(crate) mod panel;
 
-pub use blocking::Blocking;
+pub use crate::kernel::blocking::Blocking;
 pub use panel::Panels;
 
+use crate::kernel::blocking::block_rows;
 use crate::kernel::elementwise::ColumnSums;
 use crate::kernel::gemm::{Gemm, Outer, Start};
-use crate::kernel::layout::{Depth, PanelsRef, group_rows, round_up};
+use crate::kernel::groups::group_rows;
+use crate::kernel::layout::{Depth, PanelsRef, round_up};
 use crate::kernel::{Isa, Kernels};
 use crate::tensor::{Buffer, History, SeqRef};
 use panel::{pack_rows, pack_transposed_row};
-
-/// Floats of packed A in a block of LOOP 5: half of a 1 MiB L2, the other half being left to B and C.
-const A_BLOCK: usize = 512 * 1024 / size_of::<f32>();
 
 /// Memory that products pack into; one for each worker. Grows to the largest use, then stays.
 #[derive(Clone, Debug, Default)]
@@ -44,9 +42,23 @@ impl GemmScratch {
     }
 }
 
-/// Rows of A in a block of LOOP 5: whole groups of `mr`.
-fn block_rows(padded: usize, mr: usize) -> usize {
-    (A_BLOCK / padded.max(1)).max(1).next_multiple_of(mr)
+/// What becomes of what stands in an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// It is overwritten: what stood there is not read.
+    Over,
+    /// It is added to.
+    Add,
+}
+
+impl Write {
+    /// What a product starts from that is written so.
+    pub(crate) fn start(self) -> Start<'static> {
+        match self {
+            Write::Over => Start::Zero,
+            Write::Add => Start::Accumulate,
+        }
+    }
 }
 
 /// C = start + A·B. `a` is (steps, rows, k with the padding of `b`'s runs), `c` (all rows of all steps, stride) row-major;
@@ -139,7 +151,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// A right operand of [`accumulate_outer`] and what its products are added to.
+/// A right operand of [`outer`] and where its products go.
 pub(crate) struct Target<'a> {
     /// The right operand.
     pub(crate) right: Rows<'a>,
@@ -147,37 +159,46 @@ pub(crate) struct Target<'a> {
     pub(crate) c: &'a mut [f32],
 }
 
-/// For each target, C += Aᵀ·B: the sum over all rows of the outer products of A's row and B's, in the order of
-/// [`Rows`]. A's rows are packed once for all targets.
-pub(crate) fn accumulate_outer(
+/// For each target, C = Aᵀ·B or C += Aᵀ·B: the sum over all rows of the outer products of A's row and B's, in the order
+/// of [`Rows`]. A's rows are laid out once for all targets. The bits of C are those of adding to zeros.
+pub(crate) fn outer(
     kernels: &Kernels,
     blocking: Blocking,
     left: SeqRef<'_>,
     targets: &mut [Target<'_>],
+    write: Write,
     scratch: &mut GemmScratch,
 ) {
     let (total, rows) = (left.lines().total(), left.shape()[2]);
     let (portable, mr) = (kernels.isa() == Isa::Portable, group_rows(kernels.isa().lanes()));
     let kc = if portable { fallback::DEPTH } else { blocking.kc };
+    // `matrixmultiply` would leave -0 where a sum of products underflows, and adding that to zero gives 0.
+    if write == Write::Over && (portable || total == 0) {
+        targets.iter_mut().for_each(|target| target.c.fill(0.0));
+    }
     for first in (0..total).step_by(kc) {
         let depth = kc.min(total - first);
         if portable {
             fallback::outer((first, depth), left, targets, scratch);
             continue;
         }
+        let start = if first == 0 { write.start() } else { Start::Accumulate };
         scratch.a.resize(rows * round_up(depth));
         Rows::Of(left).visit(first, depth, |k, row| pack_transposed_row(&mut scratch.a, depth, mr, k, row));
         for Target { right, c } in &mut *targets {
             scratch.b.reshape(Depth::of(depth), right.width());
             right.visit(first, depth, |k, row| scratch.b.set_row(k, row));
-            (kernels.outer)(Outer { a: &scratch.a, rows, b: scratch.b.view(), c, kc: blocking.kc });
+            (kernels.outer)(Outer { a: &scratch.a, rows, b: scratch.b.view(), start, c, kc: blocking.kc });
         }
     }
 }
 
-/// Adds the columns of `seq` from `first` on to `sums`, over all rows in the order of [`Rows`].
-pub(crate) fn column_sums(kernels: &Kernels, seq: SeqRef<'_>, first: usize, sums: &mut [f32]) {
+/// The sums of the columns of `seq` from `first` on, over all rows in the order of [`Rows`].
+pub(crate) fn column_sums(kernels: &Kernels, seq: SeqRef<'_>, first: usize, sums: &mut [f32], write: Write) {
     let [steps, batch, width] = seq.shape();
+    if write == Write::Over {
+        sums.fill(0.0);
+    }
     match seq.flat().filter(|rows| rows.len() == steps * batch * width) {
         Some(rows) => (kernels.column_sums)(ColumnSums { rows, step: batch * width, stride: width, first, sums }),
         None => {
@@ -194,7 +215,7 @@ pub(crate) fn column_sums(kernels: &Kernels, seq: SeqRef<'_>, first: usize, sums
 }
 
 /// The entries of one tier by themselves, for benches and tests: C = A·B with A (rows, k) and C (rows, cols) row-major
-/// and B packed.
+/// and B in panels.
 ///
 /// # Panics
 /// If `a` or `c` have other lengths.

@@ -1,11 +1,12 @@
-//! Packing: matrices as they come, row-major, into the layouts of [`kernel::layout`](crate::kernel::layout).
+//! Packing: matrices as they come, row-major, into the layouts of [`kernel::layout`](crate::kernel::layout), and out of
+//! them.
 
 use crate::kernel::Kernels;
-use crate::kernel::elementwise::copy_few;
-use crate::kernel::layout::{Depth, KB, PanelsRef, group_rows, groups, round_up};
-use crate::tensor::Buffer;
+use crate::kernel::groups::{group_rows, groups};
+use crate::kernel::layout::{Depth, GateColumns, KB, PanelsRef, Place, copy_few, round_up};
+use crate::tensor::{Buffer, MatMut};
 
-/// A matrix B (k, cols) in panels, owned: packed once, multiplied often, on any tier.
+/// A matrix B (k, cols) in panels, owned: laid out once, multiplied often, on any tier.
 #[derive(Clone, Debug, Default)]
 pub struct Panels {
     data: Buffer,
@@ -22,7 +23,7 @@ impl Panels {
         panels
     }
 
-    /// Makes room for a (k, cols) matrix, allocating only to grow. What it holds is anybody's guess until packed.
+    /// Makes room for a (k, cols) matrix, allocating only to grow. Its contents are unspecified.
     pub(crate) fn reshape(&mut self, depth: Depth, cols: usize) {
         let len = depth.len.checked_next_multiple_of(KB).zip(cols.checked_next_multiple_of(KB));
         let len = len.and_then(|(k, cols)| k.checked_mul(depth.runs)?.checked_mul(cols));
@@ -41,7 +42,7 @@ impl Panels {
     /// Makes room for the transpose of `weight`, (gates * hidden, k) row-major, and packs it: the gates' panels
     /// alternate, each gate padded to whole panels. A single gate is not padded.
     pub(crate) fn pack_gates_of(&mut self, weight: &[f32], (gates, hidden): (usize, usize), k: usize) {
-        self.reshape(Depth::of(k), if gates == 1 { hidden } else { gates * round_up(hidden) });
+        self.reshape(Depth::of(k), if gates == 1 { hidden } else { GateColumns { gates }.width(hidden) });
         assert_eq!(weight.len(), gates * hidden * k, "a ({}, {k}) matrix", gates * hidden);
         self.pack_gates(weight, gates);
     }
@@ -52,7 +53,7 @@ impl Panels {
         let expected = if gates == 1 { self.cols * k } else { gates * hidden * k };
         assert_eq!(weight.len(), expected, "a ({}, {k}) matrix", self.cols);
         for (p, panel) in self.data.chunks_exact_mut((round_up(k) * KB).max(1)).enumerate() {
-            let (gate, first) = (p % gates, p / gates * KB);
+            let (gate, first) = GateColumns { gates }.gate_and_unit(p * KB);
             let width = KB.min(hidden - first);
             for lane in 0..width {
                 let row = &weight[(gate * hidden + first + lane) * k..][..k];
@@ -131,7 +132,27 @@ pub(crate) fn pack_rows<'r>(
             if row.len() < KB {
                 copy_few(&mut group[i * KB..], row);
             } else {
-                (kernels.pack_row)(group, (size, i), row);
+                (kernels.pack_row)(group, Place::new(0, size, i), row);
+            }
+        }
+    }
+}
+
+/// The other way: the first rows of A, from its column `panel` · 16 on, into `rows`. A has groups for `all` rows.
+pub(crate) fn unpack_rows(kernels: &Kernels, a: &[f32], all: usize, panel: usize, mut rows: MatMut<'_>) {
+    let (width, wanted) = (a.len() / all, rows.rows());
+    for (first, size) in groups(all, group_rows(kernels.isa().lanes())) {
+        for i in (0..size).take_while(|i| first + i < wanted) {
+            let place = Place::new(first, size, i);
+            let from = |panel: usize| &a[place.blocked(width, panel * KB)..][..KB];
+            let (full, rest) = rows.row(first + i).as_chunks_mut::<KB>();
+            let last = panel + full.len();
+            // Of known length: else each is a call.
+            for (panel, to) in (panel..).zip(full) {
+                to.copy_from_slice(from(panel));
+            }
+            if !rest.is_empty() {
+                copy_few(rest, &from(last)[..rest.len()]);
             }
         }
     }
@@ -201,8 +222,9 @@ mod tests {
                 for unit in 0..round_up(hidden) {
                     for row in 0..k {
                         let expected = if unit < hidden { element(gate * hidden + unit, row) } else { 0.0 };
-                        let panel = unit / KB * gates + gate;
-                        assert_eq!(panels.data[panel * round_up(k) * KB + row * KB + unit % KB], expected);
+                        let column = GateColumns { gates }.of(gate, unit);
+                        let at = column / KB * round_up(k) * KB + row * KB + column % KB;
+                        assert_eq!(panels.data[at], expected);
                     }
                 }
             }

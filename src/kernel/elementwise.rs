@@ -1,10 +1,9 @@
-//! One pass over slices: activations, optimisers, column sums, packing of rows.
+//! One pass over slices: activations, optimisers, column sums.
 //!
 //! Tails go through the same vector code with the missing lanes zero, so an element's bits do not depend on where in a
 //! slice it stands.
 
-use super::gemm::{load, store};
-use super::layout::KB;
+use crate::simd::tail::{load, store};
 use crate::simd::{Vector, math};
 
 /// `f` of every element, in place.
@@ -109,37 +108,6 @@ pub(super) fn column_sums<V: Vector>(isa: V::Isa, args: ColumnSums<'_>) {
             store(acc, &mut sums[v * V::LANES..]);
         }
     }
-}
-
-/// The entry `pack_row`: copies row `i` of a group of `size` rows into the group's part of a blocked A.
-#[inline(always)]
-pub(super) fn pack_row<V: Vector>(isa: V::Isa, group: &mut [f32], (size, i): (usize, usize), row: &[f32]) {
-    let (full, rest) = row.as_chunks::<KB>();
-    for (block, values) in full.iter().enumerate() {
-        let to = &mut group[(block * size + i) * KB..][..KB];
-        for v in (0..KB).step_by(V::LANES) {
-            V::load(isa, &values[v..]).store(&mut to[v..]);
-        }
-    }
-    if !rest.is_empty() {
-        copy_few(&mut group[(full.len() * size + i) * KB..], rest);
-    }
-}
-
-/// Copies fewer than [`KB`] floats, by powers of two: a loop becomes a call to `memcpy`, which takes longer.
-#[inline(always)]
-pub(crate) fn copy_few(to: &mut [f32], from: &[f32]) {
-    let mut at = 0;
-    macro_rules! copy {
-        ($($N:literal)*) => {
-            $(if from.len() & $N != 0 {
-                to[at..at + $N].copy_from_slice(&from[at..at + $N]);
-                at += $N;
-            })*
-        };
-    }
-    copy!(8 4 2 1);
-    debug_assert_eq!(at, from.len());
 }
 
 /// One step of Adam over all parameters, as `torch.optim.Adam` computes it. All slices have one length.

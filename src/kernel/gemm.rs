@@ -1,4 +1,4 @@
-//! The product of two packed matrices, with whatever is to be done to each element at its end.
+//! The product of two matrices in panels and groups, with whatever is to be done to each element at its end.
 //!
 //! ```text
 //! for each element (row, col):
@@ -7,22 +7,25 @@
 //!     finish(row, col, acc)
 //! ```
 //!
-//! That is the whole of it; the rest is order. An element is one chain of fused multiply-adds over ascending k on
-//! every tier, in every tile and for every blocking, so all tiers with fused multiply-adds give the same bits. (A recurrence over few k, see
-//! [`SHORT`], has four chains an element instead; again everywhere.)
+//! That is the whole of it; the rest is order. An element is one chain of fused multiply-adds over ascending k on every
+//! tier, in every tile and for every blocking, so all tiers with fused multiply-adds give the same bits. (A recurrence
+//! over few k has four chains an element instead, see [`Chains`]; again everywhere.)
 //!
 //! 1. Lanes are columns. Nothing is summed across lanes, so the width of a register cannot show.
 //! 2. `M` rows by `NV` registers of columns stay in registers over a block of k: `M + NV` loads feed `M * NV` FMAs.
-//! 3. B lies in panels of sixteen columns on every tier, one cache line a k: packed weights do not depend on the tier.
+//! 3. B lies in panels of sixteen columns on every tier, one cache line a k: weights in panels do not depend on the tier.
 //! 4. A lies in groups of `M` rows, by blocks of sixteen k ([`Blocked`]): a row's sixteen values are one cache line,
 //!    so an epilogue can write its result as the next product's A with plain vector stores, and no two rows of a tile
 //!    fall into the same cache set however wide the matrix is.
 //! 5. A block of k of the panels in use (3 registers of 64 bytes by 512 k: 96 KiB) stays in L2 while all groups of rows
 //!    pass it. Between blocks the accumulators go to memory and come back unrounded.
 
-use super::layout::{KB, PanelsRef, group_rows, group_sizes};
-use super::tile::{Ahead, Blocked, Direct, Fma, From, KBlock, KMajor, Order, Place, Tile, Tiles, accumulate, tile};
+use super::groups::{Part, group_rows, parts};
+use super::layout::{KB, PanelsRef, Place};
+pub(crate) use super::tile::Start;
+use super::tile::{Ahead, Blocked, Direct, Fma, KBlock, KMajor, Order, Tile, TileOperands, Tiles, accumulate, tile};
 use crate::simd::Vector;
+use crate::simd::tail::{load_row, store_row};
 
 /// C = start + A·B. See README.md for the layouts.
 pub(crate) struct Gemm<'a> {
@@ -42,30 +45,7 @@ pub(crate) struct Gemm<'a> {
     pub(crate) kc: usize,
 }
 
-/// What the elements of a product start from.
-#[derive(Clone, Copy)]
-pub(crate) enum Start<'a> {
-    /// Zero: C is not read.
-    Zero,
-    /// A value for each column, as many as whole panels have: C is not read.
-    Columns(&'a [f32]),
-    /// What stands in C.
-    Accumulate,
-}
-
-impl<'a> Start<'a> {
-    /// What the chains of the columns from `col` on start from.
-    #[inline(always)]
-    fn from(self, col: usize) -> From<'a> {
-        match self {
-            Start::Zero => From::Zero,
-            Start::Columns(values) => From::Columns(&values[col..]),
-            Start::Accumulate => From::Tile,
-        }
-    }
-}
-
-/// C += Aᵀ·B, summed over the rows that A and B have in common, in the order in which they were packed.
+/// C = start + Aᵀ·B, summed over the rows that A and B have in common, in the order in which they lie there.
 pub(crate) struct Outer<'a> {
     /// (k, rows) in groups of columns of the original, k-major.
     pub(crate) a: &'a [f32],
@@ -73,6 +53,8 @@ pub(crate) struct Outer<'a> {
     pub(crate) rows: usize,
     /// (k, cols) in panels.
     pub(crate) b: PanelsRef<'a>,
+    /// What C starts from.
+    pub(crate) start: Start<'a>,
     /// (rows, cols), row-major.
     pub(crate) c: &'a mut [f32],
     /// k in a block of LOOP 4: a multiple of 16.
@@ -85,18 +67,16 @@ pub(crate) trait Epilogue<V: Vector> {
     /// Whether one row of few k is worth code of its own, [`row_product`].
     const ROW: bool = false;
 
-    /// Where the values come from that the chains of a tile from column `col` on start from: by [`start`], row by row,
-    /// unless they are as simple as this says.
-    ///
-    /// [`start`]: Self::start
+    /// How the accumulators of the tile beginning at column `col` are initialised. The default, [`Start::Accumulate`],
+    /// calls [`start`](Self::start) for each row; with the other variants the kernel sets them itself.
     #[inline(always)]
-    fn from(&self, _col: usize) -> From<'_> {
-        From::Tile
+    fn initial(&self, _col: usize) -> Start<'_> {
+        Start::Accumulate
     }
-    /// Where nothing is done to the finished chains: what they start from, and the matrix that so many whole registers
-    /// from `at` on are written to. `fresh` where they are not taken up again.
+    /// For an epilogue that only stores: the initial values, and the part of C that the kernel may read and write directly,
+    /// `registers` whole registers a row. `None` goes through the tile.
     #[inline(always)]
-    fn direct(&mut self, _at: Place, _registers: usize, _fresh: bool) -> Option<(From<'_>, Direct<'_>)> {
+    fn direct(&mut self, _at: Place, _registers: usize, _block: KBlock) -> Option<(Start<'_>, Direct<'_>)> {
         None
     }
 
@@ -135,7 +115,7 @@ pub(super) fn gemm<V: Tiles>(isa: V::Isa, args: Gemm<'_>) {
 pub(super) fn outer<V: Tiles>(isa: V::Isa, args: Outer<'_>) {
     let operands = Operands { a: args.a, rows: args.rows, live: args.rows, b: args.b };
     let cols = args.b.cols();
-    let mut store = Store { isa, start: Start::Accumulate, c: args.c, stride: cols, cols };
+    let mut store = Store { isa, start: args.start, c: args.c, stride: cols, cols };
     product::<V, KMajor, _, 1>(operands, args.kc, &mut tile(isa), &mut store);
 }
 
@@ -150,18 +130,18 @@ struct Store<'a, I> {
 
 impl<V: Vector> Epilogue<V> for Store<'_, V::Isa> {
     #[inline(always)]
-    fn from(&self, col: usize) -> From<'_> {
-        self.start.from(col)
+    fn initial(&self, col: usize) -> Start<'_> {
+        self.start.at(col)
     }
 
     #[inline(always)]
-    fn direct(&mut self, at: Place, registers: usize, fresh: bool) -> Option<(From<'_>, Direct<'_>)> {
+    fn direct(&mut self, at: Place, registers: usize, block: KBlock) -> Option<(Start<'_>, Direct<'_>)> {
         if at.col + registers * V::LANES > self.cols {
             return None;
         }
-        let from = if fresh { self.start.from(at.col) } else { From::Tile };
+        let start = if block.first == 0 { self.start.at(at.col) } else { Start::Accumulate };
         let first = at.row() * self.stride + at.col;
-        Some((from, Direct { c: &mut self.c[first..], stride: self.stride }))
+        Some((start, Direct { c: &mut self.c[first..], stride: self.stride }))
     }
 
     #[inline(always)]
@@ -185,34 +165,6 @@ impl<V: Vector> Epilogue<V> for Store<'_, V::Isa> {
     }
 }
 
-/// A register from a row's rest, however short.
-#[inline(always)]
-pub(crate) fn load<V: Vector>(isa: V::Isa, rest: &[f32]) -> V {
-    if rest.len() >= V::LANES { V::load(isa, rest) } else { V::load_partial(isa, rest) }
-}
-
-/// A register into a row's rest, however short.
-#[inline(always)]
-pub(crate) fn store<V: Vector>(value: V, rest: &mut [f32]) {
-    if rest.len() >= V::LANES { value.store(rest) } else { value.store_partial(rest) }
-}
-
-/// Registers from the rest of a row; the last may be short.
-#[inline(always)]
-pub(crate) fn load_row<V: Vector>(isa: V::Isa, rest: &[f32], row: &mut [V]) {
-    for (v, value) in row.iter_mut().enumerate() {
-        *value = load(isa, &rest[v * V::LANES..]);
-    }
-}
-
-/// Registers into the rest of a row; the last may be short.
-#[inline(always)]
-pub(crate) fn store_row<V: Vector>(row: &[V], rest: &mut [f32]) {
-    for (v, &value) in row.iter().enumerate() {
-        store(value, &mut rest[v * V::LANES..]);
-    }
-}
-
 /// Panels of more bytes do not stay in a 1 MiB L2, beside the other operands, from one pass to the next.
 const NEAR: usize = 512 * 1024;
 
@@ -221,15 +173,32 @@ const NEAR: usize = 512 * 1024;
 /// too little time.
 const FETCH_GROUPS: usize = 4;
 
-/// A recurrence over at most this many k runs four chains for each element, chain j taking every fourth k from j on.
-/// The first starts from the element's initial value, the others from zero, and the end is (c0 + c1) + (c2 + c3).
+/// A recurrence over at most this many k runs four chains for each element.
 ///
 /// A step waits for the step before, and one row of few units has too few elements to hide the 4 cycles of an FMA: one
 /// chain of 16 takes 64 cycles, four of them 24. From 64 units on (4 registers of 16 lanes, 2 FMAs a cycle) the FMAs
 /// themselves take longer than one chain divided in four, and a single chain is soon as good.
-pub(crate) const SHORT: usize = 64;
+const SHORT: usize = 64;
 
-/// A·B, element by element into `epilogue`; `CHAINS` is 1, or 4 for a recurrence over at most [`SHORT`] k.
+/// How many chains of multiply-adds the sum of an element of a recurrence's product is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Chains {
+    /// One, k ascending.
+    One,
+    /// Chain j takes every fourth k from j on. The first starts from the element's initial value, the others from zero, and
+    /// the end is (c0 + c1) + (c2 + c3).
+    Four,
+}
+
+impl Chains {
+    /// Of a recurrence over `k`.
+    #[inline(always)]
+    pub(crate) fn over(k: usize) -> Self {
+        if k <= SHORT { Chains::Four } else { Chains::One }
+    }
+}
+
+/// A·B, element by element into `epilogue`; `CHAINS` is 1, or 4 as [`Chains`] says.
 ///
 /// Only the FMAs are compiled for each shape of tile, and once for all epilogues. Start and end are loops over whatever
 /// the shape is: written out for each, an epilogue with a tanh in it takes a hundred times the code.
@@ -250,50 +219,32 @@ pub(crate) fn product<V: Tiles, O: Order, E: Epilogue<V>, const CHAINS: usize>(
     // LOOP 4: blocks of k, in order: each element's chain goes on where it stopped.
     loop {
         let block = KBlock { first, len: kc.min(k - first), last: first + kc >= k };
-        let mut row = 0;
         // LOOP 3: the rows in groups, largest first; what remains is left to the smaller sizes.
-        for size in group_sizes(group_rows(V::LANES)) {
-            let (begin, whole) = (row, (rows - row) / size * size);
-            // The last group may be alive in part: its rows are cut like those of a group of their own.
-            let alive = live.saturating_sub(begin).min(whole);
-            let (full, mut rest) = (alive / size * size, alive % size);
-            let mut parts = [(begin, full, 0, size), (0, 0, 0, 0), (0, 0, 0, 0), (0, 0, 0, 0)];
-            for (part, tall) in parts[1..].iter_mut().zip([4, 2, 1]) {
-                if rest >= tall {
-                    *part = (begin + full, size, alive % size - rest, tall);
-                    rest -= tall;
-                }
-            }
-            for (begin, rows, top, tall) in parts {
-                if rows == 0 {
-                    continue;
-                }
-                let m = tile_rows::<V, CHAINS>(tall);
-                let mut column = 0;
-                // LOOP 2: tiles of columns. The last register may reach beyond the last column, but not begin there.
-                while column < cols {
-                    let nv = tile_registers::<V, CHAINS>(m, (cols - column).div_ceil(V::LANES));
-                    let next = if column + nv * V::LANES < cols { column + nv * V::LANES } else { 0 };
-                    // LOOP 1: groups of rows against these panels.
-                    for row in (begin..begin + rows).step_by(size) {
-                        let ahead = (far && rows >= FETCH_GROUPS * size).then(|| Ahead {
-                            panel: next / KB,
-                            panels: (nv * V::LANES).div_ceil(KB).min(cols.div_ceil(KB) - next / KB),
-                            group: (row - begin) / size,
-                            groups: rows / size,
-                        });
-                        let group = &a[row * k + block.first * size..][..block.len * size];
-                        for i in (top..top + tall).step_by(m) {
-                            let at = Place { group: row, size, i, col: column };
-                            let (shape, from) = ((m, nv), From::Tile);
-                            let fma = Fma { group, at, b, block, shape, from, tile: &mut *tile, direct: None, ahead };
-                            run::<V, O, E, CHAINS>(fma, epilogue);
-                        }
+        for Part { begin, rows, size, top, tall } in parts(rows, live, group_rows(V::LANES)) {
+            let m = tile_rows::<V, CHAINS>(tall);
+            let mut column = 0;
+            // LOOP 2: tiles of columns. The last register may reach beyond the last column, but not begin there.
+            while column < cols {
+                let nv = tile_registers::<V, CHAINS>(m, (cols - column).div_ceil(V::LANES));
+                let next = if column + nv * V::LANES < cols { column + nv * V::LANES } else { 0 };
+                // LOOP 1: groups of rows against these panels.
+                for row in (begin..begin + rows).step_by(size) {
+                    let ahead = (far && rows >= FETCH_GROUPS * size).then(|| Ahead {
+                        panel: next / KB,
+                        panels: (nv * V::LANES).div_ceil(KB).min(cols.div_ceil(KB) - next / KB),
+                        group: (row - begin) / size,
+                        groups: rows / size,
+                    });
+                    let group = &a[row * k + block.first * size..][..block.len * size];
+                    for i in (top..top + tall).step_by(m) {
+                        let at = Place { group: row, size, i, col: column };
+                        let operands = TileOperands { group, at, b, block, start: Start::Accumulate, ahead };
+                        let fma = Fma { operands, shape: (m, nv), tile: &mut *tile, direct: None };
+                        run::<V, O, E, CHAINS>(fma, epilogue);
                     }
-                    column += nv * V::LANES;
                 }
+                column += nv * V::LANES;
             }
-            row += whole;
         }
         if block.last {
             return;
@@ -315,7 +266,8 @@ pub(crate) fn row_product<V: Vector, E: Epilogue<V>>(isa: V::Isa, a: &[f32], b: 
             let at = Place { group: 0, size: 1, i: 0, col: $v * V::LANES };
             let mut row = [[V::splat(isa, 0.0); $NV]];
             epilogue.start(at, &mut row[0]);
-            accumulate::<V, Blocked, 1, $NV, 4>(isa, a, (at, block), (b, None), From::Tile, &mut row, &mut None);
+            let operands = TileOperands { group: a, at, b, block, start: Start::Accumulate, ahead: None };
+            accumulate::<V, Blocked, 1, $NV, 4>(isa, operands, &mut row, &mut None);
             epilogue.finish(at, &row[0]);
         }};
     }
@@ -370,13 +322,14 @@ fn tile_registers<V: Vector, const CHAINS: usize>(m: usize, left: usize) -> usiz
 /// One tile from start to end: `m` rows from `at` on by `nv` registers.
 #[inline(always)]
 fn run<V: Tiles, O: Order, E: Epilogue<V>, const CHAINS: usize>(fma: Fma<'_, V>, epilogue: &mut E) {
-    let Fma { at, block, shape: (m, nv), .. } = fma;
-    if let Some((from, direct)) = epilogue.direct(at, nv, block.first == 0) {
-        O::fma::<V, CHAINS>(Fma { from, direct: Some(direct), ..fma });
+    let Fma { operands, shape: (m, nv), .. } = fma;
+    let TileOperands { at, block, .. } = operands;
+    if let Some((start, direct)) = epilogue.direct(at, nv, block) {
+        O::fma::<V, CHAINS>(Fma { operands: TileOperands { start, ..operands }, direct: Some(direct), ..fma });
         return;
     }
-    let from = if block.first == 0 { epilogue.from(at.col) } else { From::Tile };
-    if let From::Tile = from {
+    let start = if block.first == 0 { epilogue.initial(at.col) } else { Start::Accumulate };
+    if let Start::Accumulate = start {
         let mut rest = &mut fma.tile[..];
         for i in 0..m {
             let row;
@@ -389,7 +342,7 @@ fn run<V: Tiles, O: Order, E: Epilogue<V>, const CHAINS: usize>(fma: Fma<'_, V>,
             }
         }
     }
-    O::fma::<V, CHAINS>(Fma { from, tile: &mut *fma.tile, ..fma });
+    O::fma::<V, CHAINS>(Fma { operands: TileOperands { start, ..operands }, tile: &mut *fma.tile, ..fma });
     let mut rest = &fma.tile[..];
     for i in 0..m {
         let row;

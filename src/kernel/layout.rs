@@ -1,6 +1,6 @@
-//! Packed operands: where each element of A and B lies.
+//! The operands of a product: where each element of A and B lies.
 //!
-//! B is the same on every tier, so weights packed once serve them all; A's groups are as high as the tier's tiles.
+//! B is the same on every tier, so weights laid out once serve them all; A's groups are as high as the tier's tiles.
 //!
 //! ```text
 //! B (k, cols), panels of 16 columns, each k one cache line; k padded to whole blocks of 16:
@@ -16,10 +16,11 @@
 //! ```
 //!
 //! The padding is never part of a sum; it only keeps the addresses regular. Where k counts the units of several gates,
-//! each gate is padded by itself ([`Depth`]). Where columns do, panels of the gates alternate: those of the first 16 units,
-//! gate by gate, then those of the next 16.
+//! each gate is padded by itself ([`Depth`]). Where columns do, panels of the gates alternate ([`GateColumns`]).
 
 use std::ops::Range;
+
+use crate::simd::Vector;
 
 /// k in a block, and columns in a panel: the floats of one cache line.
 pub(crate) const KB: usize = 16;
@@ -30,48 +31,100 @@ pub(crate) const fn round_up(n: usize) -> usize {
     n.next_multiple_of(KB)
 }
 
-/// Rows in a full group, hence in a full tile, with that many lanes: a tile of 8×3 registers of sixteen lanes takes 24 of
-/// 32 registers for its accumulators, 3 for B and 1 for A; one of 6×2 of eight lanes takes 12 of 16, 2 and 1.
-#[inline(always)]
-pub(crate) const fn group_rows(lanes: usize) -> usize {
-    if lanes == 16 { 8 } else { 6 }
+/// One element's place: which row of which group, and the first column of the register it is in.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    /// The first row of the group.
+    pub(super) group: usize,
+    /// Rows in the group.
+    pub(super) size: usize,
+    /// The row inside the group.
+    pub(super) i: usize,
+    /// The column of lane 0.
+    pub(crate) col: usize,
 }
 
-/// The sizes of the groups of rows, largest first: rows are taken by the first while they last, then by the next.
-#[inline(always)]
-pub(crate) const fn group_sizes(mr: usize) -> [usize; 4] {
-    [mr, 4, 2, 1]
-}
+impl Place {
+    /// Column 0 of row `i` of a group of `size` rows that begins with row `group`.
+    pub(crate) fn new(group: usize, size: usize, i: usize) -> Self {
+        Self { group, size, i, col: 0 }
+    }
 
-/// The groups of `rows` rows: first row and size of each.
-pub(crate) fn groups(rows: usize, mr: usize) -> Groups {
-    Groups { row: 0, rows, sizes: group_sizes(mr), largest: 0 }
-}
-
-/// Iterates over [`groups`].
-#[derive(Clone)]
-pub(crate) struct Groups {
-    row: usize,
-    rows: usize,
-    sizes: [usize; 4],
-    /// The sizes before this one are used up.
-    largest: usize,
-}
-
-impl Iterator for Groups {
-    type Item = (usize, usize);
-
+    /// The row of the product.
     #[inline(always)]
-    fn next(&mut self) -> Option<(usize, usize)> {
-        while let Some(&size) = self.sizes.get(self.largest) {
-            if self.rows - self.row >= size {
-                let first = self.row;
-                self.row += size;
-                return Some((first, size));
-            }
-            self.largest += 1;
+    pub(crate) fn row(self) -> usize {
+        self.group + self.i
+    }
+
+    /// Where column `col` of this row lies in a blocked operand of `padded` columns with the same groups of rows.
+    #[inline(always)]
+    pub(crate) fn blocked(self, padded: usize, col: usize) -> usize {
+        self.group * padded + (col / KB * self.size + self.i) * KB + col % KB
+    }
+}
+
+/// The columns of several gates' units: panels alternate, those of the first 16 units, gate by gate, then those of the
+/// next 16. A last panel of fewer units is padded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GateColumns {
+    pub(crate) gates: usize,
+}
+
+impl GateColumns {
+    /// The column of a unit of a gate.
+    #[inline(always)]
+    pub(crate) const fn of(self, gate: usize, unit: usize) -> usize {
+        (unit / KB * self.gates + gate) * KB + unit % KB
+    }
+
+    /// The gate and the unit at a column.
+    #[inline(always)]
+    pub(crate) const fn gate_and_unit(self, col: usize) -> (usize, usize) {
+        let panel = col / KB;
+        (panel % self.gates, panel / self.gates * KB + col % KB)
+    }
+
+    /// Columns that so many units take, padding included.
+    #[inline(always)]
+    pub(crate) const fn width(self, units: usize) -> usize {
+        self.gates * round_up(units)
+    }
+
+    /// The panels of some units, from a multiple of 16 on: they lie side by side.
+    pub(crate) fn panels(self, units: Range<usize>) -> Range<usize> {
+        units.start / KB * self.gates..units.end.div_ceil(KB) * self.gates
+    }
+}
+
+/// Copies fewer than [`KB`] floats, by powers of two: a loop becomes a call to `memcpy`, which takes longer.
+#[inline(always)]
+pub(crate) fn copy_few(to: &mut [f32], from: &[f32]) {
+    let mut at = 0;
+    macro_rules! copy {
+        ($($N:literal)*) => {
+            $(if from.len() & $N != 0 {
+                to[at..at + $N].copy_from_slice(&from[at..at + $N]);
+                at += $N;
+            })*
+        };
+    }
+    copy!(8 4 2 1);
+    debug_assert_eq!(at, from.len());
+}
+
+/// The entry `pack_row`: copies a row to its `place` in a blocked A; of that, `group` begins with the row's group.
+#[inline(always)]
+pub(super) fn pack_row<V: Vector>(isa: V::Isa, group: &mut [f32], place: Place, row: &[f32]) {
+    let (full, rest) = row.as_chunks::<KB>();
+    let place = Place { group: 0, ..place };
+    for (block, values) in full.iter().enumerate() {
+        let to = &mut group[place.blocked(0, block * KB)..][..KB];
+        for v in (0..KB).step_by(V::LANES) {
+            V::load(isa, &values[v..]).store(&mut to[v..]);
         }
-        None
+    }
+    if !rest.is_empty() {
+        copy_few(&mut group[place.blocked(0, full.len() * KB)..], rest);
     }
 }
 
@@ -164,18 +217,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn groups_cover_every_row_once_largest_first() {
-        for mr in [6, 8] {
-            for rows in 0..40 {
-                let mut next = 0;
-                let mut largest = mr;
-                for (first, size) in groups(rows, mr) {
-                    assert_eq!(first, next);
-                    assert!(size <= largest);
-                    (next, largest) = (first + size, size);
-                }
-                assert_eq!(next, rows);
-            }
+    fn gates_columns_alternate_by_panels() {
+        let columns = GateColumns { gates: 3 };
+        assert_eq!([columns.of(0, 0), columns.of(2, 15), columns.of(0, 16), columns.of(1, 17)], [0, 47, 48, 65]);
+        for gates in [1, 3, 4] {
+            let columns = GateColumns { gates };
+            let mut all: Vec<usize> = (0..gates * 40).map(|n| columns.of(n / 40, n % 40)).collect();
+            (0..gates * 40).for_each(|n| assert_eq!(columns.gate_and_unit(all[n]), (n / 40, n % 40)));
+            all.sort();
+            all.dedup();
+            assert!(all.len() == gates * 40 && all.iter().all(|&column| column < columns.width(40)));
+            assert_eq!(columns.panels(16..40), gates..3 * gates);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Ring 2: loops over slices, written once over any [`Vector`](crate::simd::Vector), and one table of entry points for
-//! each instruction set.
+//! Floor 2: loops over slices and sequences, written once over any [`Vector`](crate::simd::Vector), and one table of
+//! entry points for each instruction set.
 //!
 //! README.md beside this file is the contract of every entry. A table can only be had from [`Kernels`]' constructors,
 //! which ask the CPU first: holding one is the proof that its entries may be called.
@@ -9,12 +9,12 @@ use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
 
+pub(crate) mod blocking;
+pub(crate) mod cell;
 pub(crate) mod elementwise;
-pub(crate) mod elman;
 pub(crate) mod gemm;
-mod gru;
+pub(crate) mod groups;
 pub(crate) mod layout;
-mod lstm;
 pub(crate) mod peak;
 pub(crate) mod recurrence;
 mod table;
@@ -26,9 +26,10 @@ mod avx2;
 mod avx512;
 mod portable;
 
+use cell::{Cell, Nonlinearity};
 use elementwise::{Adam, ColumnSums, Sgd};
-use elman::Nonlinearity;
 use gemm::{Gemm, Outer};
+use layout::Place;
 use peak::Peak;
 use recurrence::{Backward, Forward};
 
@@ -78,14 +79,10 @@ pub struct Kernels {
     isa: Isa,
     pub(crate) gemm: fn(Gemm<'_>),
     pub(crate) outer: fn(Outer<'_>),
-    pub(crate) elman_forward: fn((Nonlinearity, Forward<'_, '_>)),
-    pub(crate) elman_backward: fn((Nonlinearity, Backward<'_, '_>)),
-    pub(crate) gru_forward: fn(Forward<'_, '_>),
-    pub(crate) gru_backward: fn(Backward<'_, '_>),
-    pub(crate) lstm_forward: fn(Forward<'_, '_>),
-    pub(crate) lstm_backward: fn(Backward<'_, '_>),
+    /// Of an Elman cell with tanh and with relu, a GRU, an LSTM: as [`Kernels::recurrence`] counts them.
+    recurrence: [Recurrence; 4],
     pub(crate) column_sums: fn(ColumnSums<'_>),
-    pub(crate) pack_row: fn(&mut [f32], (usize, usize), &[f32]),
+    pub(crate) pack_row: fn(&mut [f32], Place, &[f32]),
     pub(crate) adam: fn(Adam<'_>),
     pub(crate) sgd: fn(Sgd<'_>),
     peak: fn(Peak<'_>),
@@ -95,7 +92,23 @@ pub struct Kernels {
     exp: fn(&mut [f32]),
 }
 
+/// The entries of one cell.
+pub(crate) struct Recurrence {
+    pub(crate) forward: fn(Forward<'_, '_>),
+    pub(crate) backward: fn(Backward<'_, '_>),
+}
+
 impl Kernels {
+    /// The entries of a cell.
+    pub(crate) fn recurrence(&self, cell: Cell) -> &Recurrence {
+        &self.recurrence[match cell {
+            Cell::Elman(Nonlinearity::Tanh) => 0,
+            Cell::Elman(Nonlinearity::Relu) => 1,
+            Cell::Gru => 2,
+            Cell::Lstm => 3,
+        }]
+    }
+
     /// The tier to use: the one `ELMAN_ISA` names (`avx512`, `avx2` or `portable`), or the best of this machine where
     /// it is not set, or empty. Asked once for each process.
     ///

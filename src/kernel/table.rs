@@ -12,13 +12,13 @@ macro_rules! kernel_table {
         token: $token:expr,
         features: [$($feature:literal),*],
     ) => {
-        use super::{Isa, Kernels};
+        use super::{Isa, Kernels, Recurrence};
+        use super::cell::{Elman, Gru, Lstm, Relu, Tanh};
         use super::elementwise::{self, Adam, ColumnSums, Sgd};
-        use super::elman::{self, Nonlinearity};
         use super::gemm::{self, Gemm, Outer};
-        use super::{gru, lstm};
         use super::peak::{self, Peak};
-        use super::recurrence::{Backward, Forward};
+        use super::recurrence::{self, Backward, Forward};
+        use super::layout::{self, Place};
         use super::tile::{self, Fma, Tiles};
 
         /// This tier's entry points, if the CPU has the instructions.
@@ -27,12 +27,12 @@ macro_rules! kernel_table {
                 isa: Isa::$isa,
                 gemm: entry::gemm,
                 outer: entry::outer,
-                elman_forward: entry::elman_forward,
-                elman_backward: entry::elman_backward,
-                gru_forward: entry::gru_forward,
-                gru_backward: entry::gru_backward,
-                lstm_forward: entry::lstm_forward,
-                lstm_backward: entry::lstm_backward,
+                recurrence: [
+                    Recurrence { forward: entry::elman_tanh_forward, backward: entry::elman_tanh_backward },
+                    Recurrence { forward: entry::elman_relu_forward, backward: entry::elman_relu_backward },
+                    Recurrence { forward: entry::gru_forward, backward: entry::gru_backward },
+                    Recurrence { forward: entry::lstm_forward, backward: entry::lstm_backward },
+                ],
                 column_sums: entry::column_sums,
                 pack_row: entry::pack_row,
                 adam: entry::adam,
@@ -50,14 +50,16 @@ macro_rules! kernel_table {
             @entries $vector, $token, [$($feature),*],
             gemm(args: Gemm<'_>) = gemm::gemm,
             outer(args: Outer<'_>) = gemm::outer,
-            elman_forward(args: (Nonlinearity, Forward<'_, '_>)) = elman::forward,
-            elman_backward(args: (Nonlinearity, Backward<'_, '_>)) = elman::backward,
-            gru_forward(args: Forward<'_, '_>) = gru::forward,
-            gru_backward(args: Backward<'_, '_>) = gru::backward,
-            lstm_forward(args: Forward<'_, '_>) = lstm::forward,
-            lstm_backward(args: Backward<'_, '_>) = lstm::backward,
+            elman_tanh_forward(args: Forward<'_, '_>) = recurrence::forward[Elman<Tanh>],
+            elman_tanh_backward(args: Backward<'_, '_>) = recurrence::backward[Elman<Tanh>],
+            elman_relu_forward(args: Forward<'_, '_>) = recurrence::forward[Elman<Relu>],
+            elman_relu_backward(args: Backward<'_, '_>) = recurrence::backward[Elman<Relu>],
+            gru_forward(args: Forward<'_, '_>) = recurrence::forward[Gru],
+            gru_backward(args: Backward<'_, '_>) = recurrence::backward[Gru],
+            lstm_forward(args: Forward<'_, '_>) = recurrence::forward[Lstm],
+            lstm_backward(args: Backward<'_, '_>) = recurrence::backward[Lstm],
             column_sums(args: ColumnSums<'_>) = elementwise::column_sums,
-            pack_row(group: &mut [f32], place: (usize, usize), row: &[f32]) = elementwise::pack_row,
+            pack_row(group: &mut [f32], place: Place, row: &[f32]) = layout::pack_row,
             adam(args: Adam<'_>) = elementwise::adam,
             sgd(args: Sgd<'_>) = elementwise::sgd,
             peak(args: Peak<'_>) = peak::peak,
@@ -89,23 +91,23 @@ macro_rules! kernel_table {
     };
     (
         @entries $vector:ty, $token:expr, $features:tt,
-        $($name:ident($($arg:ident: $of:ty),*) = $module:ident::$body:ident,)*
+        $($name:ident($($arg:ident: $of:ty),*) = $module:ident::$body:ident $([$cell:ty])?,)*
     ) => {
         mod entry {
             use super::*;
-            $(crate::kernel::table::kernel_table! { @entry $vector, $token, $features, $name($($arg: $of),*) = $module::$body })*
+            $(crate::kernel::table::kernel_table! { @entry $vector, $token, $features, $name($($arg: $of),*) = $module::$body $([$cell])? })*
         }
     };
     (
         @entry $vector:ty, $token:expr, [$($feature:literal),*],
-        $name:ident($($arg:ident: $of:ty),*) = $module:ident::$body:ident
+        $name:ident($($arg:ident: $of:ty),*) = $module:ident::$body:ident $([$cell:ty])?
     ) => {
         pub(super) fn $name($($arg: $of),*) {
             $(#[target_feature(enable = $feature)])*
             fn compiled($($arg: $of),*) {
                 // The token is made again rather than handed through the table; the answer is a cached bit test.
                 if let Some(isa) = $token {
-                    $module::$body::<$vector>(isa, $($arg),*);
+                    $module::$body::<$vector $(, $cell)?>(isa, $($arg),*);
                 }
             }
             // SAFETY: this function is reached only by way of the table, and `table` hands that out only where the

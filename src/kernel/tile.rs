@@ -1,40 +1,8 @@
-//! The FMAs of one tile over a block of k: all that is compiled for every shape of tile. Each tier compiles it once, out of
-//! line, behind [`Tiles`]; the loops around it and the epilogues call it, some thousands of FMAs a call.
+//! The FMAs of one tile over a block of k: all that is compiled for every shape of tile. Each tier compiles them once, out
+//! of line, behind [`Tiles`]; the loops of [`gemm`](super::gemm) call them, some thousands of FMAs a call.
 
-use super::layout::{Depth, KB, PanelsRef};
+use super::layout::{Depth, KB, PanelsRef, Place};
 use crate::simd::Vector;
-
-/// One element's place: which row of which group, and the first column of the register it is in.
-#[derive(Clone, Copy)]
-pub(crate) struct Place {
-    /// The first row of the group.
-    pub(super) group: usize,
-    /// Rows in the group.
-    pub(super) size: usize,
-    /// The row inside the group.
-    pub(super) i: usize,
-    /// The column of lane 0.
-    pub(crate) col: usize,
-}
-
-impl Place {
-    /// Column 0 of row `i` of a group.
-    pub(crate) fn new(group: usize, size: usize, i: usize) -> Self {
-        Self { group, size, i, col: 0 }
-    }
-
-    /// The row of the product.
-    #[inline(always)]
-    pub(crate) fn row(self) -> usize {
-        self.group + self.i
-    }
-
-    /// Where column `col` of this row lies in a blocked operand of `padded` columns with the same groups of rows.
-    #[inline(always)]
-    pub(crate) fn blocked(self, padded: usize, col: usize) -> usize {
-        self.group * padded + (col / KB * self.size + self.i) * KB + col % KB
-    }
-}
 
 /// How A lies inside a block of [`KB`] k of a group of `M` rows.
 pub(crate) trait Order {
@@ -78,7 +46,7 @@ impl Order for KMajor {
 
 /// A part of the k, with their padding: `len` from `first` on, multiples of [`KB`].
 #[derive(Clone, Copy)]
-pub(super) struct KBlock {
+pub(crate) struct KBlock {
     pub(super) first: usize,
     pub(super) len: usize,
     pub(super) last: bool,
@@ -96,32 +64,52 @@ pub(crate) fn tile<V: Vector>(isa: V::Isa) -> Tile<V> {
     [V::splat(isa, 0.0); TILE]
 }
 
-/// What a tile's chains start from.
+/// What the chains of a product or of one tile start from.
 #[derive(Clone, Copy)]
-pub(crate) enum From<'a> {
-    /// Zero.
+pub(crate) enum Start<'a> {
+    /// Zero: C is not read.
     Zero,
-    /// A value for each column, in all rows: from the tile's first column on, whole registers.
+    /// A value for each column, in all rows, as many as whole panels have: C is not read. Of a tile, from its first column
+    /// on.
     Columns(&'a [f32]),
-    /// What stands in the tile.
-    Tile,
+    /// What stands in C. Of a tile, what stands in the tile, or in the matrix that it is written to directly.
+    Accumulate,
+}
+
+impl<'a> Start<'a> {
+    /// What the chains of the columns from `col` on start from.
+    #[inline(always)]
+    pub(super) fn at(self, col: usize) -> Self {
+        match self {
+            Start::Columns(values) => Start::Columns(&values[col..]),
+            other => other,
+        }
+    }
+}
+
+/// What the FMAs of a tile read.
+#[derive(Clone, Copy)]
+pub(super) struct TileOperands<'a> {
+    /// The block of k of A's group of rows.
+    pub(super) group: &'a [f32],
+    /// The tile's first row and column.
+    pub(super) at: Place,
+    pub(super) b: PanelsRef<'a>,
+    pub(super) block: KBlock,
+    pub(super) start: Start<'a>,
+    /// What is fetched meanwhile.
+    pub(super) ahead: Option<Ahead>,
 }
 
 /// A tile's FMAs: `m` rows from `at` on by `nv` registers.
 pub(crate) struct Fma<'a, V> {
-    /// The block of k of A's group of rows.
-    pub(super) group: &'a [f32],
-    pub(super) at: Place,
-    pub(super) b: PanelsRef<'a>,
-    pub(super) block: KBlock,
+    pub(super) operands: TileOperands<'a>,
+    /// (m, nv).
     pub(super) shape: (usize, usize),
-    pub(super) from: From<'a>,
     /// Row by row, `nv` registers each.
     pub(super) tile: &'a mut Tile<V>,
-    /// Where the tile's place is taken by the result itself.
+    /// Where the chains end in a matrix, not in the tile.
     pub(super) direct: Option<Direct<'a>>,
-    /// What is fetched meanwhile.
-    pub(super) ahead: Option<Ahead>,
 }
 
 /// A part of the panels that come next: `groups` groups of rows pass the panels in use, and each of them fetches its share.
@@ -135,7 +123,7 @@ pub(crate) struct Ahead {
     pub(super) groups: usize,
 }
 
-/// A matrix that a tile's chains are read from and written to without a stop in the tile.
+/// A part of a row-major matrix that takes a tile's place: its chains are read from it and written to it.
 pub(crate) struct Direct<'a> {
     /// From the tile's first element on.
     pub(super) c: &'a mut [f32],
@@ -156,14 +144,14 @@ pub(crate) trait Tiles: Vector {
 /// Finds the shape.
 #[inline(always)]
 fn fma<V: Vector, O: Order, const CHAINS: usize>(isa: V::Isa, args: Fma<'_, V>) {
-    let Fma { group, at, b, block, shape, from, tile, mut direct, ahead } = args;
+    let Fma { operands, shape, tile, mut direct } = args;
     macro_rules! shapes {
         ($($M:literal x $NV:literal)*) => {
             match shape {
                 $(($M, $NV) => {
                     let (rows, _) = tile.as_chunks_mut::<$NV>();
                     let rows = rows.first_chunk_mut::<$M>().expect("a tile holds the largest shape");
-                    accumulate::<V, O, $M, $NV, CHAINS>(isa, group, (at, block), (b, ahead), from, rows, &mut direct);
+                    accumulate::<V, O, $M, $NV, CHAINS>(isa, operands, rows, &mut direct);
                 })*
                 (m, nv) => unreachable!("tiles of {m} rows by {nv} registers"),
             }
@@ -200,71 +188,37 @@ pub(super) fn k_major<V: Vector>(isa: V::Isa, args: Fma<'_, V>) {
 #[inline(always)]
 pub(super) fn accumulate<V: Vector, O: Order, const M: usize, const NV: usize, const CHAINS: usize>(
     isa: V::Isa,
-    group: &[f32],
-    (at, block): (Place, KBlock),
-    (b, next): (PanelsRef<'_>, Option<Ahead>),
-    from: From<'_>,
+    operands: TileOperands<'_>,
     tile: &mut [[V; NV]; M],
     direct: &mut Option<Direct<'_>>,
 ) {
-    let matrix = b;
+    let TileOperands { group, at, b: matrix, block, start, ahead } = operands;
     let mut panels: [&[[f32; KB * KB]]; NV] = [&[]; NV];
     for (v, panel) in panels.iter_mut().enumerate() {
-        *panel = b.panel((at.col + v * V::LANES) / KB, block.first);
+        *panel = matrix.panel((at.col + v * V::LANES) / KB, block.first);
     }
     // Only loops of known length index it, so that it lives in registers.
     let mut chains = [[[V::splat(isa, 0.0); NV]; M]; CHAINS];
-    match from {
-        From::Zero => {}
-        From::Columns(values) => {
-            let mut first = [V::splat(isa, 0.0); NV];
-            for (v, value) in first.iter_mut().enumerate() {
-                *value = V::load(isa, &values[v * V::LANES..]);
-            }
-            for row in &mut chains[0] {
-                for (value, &first) in row.iter_mut().zip(&first) {
-                    *value = first;
-                }
-            }
-        }
-        From::Tile => match direct {
-            None => copy(&mut chains[0], tile),
-            Some(Direct { c, stride }) => {
-                for (i, row) in chains[0].iter_mut().enumerate() {
-                    let c = &c[i * *stride..][..NV * V::LANES];
-                    for (v, value) in row.iter_mut().enumerate() {
-                        *value = V::load(isa, &c[v * V::LANES..]);
-                    }
-                }
-            }
-        },
-    }
-    let Depth { runs, len } = b.depth();
+    begin(isa, start, tile, direct, &mut chains[0]);
+    let Depth { runs, len } = matrix.depth();
     let per_run = len.div_ceil(KB);
     // Blocks from here to the one that ends a run.
-    let mut ahead = per_run - if runs == 1 { block.first / KB } else { block.first / KB % per_run.max(1) };
+    let mut left = per_run - if runs == 1 { block.first / KB } else { block.first / KB % per_run.max(1) };
     for (n, a) in group.chunks_exact(KB * at.size).enumerate() {
         let a = &a[at.i * KB..][..M * KB];
         let mut b: [&[f32; KB * KB]; NV] = [&[0.0; KB * KB]; NV];
         for (b, panel) in b.iter_mut().zip(panels) {
             *b = &panel[n];
         }
-        if let Some(Ahead { panel, panels, group, groups }) = next
-            && n % groups == 0
+        if let Some(ahead) = ahead
+            && n % ahead.groups == 0
         {
-            let blocks = block.len / KB;
-            for p in panel..panel + panels {
-                for line in
-                    matrix.panel(p, block.first)[(blocks * group / groups + n / groups).min(blocks - 1)].chunks(KB)
-                {
-                    V::prefetch(isa, line);
-                }
-            }
+            fetch::<V>(isa, ahead, matrix, block, n);
         }
-        ahead -= 1;
-        let len = if ahead == 0 { len - (per_run - 1) * KB } else { KB };
-        if ahead == 0 {
-            ahead = per_run;
+        left -= 1;
+        let len = if left == 0 { len - (per_run - 1) * KB } else { KB };
+        if left == 0 {
+            left = per_run;
         }
         // A whole block by a loop of known length, in which no index needs a check: with eight lanes those would cost as
         // much as the FMAs.
@@ -294,15 +248,71 @@ pub(super) fn accumulate<V: Vector, O: Order, const M: usize, const NV: usize, c
         join(c2, c3);
         join(c0, c2);
     }
+    end(&chains[0], tile, direct);
+}
+
+/// Sets the chains, or the first of four, to what they start from; they are zero before.
+#[inline(always)]
+fn begin<V: Vector, const M: usize, const NV: usize>(
+    isa: V::Isa,
+    start: Start<'_>,
+    tile: &[[V; NV]; M],
+    direct: &Option<Direct<'_>>,
+    chains: &mut [[V; NV]; M],
+) {
+    match (start, direct) {
+        (Start::Zero, _) => {}
+        (Start::Columns(values), _) => {
+            let mut first = [V::splat(isa, 0.0); NV];
+            for (v, value) in first.iter_mut().enumerate() {
+                *value = V::load(isa, &values[v * V::LANES..]);
+            }
+            for row in chains {
+                for (value, &first) in row.iter_mut().zip(&first) {
+                    *value = first;
+                }
+            }
+        }
+        (Start::Accumulate, None) => copy(chains, tile),
+        (Start::Accumulate, Some(Direct { c, stride })) => {
+            for (i, row) in chains.iter_mut().enumerate() {
+                let c = &c[i * *stride..][..NV * V::LANES];
+                for (v, value) in row.iter_mut().enumerate() {
+                    *value = V::load(isa, &c[v * V::LANES..]);
+                }
+            }
+        }
+    }
+}
+
+/// Writes the chains to where they end.
+#[inline(always)]
+fn end<V: Vector, const M: usize, const NV: usize>(
+    chains: &[[V; NV]; M],
+    tile: &mut [[V; NV]; M],
+    direct: &mut Option<Direct<'_>>,
+) {
     match direct {
-        None => copy(tile, &chains[0]),
+        None => copy(tile, chains),
         Some(Direct { c, stride }) => {
-            for (i, row) in chains[0].iter().enumerate() {
+            for (i, row) in chains.iter().enumerate() {
                 let c = &mut c[i * *stride..][..NV * V::LANES];
                 for (v, value) in row.iter().enumerate() {
                     value.store(&mut c[v * V::LANES..]);
                 }
             }
+        }
+    }
+}
+
+/// Fetches this group's share of the next panels, as much of it as falls to block `n` of k.
+#[inline(always)]
+fn fetch<V: Vector>(isa: V::Isa, ahead: Ahead, matrix: PanelsRef<'_>, block: KBlock, n: usize) {
+    let Ahead { panel, panels, group, groups } = ahead;
+    let blocks = block.len / KB;
+    for p in panel..panel + panels {
+        for line in matrix.panel(p, block.first)[(blocks * group / groups + n / groups).min(blocks - 1)].chunks(KB) {
+            V::prefetch(isa, line);
         }
     }
 }

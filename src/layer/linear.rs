@@ -1,7 +1,7 @@
 //! The head: y = x·Wᵀ + b.
 
 use crate::error::{Result, at_least_one, check_shape, elements};
-use crate::gemm::{Blocking, GemmScratch, Panels, Rows, Target, accumulate_outer, column_sums, multiply};
+use crate::gemm::{Blocking, GemmScratch, Panels, Rows, Target, Write, column_sums, multiply, outer};
 use crate::kernel::Kernels;
 use crate::kernel::gemm::Start;
 use crate::kernel::layout::Depth;
@@ -20,7 +20,7 @@ pub struct Linear {
     blocking: Blocking,
     /// (in, out): the transpose of `weight`.
     panels: Panels,
-    packed_bias: Buffer,
+    bias_columns: Buffer,
 }
 
 /// What a linear layer is.
@@ -44,6 +44,17 @@ pub struct LinearScratch {
     weight: Panels,
 }
 
+/// What a backward pass of a [`Linear`] reads, and how it writes the parameters' gradients.
+#[derive(Clone, Copy)]
+pub(crate) struct LinearBackward<'a> {
+    pub(crate) params: &'a Params,
+    /// (T, B, in): the input of the forward pass.
+    pub(crate) x: SeqRef<'a>,
+    /// (T, B, out): the gradient at its output.
+    pub(crate) d_y: SeqRef<'a>,
+    pub(crate) write: Write,
+}
+
 impl Linear {
     /// A layer from `in_features` to `out_features`, its parameters entered in `table` as `{name}.weight` and
     /// `{name}.bias`.
@@ -51,7 +62,7 @@ impl Linear {
     /// # Errors
     /// [`Error::Setting`](crate::Error::Setting) for sizes of zero or a name that is taken,
     /// [`Error::Overflow`](crate::Error::Overflow) for sizes that cannot be addressed, [`Error::Isa`](crate::Error::Isa)
-    /// for an `ELMAN_ISA` that there is not.
+    /// for an `ELMAN_ISA` that names an unknown or unavailable tier.
     pub fn new(table: &mut ParamTable, name: &str, in_features: usize, out_features: usize) -> Result<Self> {
         Self::with(table, name, LinearSettings { in_features, out_features, bias: true, kernels: None })
     }
@@ -64,7 +75,7 @@ impl Linear {
         let LinearSettings { in_features, out_features, bias, kernels } = settings;
         at_least_one("in_features", in_features)?;
         at_least_one("out_features", out_features)?;
-        // Packed, both sizes are padded to whole vectors.
+        // In panels, both sizes are padded to whole vectors.
         elements(name, &[in_features.saturating_add(15), out_features.saturating_add(15)])?;
         let kernels = kernels.map_or_else(Kernels::active, Ok)?;
         let dot = if name.is_empty() { "" } else { "." };
@@ -78,7 +89,7 @@ impl Linear {
             kernels,
             blocking: Blocking::of(kernels.isa()),
             panels: Panels::new(in_features, out_features),
-            packed_bias: Buffer::zeros(out_features.next_multiple_of(16)),
+            bias_columns: Buffer::zeros(out_features.next_multiple_of(16)),
         })
     }
 
@@ -99,7 +110,7 @@ impl Linear {
         }
     }
 
-    /// Packs the parameters. To be done again whenever they change.
+    /// Lays the parameters out. To be done again whenever they change.
     ///
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) or [`Error::UnknownParameter`](crate::Error::UnknownParameter) where `params`
@@ -108,7 +119,7 @@ impl Linear {
         self.check(params)?;
         self.panels.pack_transposed(params.get(self.weight));
         if let Some(bias) = self.bias {
-            self.packed_bias[..self.out_features].copy_from_slice(params.get(bias));
+            self.bias_columns[..self.out_features].copy_from_slice(params.get(bias));
         }
         Ok(())
     }
@@ -132,7 +143,7 @@ impl Linear {
 
     /// The same for every row of `x` in view, one after the other in `y`.
     pub(crate) fn forward_rows(&self, x: SeqRef<'_>, y: &mut [f32], scratch: &mut LinearScratch) {
-        let start = Start::Columns(&self.packed_bias);
+        let start = Start::Columns(&self.bias_columns);
         let c = (y, self.out_features);
         multiply(self.kernels, self.blocking, x, self.panels.view(), start, c, &mut scratch.gemm);
     }
@@ -161,25 +172,25 @@ impl Linear {
         if let Some(d_x) = &mut d_x {
             d_x.reshape(steps, batch, input)?;
         }
-        self.backward_rows(params, x, d_y, gradients, d_x.map(|d_x| d_x.data_mut()), scratch);
+        let args = LinearBackward { params, x, d_y, write: Write::Add };
+        self.backward_rows(args, gradients, d_x.map(|d_x| d_x.data_mut()), scratch);
         Ok(())
     }
 
     /// The same for every row in view; those of `d_x` lie one after the other.
     pub(crate) fn backward_rows(
         &self,
-        params: &Params,
-        x: SeqRef<'_>,
-        d_y: SeqRef<'_>,
+        args: LinearBackward<'_>,
         gradients: &mut Params,
         d_x: Option<&mut [f32]>,
         scratch: &mut LinearScratch,
     ) {
+        let LinearBackward { params, x, d_y, write } = args;
         let d_weight = gradients.get_mut(self.weight);
         let mut targets = [Target { right: Rows::Of(x), c: d_weight }];
-        accumulate_outer(self.kernels, self.blocking, d_y, &mut targets, &mut scratch.gemm);
+        outer(self.kernels, self.blocking, d_y, &mut targets, write, &mut scratch.gemm);
         if let Some(bias) = self.bias {
-            column_sums(self.kernels, d_y, 0, gradients.get_mut(bias));
+            column_sums(self.kernels, d_y, 0, gradients.get_mut(bias), write);
         }
         if let Some(d_x) = d_x {
             scratch.weight.reshape(Depth::of(self.out_features), self.in_features);

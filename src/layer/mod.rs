@@ -8,6 +8,7 @@ pub(crate) mod recurrent;
 
 pub(crate) use elementwise::Elementwise;
 pub(crate) use embedding::Embedding;
+pub(crate) use linear::LinearBackward;
 pub use linear::{Linear, LinearScratch, LinearSettings};
 pub use readout::Readout;
 pub use recurrent::{

@@ -22,8 +22,9 @@ pub(crate) struct Backward<'a> {
     pub(crate) d_last: Option<&'a State>,
     pub(crate) base: usize,
     pub(crate) masks: Masks,
-    /// What the gradients of the parameters are added to.
+    /// Receives the gradients of the parameters, written over what stands there or added to it.
     pub(crate) gradients: &'a mut Params,
+    pub(crate) write: Write,
     /// Receives the gradient of the input, where it is wanted.
     pub(crate) d_x: Option<&'a mut Buffer>,
     /// Receives the gradient of h_0 and c_0, where it is wanted.
@@ -100,7 +101,7 @@ impl Recurrent {
                 d_y: d_y.columns(first, output),
                 d_h_n: args.d_last.map(|d_last| d_last.h_of(place)),
                 d_c_n: args.d_last.and_then(|d_last| d_last.c_of(place)),
-                gradients: self.gradients(args.gradients, index),
+                gradients: self.gradients(args.gradients, index, args.write),
                 d_x: d_x.as_deref_mut().map(|d_x| (&mut d_x[..], write)),
                 d_h_0,
                 d_c_0: d_c_0.flatten(),

@@ -3,7 +3,7 @@
 use super::{NetworkConfig, State};
 use crate::error::{Error, Result, check_shape};
 use crate::kernel::Kernels;
-use crate::layer::{Gradients, Layer, Sizes, Weights};
+use crate::layer::{Gradients, Layer, Sizes, Weights, Write};
 use crate::params::{ParamId, ParamTable, Params};
 use crate::rng::Rng;
 use crate::tensor::SeqRef;
@@ -201,12 +201,12 @@ impl Recurrent {
         }
     }
 
-    pub(super) fn gradients<'a>(&self, gradients: &'a mut Params, index: usize) -> Gradients<'a> {
+    pub(super) fn gradients<'a>(&self, gradients: &'a mut Params, index: usize, write: Write) -> Gradients<'a> {
         let Ids { weight_ih, weight_hh, bias, weight_hr } = self.ids[index];
         macro_rules! split {
             ([$($id:expr),*], $d_bias:expr, $d_weight_hr:expr, $($more:ident),*) => {{
                 let [d_weight_ih, d_weight_hh, $($more),*] = gradients.get_many_mut([weight_ih, weight_hh, $($id),*]);
-                Gradients { d_weight_ih, d_weight_hh, d_bias: $d_bias, d_weight_hr: $d_weight_hr }
+                Gradients { write, d_weight_ih, d_weight_hh, d_bias: $d_bias, d_weight_hr: $d_weight_hr }
             }};
         }
         match (bias, weight_hr) {

@@ -1,7 +1,7 @@
 //! The states of a network before or after a sequence.
 
 use crate::error::{Result, check_shape, elements};
-use crate::layer::{Cell, Sizes};
+use crate::layer::Sizes;
 use crate::tensor::{Buffer, SeqRef};
 
 /// h, and an LSTM's c, of every layer and direction: PyTorch's h_0 and c_0, or h_n and c_n, or their gradients.
@@ -186,7 +186,7 @@ impl State {
 
 /// The width of a layer's cell state; 0 where it has none.
 fn cell_width(sizes: Sizes) -> usize {
-    if sizes.cell == Cell::Lstm { sizes.hidden } else { 0 }
+    if sizes.cell.facts().has_cell_state() { sizes.hidden } else { 0 }
 }
 
 fn check_widths(name: &str, expected: impl Iterator<Item = usize> + Clone, got: &[usize]) -> Result<()> {

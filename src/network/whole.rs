@@ -7,7 +7,7 @@ use super::forward::{At, Masks, RecurrentMemory, States};
 use super::input::Input;
 use super::{Recurrent, State};
 use crate::error::{Error, Result};
-use crate::layer::recurrent::Scratch;
+use crate::layer::recurrent::{Scratch, Write};
 use crate::parallel::Threads;
 use crate::params::Params;
 use crate::tensor::{Buffer, PackedRef, SeqRef};
@@ -243,6 +243,7 @@ impl Recurrent {
             base: 0,
             masks,
             gradients,
+            write: Write::Add,
             d_x: args.wants_d_input.then_some(&mut *d_x),
             d_first: args.wants_d_state_0.then_some(to),
         };

@@ -1,6 +1,6 @@
 //! The limits of a machine that a time is predicted from: plain data.
 
-use crate::error::{Error, Result, at_least_one};
+use crate::error::{Error, Result};
 
 /// A machine: what a core can do, what the caches hold, and what it takes to work together.
 ///
@@ -14,8 +14,6 @@ pub struct Machine {
     pub bandwidth: [f64; 4],
     /// Bytes of L1d and L2 of each core, and of L3 of all.
     pub caches: [usize; 3],
-    /// Cores.
-    pub threads: usize,
     /// Seconds until a thread that is asked for help begins.
     pub fork: f64,
     /// Seconds in which a cache line goes from one core to another and back.
@@ -31,7 +29,6 @@ impl Default for Machine {
             // L1 140 to 200 (the loop that measures it is short), L2 102 to 107, L3 85 to 92, DRAM 15 to 16.
             bandwidth: [170e9, 105e9, 88e9, 16e9],
             caches: [32 << 10, 1 << 20, 32 << 20],
-            threads: 2,
             // rayon's, where the other thread has gone to sleep: 5 to 50 µs; while it still looks around, 5.
             fork: 5e-6,
             round_trip: 75e-9,
@@ -65,7 +62,6 @@ impl Machine {
                 return Err(Error::setting(name, "a positive number", value));
             }
         }
-        at_least_one("threads", self.threads)?;
         let [l1, l2, l3] = self.caches;
         if !(0 < l1 && l1 <= l2 && l2 <= l3) {
             let got = format_args!("{l1}, {l2} and {l3} bytes");

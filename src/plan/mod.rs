@@ -2,24 +2,26 @@
 
 mod machine;
 mod model;
+mod prediction;
 
 pub use machine::Machine;
-pub use model::{Prediction, Work};
+pub use prediction::{Prediction, Work};
 
 use std::fmt;
 
 use crate::error::{Error, Result, elements};
-use crate::gemm::Blocking;
 use crate::kernel::Isa;
-use crate::kernel::layout::{KB, round_up};
+use crate::kernel::blocking::Blocking;
+use crate::kernel::cell::Cell;
+use crate::kernel::layout::{GateColumns, KB};
 use crate::parallel::{Shares, Threads};
 use crate::tensor::Lines;
 
 /// What is to be run: one layer in one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Gates of the cell (G): 1 of an Elman layer, 3 of a GRU, 4 of an LSTM.
-    pub gates: usize,
+    /// The cell, of G gates.
+    pub cell: Cell,
     /// Features of the input (I).
     pub input: usize,
     /// Hidden units (H).
@@ -33,7 +35,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// The width of a state h: P, or H without a projection.
+    /// The width of a state h (O): P, or H without a projection.
     #[must_use]
     pub fn output(self) -> usize {
         if self.projection == 0 { self.hidden } else { self.projection }
@@ -44,9 +46,33 @@ impl Shape {
     #[must_use]
     pub fn flop(self) -> f64 {
         let [gates, input, hidden, projection, output, batch, steps] =
-            [self.gates, self.input, self.hidden, self.projection, self.output(), self.batch, self.steps]
+            [self.cell.gates(), self.input, self.hidden, self.projection, self.output(), self.batch, self.steps]
                 .map(|n| n as f64);
         2.0 * batch * steps * hidden * (gates * (input + output) + projection)
+    }
+
+    /// That its weights and such a sequence can be addressed.
+    ///
+    /// # Errors
+    /// [`Error::Overflow`] naming the tensor that cannot.
+    pub fn check(self) -> Result<()> {
+        let Self { cell, input, hidden, batch, steps, .. } = self;
+        // One step at least: the state before the first has that size too.
+        let rows = steps.max(1);
+        let padded = |n: usize| n.checked_next_multiple_of(KB).unwrap_or(usize::MAX);
+        elements("input", &[rows, batch, padded(input)])?;
+        // Rows in memory are padded to whole vectors, and a GRU keeps a fourth value: that must fit too.
+        elements("output", &[rows, batch, 4, padded(hidden)])?;
+        elements("weight_hh", &[cell.gates(), padded(hidden), padded(hidden)])?;
+        elements("weight_ih", &[cell.gates(), padded(hidden), padded(input)])?;
+        Ok(())
+    }
+
+    /// Whether workers can own hidden units in the forward pass. A projection needs all of them in mid-step; and what is
+    /// kept for the backward pass is cut by rows, so a layer that keeps anything does not share units in training.
+    #[must_use]
+    pub fn can_share_units(self, work: Work) -> bool {
+        self.projection == 0 && (work == Work::Infer || !self.cell.facts().needs_tape())
     }
 }
 
@@ -54,7 +80,7 @@ impl Shape {
 /// about 5 µs when the other worker has gone to sleep, in which one core does about a million.
 const SMALLEST_SHARE: f64 = 2e6;
 
-/// The part of z that is made at once, in floats: an eighth of a 1 MiB L2. z is written by the projection and read by the
+/// The part of z that is made at once, in floats: an eighth of a 1 MiB L2. z is written by the input part and read by the
 /// recurrence, and should not leave the cache in between, nor push the weights out of it. Measured on a Zen 4 core: 32 to
 /// 128 KiB are the same within the noise, 512 KiB lose 5 to 10 points of the peak at H = 256.
 const Z_BLOCK: usize = 128 * 1024 / size_of::<f32>();
@@ -75,34 +101,26 @@ const FORWARD_KC: usize = 2048;
 pub struct Plan {
     /// Workers that own rows of the batch through all steps.
     pub row_workers: usize,
-    /// Workers that own hidden units through all steps and show each other their states after each; 1 where a worker owns
-    /// all units. A pass in training and a layer with a projection do not share units.
+    /// Workers that own hidden units through all steps of a forward pass and show each other their states after each; 1
+    /// where a worker owns all units. Whatever it says, units are shared only where [`Shape::can_share_units`] is true;
+    /// [`for_work`](Self::for_work) gives the schedule that is followed.
     pub unit_workers: usize,
     /// Workers that own rows of the weight gradients.
     pub gradient_workers: usize,
-    /// Steps whose input part is projected at once, before the recurrence runs over them.
+    /// Steps whose input part is made at once, before the recurrence runs over them.
     pub time_block: usize,
     /// Tile and block sizes of the products forward.
     pub forward: Blocking,
-    /// The same on the way back.
+    /// The same backward.
     pub backward: Blocking,
 }
 
 impl Plan {
-    /// The schedule for `shape` on a tier with up to `threads` threads.
-    ///
-    /// # Errors
-    /// [`Error::Overflow`] where a sequence of that shape cannot be addressed.
-    pub fn new(shape: Shape, threads: Threads, isa: Isa) -> Result<Self> {
-        let Shape { gates, input, hidden, projection, batch, steps } = shape;
-        // One step at least: the state before the first has that size too.
-        let rows = steps.max(1);
-        let padded = |n: usize| n.checked_next_multiple_of(KB).unwrap_or(usize::MAX);
-        elements("input", &[rows, batch, padded(input)])?;
-        // Rows in memory are padded to whole vectors, and a GRU keeps a fourth value: that must fit too.
-        elements("output", &[rows, batch, 4, padded(hidden)])?;
-        elements("weight_hh", &[gates, padded(hidden), padded(hidden)])?;
-        elements("weight_ih", &[gates, padded(hidden), padded(input)])?;
+    /// The schedule for `shape`, which can be addressed ([`Shape::check`]), on a tier with up to `threads` threads.
+    #[must_use]
+    pub fn new(shape: Shape, threads: Threads, isa: Isa) -> Self {
+        let Shape { cell, input, hidden, batch, steps, .. } = shape;
+        let columns = GateColumns { gates: cell.gates() };
         let backward = Blocking::of(isa);
         let forward = backward.with_kc(input.max(hidden).min(FORWARD_KC));
         let affordable = ((shape.flop() / SMALLEST_SHARE) as usize).max(1).min(threads.get());
@@ -110,16 +128,15 @@ impl Plan {
         let with = |row_workers: usize, unit_workers: usize| {
             let rows = batch.div_ceil(if unit_workers > 1 { 1 } else { row_workers }).max(1);
             let units = hidden.div_ceil(unit_workers);
-            let weights =
-                gates.saturating_mul(round_up(hidden)).saturating_mul(input + shape.output()).saturating_mul(4);
+            let weights = columns.width(hidden).saturating_mul(input + shape.output()).saturating_mul(4);
             let time_block = match weights > LARGE_WEIGHTS {
                 true => LARGE_ROWS.div_ceil(rows),
-                false => Z_BLOCK / (rows * gates * round_up(units)),
+                false => Z_BLOCK / (rows * columns.width(units)),
             };
             Self {
                 row_workers,
                 unit_workers,
-                gradient_workers: affordable.min((gates * hidden).div_ceil(backward.mr)).max(1),
+                gradient_workers: affordable.min((cell.gates() * hidden).div_ceil(backward.mr)).max(1),
                 time_block: time_block.clamp(1, steps.max(1)),
                 forward,
                 backward,
@@ -129,7 +146,7 @@ impl Plan {
         // Where every worker can have full tiles of rows, nothing is better: they never meet. Where some would have none,
         // they can own units instead, if what they save is worth the meetings. The default machine decides, wherever this
         // runs: a schedule is a matter of the shape.
-        if tiles < affordable && projection == 0 && batch > 0 {
+        if tiles < affordable && shape.can_share_units(Work::Infer) && batch > 0 {
             let machine = Machine::default();
             let seconds = |plan: &Self| plan.predict(shape, Work::Infer, &machine).total();
             let mut shortest = seconds(&plan);
@@ -145,7 +162,14 @@ impl Plan {
                 each = (each + 1).next_power_of_two();
             }
         }
-        Ok(plan)
+        plan
+    }
+
+    /// The schedule as `work` on `shape` follows it.
+    #[must_use]
+    pub fn for_work(&self, shape: Shape, work: Work) -> Self {
+        let unit_workers = if shape.can_share_units(work) { self.unit_workers } else { 1 };
+        Self { unit_workers, ..*self }
     }
 
     /// That a plan changed by hand has somebody to do the work.
@@ -194,10 +218,13 @@ impl fmt::Display for Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::cell::Nonlinearity;
+
+    const ELMAN: Cell = Cell::Elman(Nonlinearity::Tanh);
 
     fn plan(input: usize, hidden: usize, batch: usize, steps: usize, threads: usize) -> Plan {
-        let shape = Shape { gates: 1, input, hidden, projection: 0, batch, steps };
-        Plan::new(shape, Threads::new(threads).unwrap(), Isa::Avx512).unwrap()
+        let shape = Shape { cell: ELMAN, input, hidden, projection: 0, batch, steps };
+        Plan::new(shape, Threads::new(threads).unwrap(), Isa::Avx512)
     }
 
     #[test]
@@ -249,12 +276,36 @@ mod tests {
     }
 
     #[test]
+    fn units_are_shared_by_who_keeps_nothing() {
+        let train = Work::Train { d_input: true };
+        for (cell, projection, shared) in [
+            (ELMAN, 0, [true, true]),
+            (Cell::Gru, 0, [true, false]),
+            (Cell::Lstm, 0, [true, false]),
+            (Cell::Lstm, 100, [false, false]),
+        ] {
+            let shape = Shape { cell, input: 512, hidden: 512, projection, batch: 1, steps: 50 };
+            let plan = Plan::new(shape, Threads::new(2).unwrap(), Isa::Avx512);
+            assert_eq!(plan.unit_workers, if shared[0] { 2 } else { 1 }, "{cell:?}");
+            for (work, shared) in [Work::Infer, train].into_iter().zip(shared) {
+                let followed = plan.for_work(shape, work);
+                assert_eq!(followed.unit_workers, if shared { 2 } else { 1 }, "{cell:?} {work:?}");
+                // What is predicted is what is followed.
+                let alone = Plan { unit_workers: 1, ..plan };
+                let time = |plan: Plan| plan.predict(shape, work, &Machine::default());
+                assert_eq!(time(plan), time(followed), "{cell:?} {work:?}");
+                assert_eq!(time(plan) != time(alone), shared, "{cell:?} {work:?}");
+            }
+        }
+    }
+
+    #[test]
     fn sizes_that_overflow_are_errors() {
-        let small = Shape { gates: 1, input: 1, hidden: 1, projection: 0, batch: 1, steps: 1 };
+        let small = Shape { cell: ELMAN, input: 1, hidden: 1, projection: 0, batch: 1, steps: 1 };
         let huge = Shape { input: 1 << 40, hidden: 4, batch: 1 << 20, steps: 1 << 20, ..small };
-        let error = Plan::new(huge, Threads::one(), Isa::Avx2).unwrap_err();
+        let error = huge.check().unwrap_err();
         assert!(error.to_string().starts_with("input: shape [1048576, 1048576, 1099511627776]"), "{error}");
-        let huge = Shape { hidden: usize::MAX, ..small };
-        assert!(Plan::new(huge, Threads::one(), Isa::Avx2).is_err());
+        assert!(Shape { hidden: usize::MAX, ..small }.check().is_err());
+        assert!(small.check().is_ok());
     }
 }

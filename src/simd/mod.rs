@@ -1,4 +1,4 @@
-//! Ring 1: operations on one vector register of `f32` lanes.
+//! Floor 1: operations on one vector register of `f32` lanes.
 //!
 //! [`Vector`] is everything the kernels know about a CPU. A value of a vector type is itself the proof that the CPU
 //! has the instructions: the first one can only be made from an ISA token ([`Avx512`](avx512::Avx512) and its like),
@@ -14,6 +14,7 @@ pub(crate) mod avx2;
 pub(crate) mod avx512;
 pub(crate) mod math;
 pub(crate) mod portable;
+pub(crate) mod tail;
 
 #[cfg(test)]
 mod tests;

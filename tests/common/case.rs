@@ -124,6 +124,17 @@ impl Case {
 
     /// Forward and backward on a tier, by a schedule, in a scratch that may have seen other work.
     pub(crate) fn run(&self, kernels: &'static Kernels, plan: &Plan, scratch: &mut Scratch) -> Outcome {
+        self.run_writing(Write::Add, kernels, plan, scratch)
+    }
+
+    /// The same with the parameters' gradients added to zeros, or written over NaN.
+    pub(crate) fn run_writing(
+        &self,
+        write: Write,
+        kernels: &'static Kernels,
+        plan: &Plan,
+        scratch: &mut Scratch,
+    ) -> Outcome {
         let Self { steps, batch, sizes, .. } = *self;
         let (output, hidden) = (sizes.output(), sizes.hidden);
         let lstm = sizes.cell == Cell::Lstm;
@@ -207,10 +218,11 @@ impl Case {
         let mut d_x = vec![f32::NAN; rows * sizes.input];
         let mut d_h_0 = vec![f32::NAN; batch * output];
         let mut d_c_0 = vec![f32::NAN; if lstm { batch * hidden } else { 0 }];
-        let mut d_weight_ih = vec![0.0; self.weight_ih.len()];
-        let mut d_weight_hh = vec![0.0; self.weight_hh.len()];
-        let mut d_bias = self.bias.as_ref().map(|[bias, _]| [vec![0.0; bias.len()], vec![0.0; bias.len()]]);
-        let mut d_weight_hr = self.weight_hr.as_ref().map(|weight| vec![0.0; weight.len()]);
+        let before = if write == Write::Add { 0.0 } else { f32::NAN };
+        let mut d_weight_ih = vec![before; self.weight_ih.len()];
+        let mut d_weight_hh = vec![before; self.weight_hh.len()];
+        let mut d_bias = self.bias.as_ref().map(|[bias, _]| [vec![before; bias.len()], vec![before; bias.len()]]);
+        let mut d_weight_hr = self.weight_hr.as_ref().map(|weight| vec![before; weight.len()]);
         let pass = BackwardPass {
             weights: self.weights(),
             x,
@@ -223,6 +235,7 @@ impl Case {
             d_h_n: d_h_n.as_ref().map(Seq::view),
             d_c_n: d_c_n.as_ref().map(Seq::view),
             gradients: Gradients {
+                write,
                 d_weight_ih: &mut d_weight_ih,
                 d_weight_hh: &mut d_weight_hh,
                 d_bias: d_bias.as_mut().map(|[ih, hh]| [&mut ih[..], &mut hh[..]]),

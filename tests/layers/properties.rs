@@ -4,7 +4,7 @@ use crate::case::{Case, Options};
 use crate::compare::{assert_same_bits, pick_row};
 use crate::tiers::tiers;
 use elman::Isa;
-use elman::internals::{ForwardPass, Layer, Scratch, Sizes};
+use elman::internals::{ForwardPass, Layer, Scratch, Sizes, Write};
 use elman::internals::{Kernels, Plan};
 use elman::tensor::{Seq, SeqRef};
 use elman::{Cell, Direction, Nonlinearity};
@@ -50,6 +50,23 @@ proptest! {
             let outcome = case.run(kernels, &case.plan(kernels), &mut Scratch::default());
             let (distance, name, at) = outcome.distance(&reference);
             prop_assert!(distance <= TOLERANCE, "{}: {name}[{at}] is {distance:e} of the largest off", kernels.isa());
+        }
+    }
+
+    #[test]
+    fn gradients_written_over_anything_are_those_added_to_zeros(
+        shape in shapes(),
+        options in options(),
+        seed: u64,
+        kc in 1..200_usize,
+    ) {
+        let case = Case::random(shape, options, seed);
+        for kernels in tiers() {
+            let plan = cut(&case.plan(kernels), [1, 1, 2, 3, kc]);
+            let mut scratch = Scratch::default();
+            let added = case.run(kernels, &plan, &mut scratch);
+            let written = case.run_writing(Write::Over, kernels, &plan, &mut scratch);
+            added.assert_same_bits(&written, kernels.isa().name());
         }
     }
 
@@ -215,7 +232,7 @@ fn a_reset_lets_no_nan_through() {
 
 #[test]
 fn gradients_are_added_to_what_is_there() {
-    use elman::internals::{BackwardPass, Gradients, Tape, Write};
+    use elman::internals::{BackwardPass, Gradients, Tape};
     for kernels in tiers() {
         let case = Case::random([3, 4, 5, 6], Options { cell: 0, bits: 0 }, 5);
         let fresh = case.run(kernels, &case.plan(kernels), &mut Scratch::default());
@@ -234,7 +251,13 @@ fn gradients_are_added_to_what_is_there() {
             d_y: SeqRef::new(&case.d_y, 3, 4, 6).unwrap(),
             d_h_n: Some(SeqRef::new(case.d_h_n.as_ref().unwrap(), 1, 4, 6).unwrap()),
             d_c_n: None,
-            gradients: Gradients { d_weight_ih: ih, d_weight_hh: hh, d_bias: Some([b_ih, b_hh]), d_weight_hr: None },
+            gradients: Gradients {
+                write: Write::Add,
+                d_weight_ih: ih,
+                d_weight_hh: hh,
+                d_bias: Some([b_ih, b_hh]),
+                d_weight_hr: None,
+            },
             d_x: Some((d_x, Write::Add)),
             d_h_0: None,
             d_c_0: None,
@@ -270,7 +293,13 @@ fn a_tape_serves_once_and_only_the_pass_that_filled_it() {
             d_y: SeqRef::new(&case.d_y, 2, 3, 5).unwrap(),
             d_h_n: None,
             d_c_n: None,
-            gradients: Gradients { d_weight_ih: &mut ih, d_weight_hh: &mut hh, d_bias: None, d_weight_hr: None },
+            gradients: Gradients {
+                write: Write::Add,
+                d_weight_ih: &mut ih,
+                d_weight_hh: &mut hh,
+                d_bias: None,
+                d_weight_hr: None,
+            },
             d_x: None,
             d_h_0: None,
             d_c_0: None,

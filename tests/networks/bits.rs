@@ -201,8 +201,8 @@ fn plan(case: &Case, layer: usize, n: usize, isa: Isa) -> (Shape, Plan) {
     let below = layer.checked_sub(1).map(|below| case.directions() * h[case.directions() * below]);
     let (input, hidden) = (below.unwrap_or(input_size), hidden_sizes[layer]);
     let (batch, steps) = (case.batch, case.steps);
-    let shape = Shape { gates: cell.gates(), input, hidden, projection: proj_size, batch, steps };
-    (shape, Plan::new(shape, threads(n), isa).unwrap())
+    let shape = Shape { cell, input, hidden, projection: proj_size, batch, steps };
+    (shape, Plan::new(shape, threads(n), isa))
 }
 
 #[test]

@@ -133,7 +133,6 @@ pub fn machine(kernels: &'static Kernels, threads: Threads, round_trip: Option<f
         fma: median(&mut peaks),
         bandwidth,
         caches: cache_sizes().unwrap_or(known.caches),
-        threads: threads.get(),
         round_trip: round_trip.unwrap_or(known.round_trip),
         ..known
     }

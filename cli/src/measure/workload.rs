@@ -147,8 +147,7 @@ impl Workload {
     pub fn flop(&self, tokens: usize) -> f64 {
         let directions = if self.bidirectional { 2 } else { 1 };
         let layer = |input: usize| {
-            let shape =
-                Shape { gates: self.cell.gates(), input, hidden: self.hidden, projection: 0, batch: 1, steps: 1 };
+            let shape = Shape { cell: self.cell, input, hidden: self.hidden, projection: 0, batch: 1, steps: 1 };
             shape.flop() * directions as f64
         };
         let above = self.layers.saturating_sub(1) as f64 * layer(directions * self.hidden);
@@ -160,12 +159,12 @@ impl Workload {
     /// layers and directions there are of each. A stream's are of one step.
     ///
     /// # Errors
-    /// As [`Plan::new`].
+    /// [`Error::Overflow`] where such a sequence cannot be addressed.
     pub fn plans(&self) -> Result<Vec<(Shape, Plan, usize)>> {
         let Self { input, hidden, batch, layers, .. } = *self;
         let directions = if self.bidirectional { 2 } else { 1 };
         let steps = if self.mode == Mode::Stream { 1 } else { self.steps };
-        let shape = |input| Shape { gates: self.cell.gates(), input, hidden, projection: 0, batch, steps };
+        let shape = |input| Shape { cell: self.cell, input, hidden, projection: 0, batch, steps };
         let mut shapes = vec![(shape(input), directions)];
         if layers > 1 {
             let above = (layers - 1) * directions;
@@ -175,7 +174,12 @@ impl Workload {
                 shapes.push((shape(directions * hidden), above));
             }
         }
-        let plan = |(shape, count)| Ok((shape, Plan::new(shape, self.threads, self.kernels.isa())?, count));
+        // In training as it is followed then: not every layer shares units.
+        let work = if self.mode == Mode::Train { Work::Train { d_input: false } } else { Work::Infer };
+        let plan = |(shape, count): (Shape, usize)| {
+            shape.check()?;
+            Ok((shape, Plan::new(shape, self.threads, self.kernels.isa()).for_work(shape, work), count))
+        };
         shapes.into_iter().map(plan).collect()
     }
 

@@ -3,15 +3,19 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::{Carry, Projection, clear, is_short, step_product};
-use crate::kernel::gemm::{Epilogue, Operands, store};
-use crate::kernel::layout::{KB, PanelsRef, group_rows, round_up};
-use crate::kernel::tile::{From, Place, Tiles, tile};
+use super::projection::Project;
+use super::{Carry, Projection, chains_of, clear, step_product};
+use crate::kernel::cell::{CellMath, CellOutput, CellStep, Registers, agrees};
+use crate::kernel::gemm::{Chains, Epilogue, Operands, Start};
+use crate::kernel::groups::group_rows;
+use crate::kernel::layout::{GateColumns, KB, PanelsRef, Place, round_up};
+use crate::kernel::tile::{Tiles, tile};
 use crate::simd::Vector;
+use crate::simd::tail::store;
 use crate::tensor::{Direction, Lines, MatMut, Resets, SeqMut, SeqRef};
 
 /// Runs a recurrence forward. With `rows` rows, H hidden units (H' rounded up to 16), of which U are computed (U' rounded
-/// up), G gates, P outputs:
+/// up), G gates, O outputs (H, or those of a projection):
 pub(crate) struct Forward<'a, 'c> {
     pub(crate) direction: Direction,
     pub(crate) hidden: usize,
@@ -21,27 +25,27 @@ pub(crate) struct Forward<'a, 'c> {
     pub(crate) lines: Lines<'a>,
     /// (the rows alive of each step, G·U'): bias and input part, the gates' panels alternating. Overwritten.
     pub(crate) z: &'a mut [f32],
-    /// (P, G·U') in panels: the transpose of `weight_hh`, the gates' panels alternating.
+    /// (O, G·U') in panels: the transpose of `weight_hh`, the gates' panels alternating.
     pub(crate) w_hh: PanelsRef<'a>,
     /// (G·U'), as the columns of `w_hh`: zeros, and what the last gate's recurrent part starts from where it stays apart
     /// from its input part.
     pub(crate) bias_apart: &'a [f32],
     /// (rows, G·U'): room for unfinished chains, where they are longer than `kc`.
-    pub(crate) aside: &'a mut [f32],
+    pub(crate) spill: &'a mut [f32],
     /// The state before the first step, in both operands; afterwards `now` has the state after the last.
     pub(crate) h: &'a mut Carry<'c>,
     /// (rows, H'): the cell state, where there is one: before the first step, afterwards after the last.
     pub(crate) c: &'a mut [f32],
     /// The output's projection.
     pub(crate) projection: Option<Projection<'a>>,
-    /// (steps, rows, P): every state.
+    /// (steps, rows, O): every state.
     pub(crate) y: Option<SeqMut<'a>>,
-    /// Where others compute the other units: called after each step with it and the next step's operand, in which their
-    /// part is still missing.
+    /// Set when other workers compute the remaining units: called after each step with the step's index and the next
+    /// operand, whose other columns it must fill in.
     pub(crate) exchange: Option<Exchange<'a>>,
-    /// What is read after this run, step by step as this run's: fetched meanwhile.
+    /// The next run's input, a step of which is fetched during each step of this run.
     pub(crate) ahead: Option<SeqRef<'a>>,
-    /// What is kept for the way back.
+    /// What is kept for the backward pass.
     pub(crate) kept: Option<Kept<'a>>,
     /// Of the whole sequence, of which this is `steps` steps from `first` on.
     pub(crate) resets: Resets<'a>,
@@ -52,7 +56,7 @@ pub(crate) struct Forward<'a, 'c> {
 /// Completes an operand at the end of a step.
 pub(crate) type Exchange<'a> = &'a mut dyn FnMut(usize, &mut [f32]);
 
-/// What a forward run keeps for the way back.
+/// What a forward run keeps for the backward pass.
 pub(crate) struct Kept<'a> {
     /// (steps, rows, values a unit · H'): gate by gate.
     pub(crate) gates: SeqMut<'a>,
@@ -62,20 +66,10 @@ pub(crate) struct Kept<'a> {
     pub(crate) m: Option<SeqMut<'a>>,
 }
 
-/// A cell at the end of a forward step.
-pub(crate) trait Cell<V: Vector> {
-    const GATES: usize;
-    /// Whether the last gate's recurrent part is not added to its input part, but handed to the cell by itself.
-    const LAST_APART: bool = false;
-
-    /// Receives the last gate of some units from `unit` on, the others being done.
-    fn finish(step: &mut Step<'_, V::Isa>, at: Place, unit: usize, last: V);
-}
-
 /// What the end of a forward step reads and writes.
-pub(crate) struct Step<'a, I> {
-    pub(crate) isa: I,
-    /// Units that are computed, and the first of them; a cell counts from there.
+struct Step<'a, I> {
+    isa: I,
+    /// Units that are computed, and the first of them; those of a tile are counted from there.
     units: usize,
     first: usize,
     /// H'.
@@ -84,10 +78,10 @@ pub(crate) struct Step<'a, I> {
     z: &'a mut [f32],
     /// G·U'.
     width: usize,
-    /// Whether the chains are four, of which the first starts from z.
-    short: bool,
+    /// The first of four chains starts from z; a single one is added to it.
+    chains: Chains,
     bias_apart: &'a [f32],
-    aside: &'a mut [f32],
+    spill: &'a mut [f32],
     now: &'a [f32],
     c: &'a mut [f32],
     gates: Option<MatMut<'a>>,
@@ -104,51 +98,45 @@ enum Target<'a> {
 }
 
 impl<I: Copy> Step<'_, I> {
-    /// A gate before its activation.
+    /// Runs the cell on some units from `unit` on, when the product's last gate for them is done and the others lie in z.
+    /// `last` is that gate, or its recurrent part where that stays apart.
     #[inline(always)]
-    pub(crate) fn gate<V: Vector<Isa = I>>(&self, at: Place, gates: usize, gate: usize, unit: usize) -> V {
-        let col = (unit / KB * gates + gate) * KB + unit % KB;
-        V::load(self.isa, &self.z[at.row() * self.width + col..])
-    }
-
-    /// The state before the step.
-    #[inline(always)]
-    pub(crate) fn state_before<V: Vector<Isa = I>>(&self, at: Place, unit: usize) -> V {
-        V::load(self.isa, &self.now[at.blocked(self.hidden, self.first + unit)..])
-    }
-
-    /// The cell state.
-    #[inline(always)]
-    pub(crate) fn cell_mut(&mut self, at: Place, unit: usize) -> &mut [f32] {
-        &mut self.c[at.row() * self.hidden..][self.first + unit..self.hidden]
-    }
-
-    /// Whether there is a way back.
-    #[inline(always)]
-    pub(crate) fn keeps(&self) -> bool {
-        self.gates.is_some()
-    }
-
-    /// Keeps a value for the way back.
-    #[inline(always)]
-    pub(crate) fn keep<V: Vector>(&mut self, at: Place, slot: usize, unit: usize, value: V) {
+    fn cell<V: Vector<Isa = I>, C: CellMath<V>>(&mut self, at: Place, unit: usize, last: V) {
+        let columns = GateColumns { gates: C::FACTS.gates };
+        let mut a = C::Gates::all(last);
+        for (gate, value) in a.as_mut().iter_mut().enumerate() {
+            if gate + 1 < C::FACTS.gates || C::FACTS.last_apart {
+                *value = V::load(self.isa, &self.z[at.row() * self.width + columns.of(gate, unit)..]);
+            }
+        }
+        let own = self.first + unit;
+        let (mut h, mut c) = (last, last);
+        if C::FACTS.passes_state() {
+            h = V::load(self.isa, &self.now[at.blocked(self.hidden, own)..]);
+        }
+        let cell = at.row() * self.hidden + own;
+        if C::FACTS.has_cell_state() {
+            c = V::load(self.isa, &self.c[cell..]);
+        }
+        let CellOutput { h, c, kept } = C::forward(CellStep { a, apart: last, h, c });
+        if C::FACTS.has_cell_state() {
+            c.store(&mut self.c[cell..]);
+        }
         if let Some(gates) = &mut self.gates {
-            value.store(&mut gates.row(at.row())[slot * self.hidden + self.first + unit..]);
+            let row = gates.row(at.row());
+            for (slot, value) in kept.as_ref().iter().enumerate() {
+                value.store(&mut row[slot * self.hidden + own..]);
+            }
+            if let Some(cells) = &mut self.cells {
+                c.store(&mut cells.row(at.row())[own..]);
+            }
         }
+        self.put(at, own, h);
     }
 
-    /// Keeps the cell state for the way back.
+    /// Stores the cell's output.
     #[inline(always)]
-    pub(crate) fn keep_cell<V: Vector>(&mut self, at: Place, unit: usize, value: V) {
-        if let Some(cells) = &mut self.cells {
-            value.store(&mut cells.row(at.row())[self.first + unit..]);
-        }
-    }
-
-    /// Receives the cell's output.
-    #[inline(always)]
-    pub(crate) fn put<V: Vector>(&mut self, at: Place, unit: usize, h: V) {
-        let unit = self.first + unit;
+    fn put<V: Vector>(&mut self, at: Place, unit: usize, h: V) {
         let blocked = at.blocked(self.hidden, unit);
         match &mut self.target {
             Target::State { y, next } => {
@@ -170,22 +158,15 @@ impl<I: Copy> Step<'_, I> {
 /// The epilogue of a forward step.
 struct End<'a, C, I>(Step<'a, I>, PhantomData<C>);
 
-/// Gate and first unit of the register at column `col`.
-#[inline(always)]
-fn gate_and_unit(gates: usize, col: usize) -> (usize, usize) {
-    let panel = col / KB;
-    (panel % gates, panel / gates * KB + col % KB)
-}
-
-impl<V: Vector, C: Cell<V>> Epilogue<V> for End<'_, C, V::Isa> {
-    const ROW: bool = C::GATES == 1;
+impl<V: Vector, C: CellMath<V>> Epilogue<V> for End<'_, C, V::Isa> {
+    const ROW: bool = C::FACTS.gates == 1;
 
     #[inline(always)]
-    fn from(&self, col: usize) -> From<'_> {
-        match (self.0.short, C::LAST_APART) {
-            (true, _) => From::Tile,
-            (false, true) => From::Columns(&self.0.bias_apart[col..]),
-            (false, false) => From::Zero,
+    fn initial(&self, col: usize) -> Start<'_> {
+        match self.0.chains {
+            Chains::Four => Start::Accumulate,
+            Chains::One if C::FACTS.last_apart => Start::Columns(&self.0.bias_apart[col..]),
+            Chains::One => Start::Zero,
         }
     }
 
@@ -194,8 +175,8 @@ impl<V: Vector, C: Cell<V>> Epilogue<V> for End<'_, C, V::Isa> {
         let step = &self.0;
         for (v, value) in row.iter_mut().enumerate() {
             let col = at.col + v * V::LANES;
-            let (gate, _) = gate_and_unit(C::GATES, col);
-            *value = if C::LAST_APART && gate + 1 == C::GATES {
+            let (gate, _) = GateColumns { gates: C::FACTS.gates }.gate_and_unit(col);
+            *value = if C::FACTS.stays_apart(gate) {
                 V::load(step.isa, &step.bias_apart[col..])
             } else {
                 V::load(step.isa, &step.z[at.row() * step.width + col..])
@@ -207,7 +188,7 @@ impl<V: Vector, C: Cell<V>> Epilogue<V> for End<'_, C, V::Isa> {
     fn spill(&mut self, at: Place, row: &[V]) {
         let step = &mut self.0;
         for (v, value) in row.iter().enumerate() {
-            value.store(&mut step.aside[at.row() * step.width + at.col + v * V::LANES..]);
+            value.store(&mut step.spill[at.row() * step.width + at.col + v * V::LANES..]);
         }
     }
 
@@ -215,7 +196,7 @@ impl<V: Vector, C: Cell<V>> Epilogue<V> for End<'_, C, V::Isa> {
     fn reload(&self, at: Place, row: &mut [V]) {
         let step = &self.0;
         for (v, value) in row.iter_mut().enumerate() {
-            *value = V::load(step.isa, &step.aside[at.row() * step.width + at.col + v * V::LANES..]);
+            *value = V::load(step.isa, &step.spill[at.row() * step.width + at.col + v * V::LANES..]);
         }
     }
 
@@ -224,47 +205,36 @@ impl<V: Vector, C: Cell<V>> Epilogue<V> for End<'_, C, V::Isa> {
         let step = &mut self.0;
         for (v, &acc) in row.iter().enumerate() {
             let col = at.col + v * V::LANES;
-            let (gate, unit) = gate_and_unit(C::GATES, col);
-            let whole = step.short || C::LAST_APART && gate + 1 == C::GATES;
+            let (gate, unit) = GateColumns { gates: C::FACTS.gates }.gate_and_unit(col);
+            let whole = step.chains == Chains::Four || C::FACTS.stays_apart(gate);
             let acc = if whole { acc } else { acc.add(V::load(step.isa, &step.z[at.row() * step.width + col..])) };
-            if gate + 1 < C::GATES {
+            if gate + 1 < C::FACTS.gates {
                 acc.store(&mut step.z[at.row() * step.width + col..]);
             } else if unit < step.units {
-                C::finish(step, at, unit, acc);
+                step.cell::<V, C>(at, unit, acc);
             }
         }
     }
 }
 
-/// Runs a recurrence forward with the cell `C`.
+/// The entries of [`Kernels::recurrence`](crate::kernel::Kernels::recurrence): runs a recurrence forward with the cell `C`.
 #[inline(always)]
-pub(in crate::kernel) fn run_forward<V: Tiles, C: Cell<V>>(isa: V::Isa, args: Forward<'_, '_>) {
-    let Forward { direction, hidden, units, lines, z, w_hh, bias_apart, aside, h, c, mut projection, .. } = args;
+pub(in crate::kernel) fn forward<V: Tiles, C: CellMath<V>>(isa: V::Isa, args: Forward<'_, '_>) {
+    const { agrees::<V, C>() };
+    let Forward { direction, hidden, units, lines, z, w_hh, bias_apart, spill, h, c, mut projection, .. } = args;
     let Forward { mut y, mut kept, mut exchange, .. } = args;
     let (steps, rows, out) = (lines.steps(), lines.rows(), w_hh.depth().len);
-    let (width, short, mr) = (C::GATES * round_up(units.len()), is_short(w_hh), group_rows(V::LANES));
+    let width = GateColumns { gates: C::FACTS.gates }.width(units.len());
+    let (chains, mr) = (chains_of(w_hh), group_rows(V::LANES));
     let mut tile = tile::<V>(isa);
-    // Where the rows of the next step end in z, or begin.
-    let mut edge = match direction {
-        Direction::Forward => 0,
-        Direction::Reverse => lines.total(),
-    };
+    let mut places = InZ::new(direction, lines);
     for n in 0..steps {
         let t = direction.nth(n, steps);
         let live = lines.at(t).len();
         if live == 0 {
             continue;
         }
-        let first = match direction {
-            Direction::Forward => {
-                edge += live;
-                edge - live
-            }
-            Direction::Reverse => {
-                edge -= live;
-                edge
-            }
-        };
+        let first = places.next(live);
         // The memory is idle while the FMAs are not: what is written at the end of a tile is fetched by then, and what is
         // read after this run.
         if live >= mr {
@@ -295,9 +265,9 @@ pub(in crate::kernel) fn run_forward<V: Tiles, C: Cell<V>>(isa: V::Isa, args: Fo
             hidden: round_up(hidden),
             z: &mut z[first * width..][..live * width],
             width,
-            short,
+            chains,
             bias_apart,
-            aside: &mut *aside,
+            spill: &mut *spill,
             now: &*h.now,
             c: &mut *c,
             gates,
@@ -305,11 +275,11 @@ pub(in crate::kernel) fn run_forward<V: Tiles, C: Cell<V>>(isa: V::Isa, args: Fo
             target,
         };
         let operands = Operands { a: h.now, rows, live, b: w_hh };
-        step_product::<V, _>(isa, short, operands, args.kc, &mut tile, &mut End(step, PhantomData::<C>));
+        step_product::<V, _>(isa, chains, operands, args.kc, &mut tile, &mut End(step, PhantomData::<C>));
         if let Some(Projection { w_hr, operand }) = &projection {
             let mut project = Project { isa, y: y.as_mut().map(|y| y.step(t)), next: &mut *h.next, out };
             let operands = Operands { a: operand, rows, live, b: *w_hr };
-            step_product::<V, _>(isa, is_short(*w_hr), operands, args.kc, &mut tile, &mut project);
+            step_product::<V, _>(isa, chains_of(*w_hr), operands, args.kc, &mut tile, &mut project);
         }
         if let Some(exchange) = &mut exchange {
             exchange(args.first + t, h.next);
@@ -318,55 +288,42 @@ pub(in crate::kernel) fn run_forward<V: Tiles, C: Cell<V>>(isa: V::Isa, args: Fo
     }
 }
 
+/// Where the rows of the steps lie in z, step by step in the order in which they are run.
+enum InZ {
+    /// Where the next step's begin.
+    Up(usize),
+    /// Where they end.
+    Down(usize),
+}
+
+impl InZ {
+    #[inline(always)]
+    fn new(direction: Direction, lines: Lines<'_>) -> Self {
+        match direction {
+            Direction::Forward => InZ::Up(0),
+            Direction::Reverse => InZ::Down(lines.total()),
+        }
+    }
+
+    /// The first row of the next step, which has `live` rows.
+    #[inline(always)]
+    fn next(&mut self, live: usize) -> usize {
+        match self {
+            InZ::Up(begin) => {
+                *begin += live;
+                *begin - live
+            }
+            InZ::Down(end) => {
+                *end -= live;
+                *end
+            }
+        }
+    }
+}
+
 #[inline(always)]
 fn fetch<V: Vector>(isa: V::Isa, row: &[f32]) {
     for line in row.chunks(KB) {
         V::prefetch(isa, line);
-    }
-}
-
-/// The epilogue of a forward projection: h_t.
-struct Project<'a, I> {
-    isa: I,
-    y: Option<MatMut<'a>>,
-    /// Unfinished sums, then h_t.
-    next: &'a mut [f32],
-    out: usize,
-}
-
-impl<V: Vector> Epilogue<V> for Project<'_, V::Isa> {
-    #[inline(always)]
-    fn from(&self, _: usize) -> From<'_> {
-        From::Zero
-    }
-
-    #[inline(always)]
-    fn start(&self, _: Place, row: &mut [V]) {
-        row.fill(V::splat(self.isa, 0.0));
-    }
-
-    #[inline(always)]
-    fn spill(&mut self, at: Place, row: &[V]) {
-        for (v, value) in row.iter().enumerate() {
-            value.store(&mut self.next[at.blocked(round_up(self.out), at.col + v * V::LANES)..]);
-        }
-    }
-
-    #[inline(always)]
-    fn reload(&self, at: Place, row: &mut [V]) {
-        for (v, value) in row.iter_mut().enumerate() {
-            *value = V::load(self.isa, &self.next[at.blocked(round_up(self.out), at.col + v * V::LANES)..]);
-        }
-    }
-
-    #[inline(always)]
-    fn finish(&mut self, at: Place, row: &[V]) {
-        for (v, &h) in row.iter().enumerate() {
-            let col = at.col + v * V::LANES;
-            h.store(&mut self.next[at.blocked(round_up(self.out), col)..]);
-            if let Some(y) = &mut self.y {
-                store(h, &mut y.row(at.row())[col..]);
-            }
-        }
     }
 }

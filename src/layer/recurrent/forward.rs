@@ -1,49 +1,48 @@
-//! A layer forward: project a block of steps, recur over it, and so on.
+//! A layer forward: the input part of a block of steps, the recurrence over it, and so on.
 
 use std::ops::Range;
 
-use super::layer::{Layer, Scratch, Tape, Worker, check_len};
-use super::{Direction, Parts, Sizes};
+use super::memory::{Scratch, Tape, Worker};
+use super::weights::{Layer, check_len};
+use super::{Direction, Sizes};
 use crate::error::{Result, check_shape};
 use crate::gemm::multiply;
 use crate::gemm::panel::pack_rows;
-use crate::kernel::elementwise::copy_few;
 use crate::kernel::gemm::Start;
-use crate::kernel::layout::{KB, group_rows, groups, round_up};
+use crate::kernel::layout::{GateColumns, KB, round_up};
 use crate::kernel::recurrence::{Carry, Exchange, Forward, Kept, Projection};
-use crate::parallel::Member;
 use crate::parallel::{Divide, share};
-use crate::plan::Plan;
-use crate::tensor::{Buffer, Lines, Mat, MatMut, Resets, SeqMut, SeqRef};
+use crate::plan::{Plan, Work};
+use crate::tensor::{Buffer, Mat, Resets, SeqMut, SeqRef};
 
 /// What a forward pass reads and writes.
 #[derive(Debug)]
 pub struct ForwardPass<'a> {
     /// (T, B, I).
     pub x: SeqRef<'a>,
-    /// (1, B, P): the state before the first step, zeros where it is not given.
+    /// (1, B, O): the state before the first step, zeros where it is not given.
     pub h_0: Option<SeqRef<'a>>,
     /// (1, B, H): an LSTM's cell state before the first step, zeros where it is not given.
     pub c_0: Option<SeqRef<'a>>,
     /// (T, B, 1): not zero where a new sequence begins: no state passes between that step and the one before, whichever
     /// way the layer goes.
     pub resets: Option<SeqRef<'a>>,
-    /// (T, B, P): receives every state.
+    /// (T, B, O): receives every state.
     pub y: SeqMut<'a>,
-    /// (1, B, P), row-major: receives each row's state after its last step.
+    /// (1, B, O), row-major: receives each row's state after its last step.
     pub h_n: Option<&'a mut [f32]>,
     /// (1, B, H), row-major: receives an LSTM's cell state after each row's last step.
     pub c_n: Option<&'a mut [f32]>,
-    /// Receives what the way back needs.
+    /// Receives what the backward pass needs.
     pub tape: Option<&'a mut Tape>,
 }
 
 /// What one worker writes.
-struct Written<'a> {
-    y: SeqMut<'a>,
-    h_n: Option<(&'a mut [f32], usize)>,
-    c_n: Option<(&'a mut [f32], usize)>,
-    kept: Option<Kept<'a>>,
+pub(super) struct Written<'a> {
+    pub(super) y: SeqMut<'a>,
+    pub(super) h_n: Option<(&'a mut [f32], usize)>,
+    pub(super) c_n: Option<(&'a mut [f32], usize)>,
+    pub(super) kept: Option<Kept<'a>>,
 }
 
 impl Divide for Kept<'_> {
@@ -65,13 +64,22 @@ impl Divide for Written<'_> {
     }
 }
 
+/// What one worker computes besides its rows: some units, where they go, and who is told of them.
+pub(super) struct Share<'a> {
+    pub(super) units: Range<usize>,
+    /// Set where other workers compute the remaining units.
+    pub(super) exchange: Option<Exchange<'a>>,
+    pub(super) y: Option<SeqMut<'a>>,
+    pub(super) kept: Option<Kept<'a>>,
+}
+
 /// What one worker reads.
 #[derive(Clone, Copy)]
-struct Read<'a> {
-    x: SeqRef<'a>,
-    h_0: Option<Mat<'a>>,
-    c_0: Option<Mat<'a>>,
-    resets: Resets<'a>,
+pub(super) struct Read<'a> {
+    pub(super) x: SeqRef<'a>,
+    pub(super) h_0: Option<Mat<'a>>,
+    pub(super) c_0: Option<Mat<'a>>,
+    pub(super) resets: Resets<'a>,
 }
 
 impl Read<'_> {
@@ -92,29 +100,31 @@ impl Layer {
         self.check_forward(&pass)?;
         let Sizes { hidden, projection, .. } = self.sizes;
         let (lines, width, output) = (pass.x.lines().compact(), round_up(hidden), self.sizes.output());
-        let Parts { kept, cell_state, keeps, .. } = self.parts();
+        let facts = self.sizes.cell.facts();
+        let work = if pass.tape.is_some() { Work::Train { d_input: false } } else { Work::Infer };
+        let plan = &plan.for_work(self.sizes.shape(lines.steps(), lines.rows()), work);
         let kept = pass.tape.map(|tape| {
             let Tape { gates, cells, m, filled, .. } = tape;
             let total = lines.end();
             *filled = Some((lines.total(), self.sizes));
-            gates.resize(total * kept * width);
-            cells.resize(if cell_state { total * width } else { 0 });
+            let slots = facts.gradients() * width;
+            gates.resize(total * slots);
+            cells.resize(if facts.has_cell_state() { total * width } else { 0 });
             m.resize(if projection > 0 { total * width } else { 0 });
             Kept {
-                gates: SeqMut::over(gates, lines, kept * width),
-                cells: cell_state.then(|| SeqMut::over(cells, lines, width)),
+                gates: SeqMut::over(gates, lines, slots),
+                cells: facts.has_cell_state().then(|| SeqMut::over(cells, lines, width)),
                 m: (projection > 0).then(|| SeqMut::over(m, lines, width)),
             }
         });
-        // An Elman layer's outputs are all that its way back needs.
-        let kept = kept.filter(|_| keeps);
+        let kept = kept.filter(|_| facts.needs_tape());
         let (x, resets) = (pass.x, Resets(pass.resets));
         let [h_0, c_0] = [pass.h_0, pass.c_0].map(|state| state.map(|state| state.step(0)));
         let h_n = pass.h_n.map(|h_n| (h_n, output));
         let c_n = pass.c_n.map(|c_n| (c_n, hidden));
         let read = Read { x, h_0, c_0, resets };
         let written = Written { y: pass.y, h_n, c_n, kept };
-        if plan.unit_workers > 1 && self.can_share_units() && written.kept.is_none() {
+        if plan.unit_workers > 1 {
             self.forward_units(plan, read, written, scratch);
             return Ok(());
         }
@@ -123,119 +133,38 @@ impl Layer {
             if !rows.is_empty() {
                 let read = read.rows(rows.start, rows.len());
                 let Written { mut y, h_n, c_n, kept } = written;
-                self.run(plan, read, (0..hidden, None), (Some(y.reborrow()), kept), worker);
+                let all = Share { units: 0..hidden, exchange: None, y: Some(y.reborrow()), kept };
+                self.run(plan, read, all, worker);
                 self.last_states(read, y, [h_n, c_n], worker);
             }
         });
         Ok(())
     }
 
-    /// Whether units can have different owners: a projection needs all of them in mid-step.
-    pub(super) fn can_share_units(&self) -> bool {
-        self.sizes.projection == 0
-    }
-
-    /// All rows forward, by workers that own units and show each other their states after every step.
-    fn forward_units(&self, plan: &Plan, read: Read<'_>, written: Written<'_>, scratch: &mut Scratch) {
-        let (hidden, mr) = (self.sizes.hidden, group_rows(self.kernels.isa().lanes()));
-        let (width, panels, cell_state) = (round_up(hidden), hidden.div_ceil(KB), self.parts().cell_state);
-        let rows = read.x.lines().rows();
-        if rows == 0 {
-            return;
-        }
-        let members = plan.unit_workers.min(panels);
-        scratch.reserve(members);
-        let Scratch { workers, team, .. } = scratch;
-        // Who joins later than another time, or works for more, finds room too.
-        let block = plan.time_block.min(read.x.lines().steps()) * rows;
-        workers[..members].iter_mut().for_each(|worker| self.reserve(worker, rows, block));
-        // An operand is made of groups of rows, and of each a panel has its part.
-        team.arrange(members, panels, groups(rows, mr).map(|(_, size)| size * KB));
-        team.meet(written, &mut workers[..members], &|mut member: Member<'_>, written, worker: &mut Worker| {
-            // The first member has the whole output in hand after each step; nobody else needs to write it.
-            let (mut y, states) = written.map_or((None, [None, None]), |all| (Some(all.y), [all.h_n, all.c_n]));
-            let share = member.share();
-            let units = share.start * KB..(share.end * KB).min(hidden);
-            // Its own units it writes at the end of a tile.
-            let (own, mut others) = match &mut y {
-                Some(y) => Some(y.reborrow().split_columns(units.end)).unzip(),
-                None => (None, None),
-            };
-            let after = share.end;
-            let mut exchange = |t: usize, next: &mut [f32]| {
-                member.exchange(next);
-                if let Some(others) = &mut others {
-                    unpack(next, after, (rows, mr), others.step(t));
-                }
-            };
-            self.run(plan, read, (units, Some(&mut exchange)), (own, None), worker);
-            if cell_state {
-                // By way of an operand, which is what can be exchanged.
-                let Worker { beside: c, carry: [operand, _], .. } = worker;
-                pack_rows(self.kernels, operand, rows, width, |row| &c[row * width..][..width]);
-                member.exchange(operand);
-                unpack(operand, 0, (rows, mr), SeqMut::over(c, Lines::dense(1, rows), width).step(0));
-            }
-            if let Some(y) = y {
-                self.last_states(read, y, states, worker);
-            }
-        });
-    }
-
-    /// Room for a worker that runs these rows, `block` of all steps at a time.
-    fn reserve(&self, worker: &mut Worker, rows: usize, block: usize) {
-        let Parts { gates, cell_state, .. } = self.parts();
-        let (width, input) = (round_up(self.sizes.hidden), round_up(self.sizes.input));
-        let Worker { gemm, z, carry, beside, aside, .. } = worker;
-        gemm.reserve(block, input);
-        z.reserve(block * gates * width);
-        carry.iter_mut().for_each(|carry| carry.reserve(rows * width));
-        beside.reserve(if cell_state { rows * width } else { 0 });
-        aside.reserve(rows * gates * width);
-    }
-
-    /// One worker's rows and units, forward. Leaves the last cell states in `beside`.
-    fn run(
-        &self,
-        plan: &Plan,
-        read: Read<'_>,
-        (units, mut exchange): (Range<usize>, Option<Exchange<'_>>),
-        (mut y, mut kept): (Option<SeqMut<'_>>, Option<Kept<'_>>),
-        worker: &mut Worker,
-    ) {
+    /// One worker's rows and units, forward. Leaves the last cell states in `bypass`.
+    pub(super) fn run(&self, plan: &Plan, read: Read<'_>, share: Share<'_>, worker: &mut Worker) {
         let Sizes { cell, hidden, projection, direction, .. } = self.sizes;
-        let Parts { gates, cell_state, last_apart, .. } = self.parts();
-        let Read { x, h_0, c_0, resets } = read;
-        let ([steps, rows, _], output) = (x.shape(), round_up(self.sizes.output()));
-        let (width, own) = (round_up(hidden), gates * round_up(units.len()));
-        // The gates' panels alternate: those of some units lie side by side.
-        let panels = units.start / KB * gates..units.end.div_ceil(KB) * gates;
-        let columns = panels.start * KB..panels.end * KB;
+        let Share { units, mut exchange, mut y, mut kept } = share;
+        let [steps, rows, _] = read.x.shape();
+        let columns = GateColumns { gates: cell.gates() };
+        let own = columns.width(units.len());
+        let panels = columns.panels(units.clone());
         let [w_ih, w_hh] = [&self.w_ih, &self.w_hh].map(|panels_of| panels_of.view().panels(panels.clone()));
+        let columns = panels.start * KB..panels.end * KB;
         let bias = Start::Columns(&self.bias[columns.clone()]);
-        let bias_apart = if last_apart { &self.bias_apart[columns] } else { &[] };
+        let bias_apart = if cell.facts().last_apart { &self.bias_apart[columns] } else { &[] };
 
-        let Worker { gemm, z, carry: [now, next], operand, beside: c, aside, .. } = worker;
-        now.resize(rows * output);
-        next.resize(rows * output);
-        match h_0 {
-            Some(h_0) => pack_rows(self.kernels, now, rows, output, |row| h_0.row(row)),
-            None => now.fill(0.0),
-        }
-        // Rows that begin later find their first state in either.
-        next.copy_from_slice(now);
-        let mut h = Carry { now, next };
-        c.resize(if cell_state { rows * width } else { 0 });
-        fill_rows(c, width, c_0);
+        self.begin(read, worker);
+        let Worker { gemm, z, carry: [now, next], operand, bypass: c, spill, .. } = worker;
         let spills = w_hh.depth().padded() > plan.forward.kc;
-        aside.resize(if spills { rows * own } else { 0 });
-        operand.resize(if projection > 0 { rows * width } else { 0 });
+        spill.resize(if spills { rows * own } else { 0 });
+        let mut h = Carry { now, next };
 
         let blocks = steps.div_ceil(plan.time_block);
         for n in 0..blocks {
             let first = direction.nth(n, blocks) * plan.time_block;
             let block = plan.time_block.min(steps - first);
-            let x = x.steps(first, block);
+            let x = read.x.steps(first, block);
             z.resize(x.lines().total() * own);
             let ahead = (n + 1 < blocks).then(|| {
                 let first = direction.nth(n + 1, blocks) * plan.time_block;
@@ -255,7 +184,7 @@ impl Layer {
                 z,
                 w_hh,
                 bias_apart,
-                aside,
+                spill,
                 h: &mut h,
                 c,
                 projection: (projection > 0).then(|| Projection { w_hr: self.w_hr.view(), operand: &mut *operand }),
@@ -263,16 +192,34 @@ impl Layer {
                 exchange: exchange.as_mut().map(|exchange| &mut **exchange as Exchange<'_>),
                 ahead,
                 kept,
-                resets,
+                resets: read.resets,
                 first,
                 kc: plan.forward.kc,
             };
-            (self.parts().forward)(self.kernels, cell, args);
+            (self.kernels.recurrence(cell).forward)(args);
         }
     }
 
+    /// The first states into a worker's operands, and room for what a run carries.
+    fn begin(&self, read: Read<'_>, worker: &mut Worker) {
+        let Sizes { cell, hidden, projection, .. } = self.sizes;
+        let (rows, width, output) = (read.x.shape()[1], round_up(hidden), round_up(self.sizes.output()));
+        let Worker { carry: [now, next], operand, bypass: c, .. } = worker;
+        now.resize(rows * output);
+        next.resize(rows * output);
+        match read.h_0 {
+            Some(h_0) => pack_rows(self.kernels, now, rows, output, |row| h_0.row(row)),
+            None => now.fill(0.0),
+        }
+        // Rows that begin later find their first state in either.
+        next.copy_from_slice(now);
+        c.resize(if cell.facts().has_cell_state() { rows * width } else { 0 });
+        fill_rows(c, width, read.c_0);
+        operand.resize(if projection > 0 { rows * width } else { 0 });
+    }
+
     /// Each row's state after its last step, and the cell state that a run left with its worker.
-    fn last_states(
+    pub(super) fn last_states(
         &self,
         read: Read<'_>,
         y: SeqMut<'_>,
@@ -284,7 +231,7 @@ impl Layer {
             last_states(y, direction, read.h_0, h_n);
         }
         if let Some((c_n, _)) = c_n {
-            for (to, from) in c_n.chunks_exact_mut(hidden).zip(worker.beside.chunks_exact(round_up(hidden))) {
+            for (to, from) in c_n.chunks_exact_mut(hidden).zip(worker.bypass.chunks_exact(round_up(hidden))) {
                 to.copy_from_slice(&from[..hidden]);
             }
         }
@@ -303,7 +250,7 @@ impl Layer {
             check_len("h_n", &[1, batch, output], h_n)?;
         }
         if let Some(c_n) = &pass.c_n {
-            check_len("c_n", &[1, batch, if self.parts().cell_state { hidden } else { 0 }], c_n)?;
+            check_len("c_n", &[1, batch, if self.sizes.cell.facts().has_cell_state() { hidden } else { 0 }], c_n)?;
         }
         Ok(())
     }
@@ -313,7 +260,7 @@ impl Layer {
             check_shape("h_0", &[1, batch, self.sizes.output()], &h_0.shape())?;
         }
         if let Some(c_0) = c_0 {
-            let hidden = if self.parts().cell_state { self.sizes.hidden } else { 0 };
+            let hidden = if self.sizes.cell.facts().has_cell_state() { self.sizes.hidden } else { 0 };
             check_shape("c_0", &[1, batch, hidden], &c_0.shape())?;
         }
         Ok(())
@@ -323,25 +270,6 @@ impl Layer {
 /// The steps `first..first + steps` for a shorter life.
 fn steps_of<'a>(seq: &'a mut SeqMut<'_>, first: usize, steps: usize) -> SeqMut<'a> {
     seq.reborrow().split_steps(first).1.split_steps(steps).0
-}
-
-/// The units of a step's state from panel `panel` on, out of the operand of the next step, whose rows lie in groups.
-fn unpack(operand: &[f32], panel: usize, (rows, mr): (usize, usize), mut y: MatMut<'_>) {
-    let (width, alive) = (operand.len() / rows, y.rows());
-    for (first, size) in groups(rows, mr) {
-        for i in (0..size).take_while(|i| first + i < alive) {
-            let from = |p: usize| &operand[first * width + (p * size + i) * KB..][..KB];
-            let (full, rest) = y.row(first + i).as_chunks_mut::<KB>();
-            let last = panel + full.len();
-            // Of known length: else each is a call.
-            for (p, to) in (panel..).zip(full) {
-                to.copy_from_slice(from(p));
-            }
-            if !rest.is_empty() {
-                copy_few(rest, &from(last)[..rest.len()]);
-            }
-        }
-    }
 }
 
 /// Sets rows of `width` elements to those of `from`, or zeros.

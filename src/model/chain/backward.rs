@@ -3,7 +3,7 @@
 use super::forward::{Reads, copy};
 use super::{Chain, Kind, Room, Stage, StageMemory};
 use crate::error::Result;
-use crate::layer::Readout;
+use crate::layer::{LinearBackward, Readout, Write};
 use crate::network::{Backward, Flow, Masks, State};
 use crate::params::Params;
 use crate::tensor::{Buffer, SeqRef};
@@ -103,7 +103,8 @@ impl Stage {
             }
             Kind::Linear(linear) => {
                 let d_x = d_x.map(|d_x| &mut d_x[..]);
-                linear.backward_rows(reads.reads.params, x, d_y, around.params, d_x, &mut room.linear);
+                let args = LinearBackward { params: reads.reads.params, x, d_y, write: Write::Add };
+                linear.backward_rows(args, around.params, d_x, &mut room.linear);
             }
             Kind::Recurrent(recurrence) => {
                 let args = Backward {
@@ -115,6 +116,7 @@ impl Stage {
                     base: recurrence.states,
                     masks: Masks { base: reads.masks.base + recurrence.layers, ..reads.masks },
                     gradients: &mut *around.params,
+                    write: Write::Add,
                     d_x,
                     d_first: around.d_first.as_deref_mut(),
                 };

@@ -48,7 +48,7 @@ pub(super) fn explanation(load: &Workload, explained: &Explained, measured: Opti
 pub(super) fn forecast(args: &Args, workloads: &[Workload]) -> Result<(), Failure> {
     let known = Machine::default();
     let threads = args.threads().get();
-    let machine = Machine { threads, caches: args.caches.unwrap_or(known.caches), ..known };
+    let machine = Machine { caches: args.caches.unwrap_or(known.caches), ..known };
     for (i, load) in workloads.iter().enumerate() {
         let explained = explain(load, &machine)?;
         if args.json {

@@ -7,6 +7,10 @@
 //!                                           d_z_t = cell'(d_h_t)
 //! ```
 //!
+//! z holds the gates before their activations, which a cell's file calls a. This is the only place that knows both memory
+//! and cells: a cell computes on registers, and what it is given and where its results go stands in `forward.rs` and
+//! `backward.rs`.
+//!
 //! Each step is one product whose epilogue is the cell: gates are computed while the tile is in registers, and the result
 //! goes to two places, the caller's row-major sequence and the blocked operand of the next step's product. With a
 //! projection a step is two products: the cell's output m_t goes to the blocked operand of the second, h_t = m_t·W_hrᵀ.
@@ -21,19 +25,22 @@
 //!    carry hold the first state of the rows that are not alive yet, and keep the last of those that no longer are.
 //! 4. No closures and no adaptors touch a register: outside of the `#[target_feature]` function they are not inlined, and
 //!    each load becomes a call (`[0, 1, 2].map(|gate| load(..))` took 4 % of an LSTM of 128 units).
+
 mod backward;
 mod forward;
+mod projection;
 
-pub(super) use backward::{BackCell, BackStep, run_backward};
+pub(super) use backward::backward;
 pub(crate) use backward::{BackProjection, Backward};
-pub(super) use forward::{Cell, Step, run_forward};
+pub(super) use forward::forward;
 pub(crate) use forward::{Exchange, Forward, Kept};
 
 use std::ops::Range;
 
-use super::gemm::{Epilogue, Operands, SHORT, product, row_product};
-use super::layout::{KB, PanelsRef, groups};
-use super::tile::{Blocked, Place, Tile, Tiles};
+use super::gemm::{Chains, Epilogue, Operands, product, row_product};
+use super::groups::groups;
+use super::layout::{KB, PanelsRef, Place};
+use super::tile::{Blocked, Tile, Tiles};
 use crate::tensor::Cut;
 
 /// The operand a recurrence hands from step to step, in blocked groups: this step reads `now` and writes `next`.
@@ -52,36 +59,34 @@ impl Carry<'_> {
 
 /// W_hr and the operand of its product.
 pub(crate) struct Projection<'a> {
-    /// Forward (H, P), its transpose; backward (P, H).
+    /// W_hr: forward (H, P), its transpose; backward (P, H).
     pub(crate) w_hr: PanelsRef<'a>,
     /// Room for (rows, k of `w_hr`), blocked.
     pub(crate) operand: &'a mut [f32],
 }
 
-/// The product of one step: over few k, four chains an element. The layer's size decides, not the product's, so that a
-/// step's bits do not depend on where in a sequence it stands.
+/// The product of one step. The layer's size decides on the chains, not the product's, so that a step's bits do not depend
+/// on where in a sequence it stands.
 #[inline(always)]
 fn step_product<V: Tiles, E: Epilogue<V>>(
     isa: V::Isa,
-    short: bool,
+    chains: Chains,
     operands: Operands<'_>,
     kc: usize,
     tile: &mut Tile<V>,
     epilogue: &mut E,
 ) {
-    if E::ROW && short && operands.rows == 1 {
-        row_product(isa, operands.a, operands.b, epilogue);
-    } else if short {
-        product::<V, Blocked, E, 4>(operands, kc, tile, epilogue);
-    } else {
-        product::<V, Blocked, E, 1>(operands, kc, tile, epilogue);
+    match chains {
+        Chains::Four if E::ROW && operands.rows == 1 => row_product(isa, operands.a, operands.b, epilogue),
+        Chains::Four => product::<V, Blocked, E, 4>(operands, kc, tile, epilogue),
+        Chains::One => product::<V, Blocked, E, 1>(operands, kc, tile, epilogue),
     }
 }
 
-/// Whether a recurrence over these k runs four chains.
+/// The chains of a recurrence whose product is with `b`: of one run of its k, that of a single gate.
 #[inline(always)]
-fn is_short(b: PanelsRef<'_>) -> bool {
-    b.depth().len <= SHORT
+fn chains_of(b: PanelsRef<'_>) -> Chains {
+    Chains::over(b.depth().len)
 }
 
 /// Zeroes rows of a blocked operand and of a row-major one beside it.

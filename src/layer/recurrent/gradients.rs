@@ -1,0 +1,139 @@
+//! The gradients of a layer's parameters: sums over all steps and rows, once the recurrence is done.
+//!
+//! ```text
+//! d_W_ih = Σ d_a_tᵀ·x_t,      d_b_ih = Σ d_a_t         of the gates before their activations
+//! d_W_hh = Σ d_u_tᵀ·h_{t-1},  d_b_hh = Σ d_u_t         the same but for the n of a GRU, whose recurrent part stays apart
+//! d_W_hr = Σ d_h_tᵀ·m_t                                with a projection
+//! ```
+
+use std::ops::Range;
+
+use super::memory::Worker;
+use super::{Layer, Sizes, Write};
+use crate::gemm::{Rows, Target, column_sums, outer};
+use crate::kernel::layout::round_up;
+use crate::parallel::{Divide, share};
+use crate::plan::Plan;
+use crate::tensor::SeqRef;
+
+/// The gradients of a layer's parameters, shaped like them.
+#[derive(Debug)]
+pub struct Gradients<'a> {
+    /// Whether they are overwritten, or added to what a backward pass finds. The bits are the same where that is zeros.
+    pub write: Write,
+    /// (G·H, I) row-major.
+    pub d_weight_ih: &'a mut [f32],
+    /// (G·H, O) row-major.
+    pub d_weight_hh: &'a mut [f32],
+    /// Of `bias_ih` and `bias_hh`, (G·H) each; or none.
+    pub d_bias: Option<[&'a mut [f32]; 2]>,
+    /// (P, H) row-major, where there is a projection.
+    pub d_weight_hr: Option<&'a mut [f32]>,
+}
+
+/// What the sums read.
+#[derive(Clone, Copy)]
+pub(super) struct Sums<'a> {
+    /// (T, B, gradients a unit · H').
+    pub(super) d_a: SeqRef<'a>,
+    /// The input.
+    pub(super) x: Rows<'a>,
+    /// The states before each step.
+    pub(super) before: Rows<'a>,
+    /// d_h (T, B, P') and m (T, B, H), where there is a projection.
+    pub(super) projected: Option<[SeqRef<'a>; 2]>,
+}
+
+/// Some rows of the gradients of both weights, with their width, and as many elements of the biases'.
+struct Part<'a> {
+    d_weight_ih: (&'a mut [f32], usize),
+    d_weight_hh: (&'a mut [f32], usize),
+    d_bias: Option<[(&'a mut [f32], usize); 2]>,
+}
+
+impl Divide for Part<'_> {
+    fn divide(self, rows: usize) -> (Self, Self) {
+        let (d_weight_ih, rest_ih) = self.d_weight_ih.divide(rows);
+        let (d_weight_hh, rest_hh) = self.d_weight_hh.divide(rows);
+        let (d_bias, rest_bias) = self.d_bias.divide(rows);
+        let rest = Self { d_weight_ih: rest_ih, d_weight_hh: rest_hh, d_bias: rest_bias };
+        (Self { d_weight_ih, d_weight_hh, d_bias }, rest)
+    }
+}
+
+impl Layer {
+    /// All of them: a worker takes the whole sum for its own rows.
+    pub(super) fn gradients(&self, plan: &Plan, sums: Sums<'_>, out: Gradients<'_>, workers: &mut [Worker]) {
+        let Sizes { cell, input, hidden, projection, .. } = self.sizes;
+        let Gradients { write, d_weight_ih, d_weight_hh, d_bias, d_weight_hr } = out;
+        let part = Part {
+            d_weight_ih: (d_weight_ih, input),
+            d_weight_hh: (d_weight_hh, self.sizes.output()),
+            d_bias: d_bias.map(|d_bias| d_bias.map(|d_bias| (d_bias, 1))),
+        };
+        share(plan.gradients(cell.gates() * hidden), part, workers, &|rows, part, worker: &mut Worker| {
+            self.gradients_of(plan, rows, sums, part, write, worker);
+        });
+        if let (Some(d_weight_hr), Some([d_h, m])) = (d_weight_hr, sums.projected) {
+            share(plan.gradients(projection), (d_weight_hr, hidden), workers, &|rows, (c, _), worker: &mut Worker| {
+                let left = d_h.columns(rows.start, rows.len());
+                let target = Target { right: Rows::Of(m), c };
+                outer(self.kernels, plan.backward, left, &mut [target], write, &mut worker.gemm);
+            });
+        }
+    }
+
+    /// Those of some rows of W_ih, W_hh and the biases.
+    fn gradients_of(
+        &self,
+        plan: &Plan,
+        rows: Range<usize>,
+        sums: Sums<'_>,
+        mut out: Part<'_>,
+        write: Write,
+        worker: &mut Worker,
+    ) {
+        let (hidden, width, facts) = (self.sizes.hidden, round_up(self.sizes.hidden), self.sizes.cell.facts());
+        let ((d_weight_ih, input), (d_weight_hh, output)) = (&mut out.d_weight_ih, &mut out.d_weight_hh);
+        let mut row = rows.start;
+        while row < rows.end {
+            // As many rows as have their gradients side by side, in both weights.
+            let (gate, unit) = (row / hidden, row % hidden);
+            let (mut last, mut end) = (gate, (gate + 1) * hidden);
+            while end < rows.end && width == hidden && facts.recurrent(last + 1) == facts.recurrent(last) + 1 {
+                (last, end) = (last + 1, end + hidden);
+            }
+            let len = end.min(rows.end) - row;
+            let columns = [gate * width + unit, facts.recurrent(gate) * width + unit];
+            let [left_x, left_h] = columns.map(|column| sums.d_a.columns(column, len));
+            let at = row - rows.start;
+            let mut x = Target { right: sums.x, c: &mut d_weight_ih[at * *input..][..len * *input] };
+            let mut h = Target { right: sums.before, c: &mut d_weight_hh[at * *output..][..len * *output] };
+            let mut sum = |left, targets: &mut [Target<'_>]| {
+                outer(self.kernels, plan.backward, left, targets, write, &mut worker.gemm);
+            };
+            if columns[0] == columns[1] {
+                sum(left_x, &mut [x, h]);
+            } else {
+                sum(left_x, std::slice::from_mut(&mut x));
+                sum(left_h, std::slice::from_mut(&mut h));
+            }
+            if let Some(d_bias) = &mut out.d_bias {
+                let sums_of = &mut worker.sums;
+                sums_of.resize(len);
+                for (i, ((d_bias, _), column)) in d_bias.iter_mut().zip(columns).enumerate() {
+                    // The recurrent bias has the same gradient, but where the recurrent part stays apart.
+                    if i == 0 || columns[0] != columns[1] {
+                        column_sums(self.kernels, sums.d_a, column, sums_of, Write::Over);
+                    }
+                    let d_bias = &mut d_bias[at..][..len];
+                    match write {
+                        Write::Over => d_bias.copy_from_slice(sums_of),
+                        Write::Add => d_bias.iter_mut().zip(&sums_of[..]).for_each(|(d, sum)| *d += sum),
+                    }
+                }
+            }
+            row += len;
+        }
+    }
+}

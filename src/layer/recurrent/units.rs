@@ -1,0 +1,120 @@
+//! A layer forward by workers that own hidden units: they show each other their states after every step.
+
+use super::forward::{Read, Share, Written};
+use super::memory::{Scratch, Worker};
+use super::weights::Layer;
+use crate::gemm::panel::{pack_rows, unpack_rows};
+use crate::kernel::groups::{group_rows, groups};
+use crate::kernel::layout::{KB, round_up};
+use crate::parallel::Member;
+use crate::plan::Plan;
+use crate::tensor::{Lines, SeqMut};
+
+impl Layer {
+    /// All rows forward, by workers that own units and show each other their states after every step.
+    pub(super) fn forward_units(&self, plan: &Plan, read: Read<'_>, written: Written<'_>, scratch: &mut Scratch) {
+        let (hidden, mr) = (self.sizes.hidden, group_rows(self.kernels.isa().lanes()));
+        let (width, panels) = (round_up(hidden), hidden.div_ceil(KB));
+        let cell_state = self.sizes.cell.facts().has_cell_state();
+        let rows = read.x.lines().rows();
+        if rows == 0 {
+            return;
+        }
+        let members = plan.unit_workers.min(panels);
+        scratch.reserve(members);
+        let Scratch { workers, team, .. } = scratch;
+        // Reserve for every possible member: who joins, and with how many units, differs from call to call, and a warm
+        // call must not allocate.
+        let block = plan.time_block.min(read.x.lines().steps()) * rows;
+        workers[..members].iter_mut().for_each(|worker| self.reserve(worker, rows, block));
+        // An operand is made of groups of rows, and of each a panel has its part.
+        team.arrange(members, panels, groups(rows, mr).map(|(_, size)| size * KB));
+        team.meet(written, &mut workers[..members], &|mut member: Member<'_>, written, worker: &mut Worker| {
+            // The first member has the whole output in hand after each step; nobody else needs to write it.
+            let (mut y, states) = written.map_or((None, [None, None]), |all| (Some(all.y), [all.h_n, all.c_n]));
+            let share = member.share();
+            let units = share.start * KB..(share.end * KB).min(hidden);
+            // Its own units it writes at the end of a tile.
+            let (own, mut others) = match &mut y {
+                Some(y) => Some(y.reborrow().split_columns(units.end)).unzip(),
+                None => (None, None),
+            };
+            let after = share.end;
+            let mut exchange = |t: usize, next: &mut [f32]| {
+                member.exchange(next);
+                if let Some(others) = &mut others {
+                    unpack_rows(self.kernels, next, rows, after, others.step(t));
+                }
+            };
+            self.run(plan, read, Share { units, exchange: Some(&mut exchange), y: own, kept: None }, worker);
+            if cell_state {
+                // By way of an operand, which is what can be exchanged.
+                let Worker { bypass: c, carry: [operand, _], .. } = worker;
+                pack_rows(self.kernels, operand, rows, width, |row| &c[row * width..][..width]);
+                member.exchange(operand);
+                unpack_rows(self.kernels, operand, rows, 0, SeqMut::over(c, Lines::dense(1, rows), width).step(0));
+            }
+            if let Some(y) = y {
+                self.last_states(read, y, states, worker);
+            }
+        });
+    }
+
+    /// Room for a worker that runs these rows, `block` of all steps at a time.
+    fn reserve(&self, worker: &mut Worker, rows: usize, block: usize) {
+        let facts = self.sizes.cell.facts();
+        let (width, input) = (round_up(self.sizes.hidden), round_up(self.sizes.input));
+        let Worker { gemm, z, carry, bypass, spill, .. } = worker;
+        gemm.reserve(block, input);
+        z.reserve(block * facts.gates * width);
+        carry.iter_mut().for_each(|carry| carry.reserve(rows * width));
+        bypass.reserve(if facts.has_cell_state() { rows * width } else { 0 });
+        spill.reserve(rows * facts.gates * width);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Kernels;
+    use crate::layer::{Cell, Direction, ForwardPass, Nonlinearity, Sizes, Tape};
+    use crate::parallel::Threads;
+    use crate::plan::Work;
+    use crate::tensor::Seq;
+
+    /// Workers that have run in a pass by a plan that shares units.
+    fn workers(cell: Cell, projection: usize, work: Work) -> usize {
+        let sizes = Sizes { cell, input: 3, hidden: 40, projection, direction: Direction::Forward };
+        let layer = Layer::new(sizes, Kernels::best()).unwrap();
+        let plan = Plan { unit_workers: 3, ..layer.plan(2, 1, Threads::one()).unwrap() };
+        let (x, mut y) = (Seq::zeros(2, 1, 3).unwrap(), Seq::zeros(2, 1, sizes.output()).unwrap());
+        let (mut tape, mut scratch) = (Tape::default(), Scratch::default());
+        let pass = ForwardPass {
+            x: x.view(),
+            h_0: None,
+            c_0: None,
+            resets: None,
+            y: y.view_mut(),
+            h_n: None,
+            c_n: None,
+            tape: (work != Work::Infer).then_some(&mut tape),
+        };
+        layer.forward(&plan, pass, &mut scratch).unwrap();
+        // What is predicted is what is done.
+        assert_eq!(plan.for_work(sizes.shape(2, 1), work).unit_workers, scratch.workers.len());
+        scratch.workers.len()
+    }
+
+    #[test]
+    fn units_are_shared_as_the_plan_says() {
+        let train = Work::Train { d_input: true };
+        for (cell, projection, expected) in [
+            (Cell::Elman(Nonlinearity::Tanh), 0, [3, 3]),
+            (Cell::Gru, 0, [3, 1]),
+            (Cell::Lstm, 0, [3, 1]),
+            (Cell::Lstm, 8, [1, 1]),
+        ] {
+            assert_eq!([Work::Infer, train].map(|work| workers(cell, projection, work)), expected, "{cell:?}");
+        }
+    }
+}
