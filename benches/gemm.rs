@@ -1,4 +1,4 @@
-//! How fast is the product of packed matrices on each tier, beside `matrixmultiply`?
+//! How fast is the product with a matrix in panels on each tier, beside `matrixmultiply`?
 //!
 //! Elements are floating-point operations, 2·M·K·N: Gelem/s is GFLOP/s. One thread.
 
@@ -8,7 +8,7 @@ use elman::internals::Kernels;
 use elman::internals::fallback::{Strided, sgemm};
 use elman::internals::{Blocking, GemmScratch, Panels, product};
 
-/// A step of a recurrence (32 rows), a projection, the square GEMM others quote, and a small layer.
+/// A step of a recurrence (32 rows), the input part of many steps, the square GEMM others quote, and a small layer.
 const SHAPES: [[usize; 3]; 4] = [[32, 512, 512], [512, 512, 512], [1024, 1024, 1024], [64, 128, 128]];
 
 fn gemm(criterion: &mut Criterion) {

@@ -5,9 +5,9 @@
 
 mod common;
 
-use common::{CELLS, Layer, Memory, thread_counts};
+use common::{CELLS, Memory, Square, thread_counts};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use elman::internals::Layer as Packed;
+use elman::internals::Layer;
 use elman::internals::{Kernels, Plan};
 
 /// H, B, T of batches.
@@ -17,12 +17,12 @@ const OTHERS: [[usize; 3]; 7] =
     [[1760, 32, 10], [128, 1024, 50], [256, 8, 1000], [128, 1, 100], [256, 1, 100], [512, 1, 100], [1024, 1, 50]];
 
 fn forward(criterion: &mut Criterion) {
-    each(criterion, "forward", &BATCHES, 1.0, Layer::infer);
-    each(criterion, "forward", &OTHERS, 1.0, Layer::infer);
+    each(criterion, "forward", &BATCHES, 1.0, Square::infer);
+    each(criterion, "forward", &OTHERS, 1.0, Square::infer);
 }
 
 fn training(criterion: &mut Criterion) {
-    each(criterion, "training", &BATCHES, 3.0, Layer::train);
+    each(criterion, "training", &BATCHES, 3.0, Square::train);
 }
 
 /// `pass`, whose work is `times` that of a forward pass, for every cell, shape, tier and number of threads.
@@ -31,11 +31,11 @@ fn each(
     what: &str,
     shapes: &[[usize; 3]],
     times: f64,
-    pass: fn(&Layer, &Packed, &Plan, &mut Memory),
+    pass: fn(&Square, &Layer, &Plan, &mut Memory),
 ) {
     for (name, cell) in CELLS {
         for &[hidden, batch, steps] in shapes {
-            let layer = Layer::new(cell, hidden, batch, steps);
+            let layer = Square::new(cell, hidden, batch, steps);
             let mut group = criterion.benchmark_group(format!("{name} {what}, H {hidden}, B {batch}, T {steps}"));
             group.throughput(Throughput::Elements((layer.shape.flop() * times) as u64));
             for kernels in Kernels::available() {

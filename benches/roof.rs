@@ -12,7 +12,7 @@ mod common;
 use std::time::Instant;
 
 use common::arguments::asked;
-use common::{CELLS, Layer, thread_counts};
+use common::{CELLS, Square, thread_counts};
 use elman::Threads;
 use elman::internals::fallback::{Strided, sgemm};
 use elman::internals::{Kernels, Shape};
@@ -34,13 +34,13 @@ fn main() {
                 if smoke && hidden > 64 {
                     continue;
                 }
-                measure(kernels, threads.get(), name, &Layer::new(cell, hidden, batch, steps), rounds);
+                measure(kernels, threads.get(), name, &Square::new(cell, hidden, batch, steps), rounds);
             }
         }
     }
 }
 
-fn measure(kernels: &'static Kernels, threads: usize, name: &str, layer: &Layer, rounds: usize) {
+fn measure(kernels: &'static Kernels, threads: usize, name: &str, layer: &Square, rounds: usize) {
     let Shape { hidden, batch, steps, .. } = layer.shape;
     layer.check(kernels);
     let (packed, mut memory) = (layer.packed(kernels), layer.memory());
@@ -89,7 +89,7 @@ fn spread(threads: usize, work: impl Fn(usize) + Sync) {
 }
 
 /// The layer's GEMMs and nothing else, for `rows` rows of the batch: the input part of all steps, then step by step.
-fn products(layer: &Layer, rows: usize, worker: usize) {
+fn products(layer: &Square, rows: usize, worker: usize) {
     let Shape { cell, input, hidden, batch, steps, .. } = layer.shape;
     let (weights, width) = (layer.weights(), cell.gates() * hidden);
     let transposed = |weight, k| Strided { data: weight, strides: (1, k) };

@@ -9,7 +9,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TIERS = ["avx512", "avx2", "portable"]
-SHORT = {"tile": "blocked", "lstm": "lstm_forward", "gru": "gru_forward", "elman": "elman_forward", "rnn": "elman_forward"}
+SHORT = {"tile": "blocked", "lstm": "lstm_forward", "gru": "gru_forward", "elman": "elman_tanh_forward", "rnn": "elman_tanh_forward"}
 # A function's head in the disassembly; a kernel that was not inlined into its entry is a `compiled` inside it.
 HEAD = re.compile(r"^[0-9a-f]+ <(.*)>:$")
 ENTRY = re.compile(r"^elman::kernel::(\w+)::entry::(\w+)(::compiled)?(?:::h[0-9a-f]{16})?$")
@@ -25,7 +25,7 @@ COLUMNS = ["FMAs", "loads", "broadcasts", "stores", "spills", "reloads", "other 
 def entries():
     """The kernels' names, from the table that they are made by."""
     text = (ROOT / "src/kernel/table.rs").read_text()
-    return re.findall(r"^            (\w+)\(.*\) = \w+::\w+,$", text, re.MULTILINE)
+    return re.findall(r"^            (\w+)\(.*\) = \w+::\w+(?:\[.*\])?,$", text, re.MULTILINE)
 
 
 def best_tier():

@@ -4,7 +4,7 @@
 
 pub(crate) mod arguments;
 
-use elman::internals::{BackwardPass, ForwardPass, Gradients, Layer as Packed, Scratch, Sizes, Tape, Weights, Write};
+use elman::internals::{BackwardPass, ForwardPass, Gradients, Layer, Scratch, Sizes, Tape, Weights, Write};
 use elman::internals::{Kernels, Plan, Shape};
 use elman::tensor::{Seq, SeqRef};
 use elman::{Cell, Direction, Nonlinearity};
@@ -15,7 +15,7 @@ pub(crate) const CELLS: [(&str, Cell); 3] =
     [("Elman", Cell::Elman(Nonlinearity::Tanh)), ("GRU", Cell::Gru), ("LSTM", Cell::Lstm)];
 
 /// A square layer: as many inputs as hidden units.
-pub(crate) struct Layer {
+pub(crate) struct Square {
     pub(crate) shape: Shape,
     sizes: Sizes,
     weights: [Vec<f32>; 4],
@@ -31,7 +31,7 @@ pub(crate) struct Memory {
     gradients: [Vec<f32>; 4],
 }
 
-impl Layer {
+impl Square {
     pub(crate) fn new(cell: Cell, hidden: usize, batch: usize, steps: usize) -> Self {
         let gates = cell.gates();
         let shape = Shape { cell, input: hidden, hidden, projection: 0, batch, steps };
@@ -61,8 +61,8 @@ impl Layer {
         &self.x
     }
 
-    pub(crate) fn packed(&self, kernels: &'static Kernels) -> Packed {
-        let mut layer = Packed::new(self.sizes, kernels).expect("valid sizes");
+    pub(crate) fn packed(&self, kernels: &'static Kernels) -> Layer {
+        let mut layer = Layer::new(self.sizes, kernels).expect("valid sizes");
         layer.load(self.weights()).expect("weights of that shape");
         layer
     }
@@ -82,12 +82,12 @@ impl Layer {
     }
 
     /// Forward, keeping nothing.
-    pub(crate) fn infer(&self, packed: &Packed, plan: &Plan, memory: &mut Memory) {
+    pub(crate) fn infer(&self, packed: &Layer, plan: &Plan, memory: &mut Memory) {
         self.forward(packed, plan, memory, false);
     }
 
     /// Forward and backward, without the gradient of the input.
-    pub(crate) fn train(&self, packed: &Packed, plan: &Plan, memory: &mut Memory) {
+    pub(crate) fn train(&self, packed: &Layer, plan: &Plan, memory: &mut Memory) {
         self.forward(packed, plan, memory, true);
         let Memory { y, tape, scratch, gradients: [d_weight_ih, d_weight_hh, ih, hh] } = memory;
         let pass = BackwardPass {
@@ -115,7 +115,7 @@ impl Layer {
         packed.backward(plan, pass, scratch).expect("shapes that fit");
     }
 
-    fn forward(&self, packed: &Packed, plan: &Plan, memory: &mut Memory, keep: bool) {
+    fn forward(&self, packed: &Layer, plan: &Plan, memory: &mut Memory, keep: bool) {
         let Memory { y, tape, scratch, .. } = memory;
         let (x, y) = (self.x(), y.view_mut());
         let tape = keep.then_some(tape);

@@ -4,9 +4,9 @@
 //! operands out anew for each product, into memory that it allocates: the one place where a warm step allocates.
 #![allow(unsafe_code)]
 
-use super::{GemmScratch, Rows, Target};
+use super::{GemmScratch, Product, Rows, Target};
 use crate::kernel::gemm::Start;
-use crate::kernel::layout::{Depth, KB, PanelsRef, round_up};
+use crate::kernel::layout::{Depth, KB, round_up};
 use crate::tensor::{Buffer, SeqRef};
 
 /// A matrix at the start of a slice: element (i, j) is at `i * strides.0 + j * strides.1`.
@@ -66,13 +66,8 @@ pub fn sgemm(
 }
 
 /// [`multiply`](super::multiply) without a tuned kernel: B goes back to rows, into `plain`, first.
-pub(super) fn multiply(
-    a: SeqRef<'_>,
-    b: PanelsRef<'_>,
-    start: Start<'_>,
-    (c, stride): (&mut [f32], usize),
-    plain: &mut Buffer,
-) {
+pub(super) fn multiply(args: Product<'_>, plain: &mut Buffer) {
+    let Product { a, b, start, c, stride } = args;
     let (Depth { runs, len }, cols) = (b.depth(), b.cols());
     let (padded, width) = (b.depth().padded(), round_up(cols));
     plain.resize(padded * width);

@@ -61,22 +61,28 @@ impl Write {
     }
 }
 
-/// C = start + A·B. `a` is (steps, rows, k with the padding of `b`'s runs), `c` (all rows of all steps, stride) row-major;
-/// of each row the first `b.cols()` elements are written.
-pub(crate) fn multiply(
-    kernels: &Kernels,
-    blocking: Blocking,
-    a: SeqRef<'_>,
-    b: PanelsRef<'_>,
-    start: Start<'_>,
-    (c, stride): (&mut [f32], usize),
-    scratch: &mut GemmScratch,
-) {
+/// C = start + A·B, row-major.
+pub(crate) struct Product<'a> {
+    /// (steps, rows, k with the padding of `b`'s runs).
+    pub(crate) a: SeqRef<'a>,
+    /// (k, cols) in panels.
+    pub(crate) b: PanelsRef<'a>,
+    /// What C starts from.
+    pub(crate) start: Start<'a>,
+    /// (all rows of all steps, stride): of each row the first `cols` elements are written.
+    pub(crate) c: &'a mut [f32],
+    /// Elements from one row of C to the next.
+    pub(crate) stride: usize,
+}
+
+/// Computes a product.
+pub(crate) fn multiply(kernels: &Kernels, blocking: Blocking, args: Product<'_>, scratch: &mut GemmScratch) {
     let mr = group_rows(kernels.isa().lanes());
     if kernels.isa() == Isa::Portable {
-        fallback::multiply(a, b, start, (c, stride), &mut scratch.plain);
+        fallback::multiply(args, &mut scratch.plain);
         return;
     }
+    let Product { a, b, start, c, stride } = args;
     let (rows, padded) = (a.lines().total(), b.depth().padded());
     let mc = block_rows(padded, mr);
     let mut each_row = a.each_row();
@@ -223,5 +229,6 @@ pub fn product(kernels: &Kernels, blocking: Blocking, a: &[f32], b: &Panels, c: 
     let rows = a.len() / b.k().max(1);
     let a = SeqRef::new(a, 1, rows, b.k()).expect("a is (rows, k)");
     assert_eq!(c.len(), rows * b.cols(), "c is (rows, cols)");
-    multiply(kernels, blocking, a, b.view(), Start::Zero, (c, b.cols()), scratch);
+    let stride = b.cols();
+    multiply(kernels, blocking, Product { a, b: b.view(), start: Start::Zero, c, stride }, scratch);
 }

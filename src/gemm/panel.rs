@@ -42,9 +42,14 @@ impl Panels {
     /// Makes room for the transpose of `weight`, (gates * hidden, k) row-major, and packs it: the gates' panels
     /// alternate, each gate padded to whole panels. A single gate is not padded.
     pub(crate) fn pack_gates_of(&mut self, weight: &[f32], (gates, hidden): (usize, usize), k: usize) {
-        self.reshape(Depth::of(k), if gates == 1 { hidden } else { GateColumns { gates }.width(hidden) });
+        self.reshape_gates((gates, hidden), k);
         assert_eq!(weight.len(), gates * hidden * k, "a ({}, {k}) matrix", gates * hidden);
         self.pack_gates(weight, gates);
+    }
+
+    /// Makes room for the transpose of a (gates * hidden, k) matrix. New memory is zeros.
+    pub(crate) fn reshape_gates(&mut self, (gates, hidden): (usize, usize), k: usize) {
+        self.reshape(Depth::of(k), if gates == 1 { hidden } else { GateColumns { gates }.width(hidden) });
     }
 
     fn pack_gates(&mut self, weight: &[f32], gates: usize) {

@@ -1,7 +1,7 @@
 //! The head: y = x·Wᵀ + b.
 
 use crate::error::{Result, at_least_one, check_shape, elements};
-use crate::gemm::{Blocking, GemmScratch, Panels, Rows, Target, Write, column_sums, multiply, outer};
+use crate::gemm::{Blocking, GemmScratch, Panels, Product, Rows, Target, Write, column_sums, multiply, outer};
 use crate::kernel::Kernels;
 use crate::kernel::gemm::Start;
 use crate::kernel::layout::Depth;
@@ -144,8 +144,8 @@ impl Linear {
     /// The same for every row of `x` in view, one after the other in `y`.
     pub(crate) fn forward_rows(&self, x: SeqRef<'_>, y: &mut [f32], scratch: &mut LinearScratch) {
         let start = Start::Columns(&self.bias_columns);
-        let c = (y, self.out_features);
-        multiply(self.kernels, self.blocking, x, self.panels.view(), start, c, &mut scratch.gemm);
+        let product = Product { a: x, b: self.panels.view(), start, c: y, stride: self.out_features };
+        multiply(self.kernels, self.blocking, product, &mut scratch.gemm);
     }
 
     /// The backward pass: adds to the parameters' gradients; `d_x`, where it is wanted, takes the shape (T, B, in) and
@@ -195,8 +195,9 @@ impl Linear {
         if let Some(d_x) = d_x {
             scratch.weight.reshape(Depth::of(self.out_features), self.in_features);
             scratch.weight.pack(params.get(self.weight));
-            let c = (d_x, self.in_features);
-            multiply(self.kernels, self.blocking, d_y, scratch.weight.view(), Start::Zero, c, &mut scratch.gemm);
+            let b = scratch.weight.view();
+            let product = Product { a: d_y, b, start: Start::Zero, c: d_x, stride: self.in_features };
+            multiply(self.kernels, self.blocking, product, &mut scratch.gemm);
         }
     }
 }

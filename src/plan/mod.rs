@@ -9,7 +9,7 @@ pub use prediction::{Prediction, Work};
 
 use std::fmt;
 
-use crate::error::{Error, Result, elements};
+use crate::error::{Error, Result, at_least_one, elements};
 use crate::kernel::Isa;
 use crate::kernel::blocking::Blocking;
 use crate::kernel::cell::Cell;
@@ -178,13 +178,13 @@ impl Plan {
             ("row_workers", self.row_workers),
             ("unit_workers", self.unit_workers),
             ("gradient_workers", self.gradient_workers),
-            ("time_block", self.time_block),
         ] {
             // Far beyond any machine: a scratch for each worker must still fit memory.
-            if !(1..=1 << 16).contains(&value) && (name != "time_block" || value == 0) {
+            if !(1..=1 << 16).contains(&value) {
                 return Err(Error::setting(name, "1 to 65536", value));
             }
         }
+        at_least_one("time_block", self.time_block)?;
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use super::memory::{Scratch, Tape, Worker};
 use super::weights::{Layer, Weights, check_len};
 use super::{Sizes, Write};
 use crate::error::{Error, Result, check_shape};
-use crate::gemm::{Rows, multiply};
+use crate::gemm::{Product, Rows, multiply};
 use crate::kernel::layout::{Depth, PanelsRef, round_up};
 use crate::kernel::recurrence::{BackProjection, Backward, Carry, Projection};
 use crate::parallel::{Divide, share};
@@ -149,9 +149,10 @@ impl Layer {
             w_ih.pack(weights.weight_ih);
             // No step depends on another: all rows are as one step's.
             let d_a = d_a.columns(0, facts.gates * width).as_one_step();
-            share(plan.gradients(lines.end()), (d_x, input), workers, &|rows, c, worker: &mut Worker| {
-                let d_a = d_a.rows(rows.start, rows.len());
-                multiply(self.kernels, plan.backward, d_a, w_ih.view(), write.start(), c, &mut worker.gemm);
+            share(plan.gradients(lines.end()), (d_x, input), workers, &|rows, (c, stride), worker: &mut Worker| {
+                let a = d_a.rows(rows.start, rows.len());
+                let product = Product { a, b: w_ih.view(), start: write.start(), c, stride };
+                multiply(self.kernels, plan.backward, product, &mut worker.gemm);
             });
         }
         Ok(())

@@ -6,8 +6,8 @@ use super::memory::{Scratch, Tape, Worker};
 use super::weights::{Layer, check_len};
 use super::{Direction, Sizes};
 use crate::error::{Result, check_shape};
-use crate::gemm::multiply;
 use crate::gemm::panel::pack_rows;
+use crate::gemm::{Product, multiply};
 use crate::kernel::gemm::Start;
 use crate::kernel::layout::{GateColumns, KB, round_up};
 use crate::kernel::recurrence::{Carry, Exchange, Forward, Kept, Projection};
@@ -170,7 +170,8 @@ impl Layer {
                 let first = direction.nth(n + 1, blocks) * plan.time_block;
                 read.x.steps(first, plan.time_block.min(steps - first))
             });
-            multiply(self.kernels, plan.forward, x, w_ih, bias, (&mut z[..], own), gemm);
+            let input = Product { a: x, b: w_ih, start: bias, c: &mut z[..], stride: own };
+            multiply(self.kernels, plan.forward, input, gemm);
             let kept = kept.as_mut().map(|Kept { gates, cells, m }| Kept {
                 gates: steps_of(gates, first, block),
                 cells: cells.as_mut().map(|cells| steps_of(cells, first, block)),

@@ -47,6 +47,7 @@ impl Layer {
     /// [`Error::Overflow`] for weights that cannot be addressed.
     pub fn new(sizes: Sizes, kernels: &'static Kernels) -> Result<Self> {
         sizes.check()?;
+        let Sizes { cell, input, hidden, projection, .. } = sizes;
         let mut layer = Self {
             sizes,
             kernels,
@@ -56,13 +57,10 @@ impl Layer {
             bias: Buffer::default(),
             bias_apart: Buffer::default(),
         };
-        let [ih, hh, hr] = layer.shapes().0.map(|[rows, columns]| vec![0.0; rows * columns]);
-        layer.load(Weights {
-            weight_ih: &ih,
-            weight_hh: &hh,
-            bias: None,
-            weight_hr: (sizes.projection > 0).then_some(&hr),
-        })?;
+        layer.w_ih.reshape_gates((cell.gates(), hidden), input);
+        layer.w_hh.reshape_gates((cell.gates(), hidden), sizes.output());
+        layer.w_hr.reshape_gates((1, projection), hidden);
+        layer.reshape_biases();
         Ok(layer)
     }
 
@@ -103,10 +101,7 @@ impl Layer {
         if let Some(weight_hr) = weights.weight_hr {
             self.w_hr.pack_gates_of(weight_hr, (1, projection), hidden);
         }
-        self.bias.resize(columns.width(hidden));
-        self.bias.fill(0.0);
-        self.bias_apart.resize(if facts.last_apart { columns.width(hidden) } else { 0 });
-        self.bias_apart.fill(0.0);
+        self.reshape_biases();
         if let Some([ih, hh]) = weights.bias {
             for (row, (&ih, &hh)) in ih.iter().zip(hh).enumerate() {
                 let (gate, unit) = (row / hidden, row % hidden);
@@ -119,6 +114,16 @@ impl Layer {
             }
         }
         Ok(())
+    }
+
+    /// Biases of zero.
+    fn reshape_biases(&mut self) {
+        let Sizes { cell, hidden, .. } = self.sizes;
+        let width = GateColumns { gates: cell.gates() }.width(hidden);
+        self.bias.resize(width);
+        self.bias_apart.resize(if cell.facts().last_apart { width } else { 0 });
+        self.bias.fill(0.0);
+        self.bias_apart.fill(0.0);
     }
 
     /// The shapes of `weight_ih`, `weight_hh`, `weight_hr`, and of either bias.
