@@ -40,11 +40,11 @@ fn each(
             group.throughput(Throughput::Elements((layer.shape.flop() * times) as u64));
             for kernels in Kernels::available() {
                 layer.check(kernels);
-                let (packed, mut memory) = (layer.packed(kernels), layer.memory());
+                let (loaded, mut memory) = (layer.loaded(kernels), layer.memory());
                 for threads in thread_counts() {
                     let plan = layer.plan(kernels, threads);
                     group.bench_function(BenchmarkId::new(kernels.isa().name(), threads.get()), |bencher| {
-                        bencher.iter(|| pass(&layer, &packed, &plan, &mut memory));
+                        bencher.iter(|| pass(&layer, &loaded, &plan, &mut memory));
                     });
                 }
             }

@@ -43,15 +43,15 @@ fn main() {
 fn measure(kernels: &'static Kernels, threads: usize, name: &str, layer: &Square, rounds: usize) {
     let Shape { hidden, batch, steps, .. } = layer.shape;
     layer.check(kernels);
-    let (packed, mut memory) = (layer.packed(kernels), layer.memory());
+    let (loaded, mut memory) = (layer.loaded(kernels), layer.memory());
     let plan = layer.plan(kernels, Threads::new(threads).expect("at least one"));
     let mut times = [const { Vec::new() }; 4];
     // The first turn warms caches, scratch and clock, and is left out.
     for turn in 0..=rounds {
         let peak_time = time(|| spread(threads, |_| assert!(kernels.peak(2_000_000) > 0.0)));
         let peak = threads as f64 * kernels.peak(1) * 2_000_000.0 / peak_time;
-        let forward = time(|| layer.infer(&packed, &plan, &mut memory));
-        let train = time(|| layer.train(&packed, &plan, &mut memory));
+        let forward = time(|| layer.infer(&loaded, &plan, &mut memory));
+        let train = time(|| layer.train(&loaded, &plan, &mut memory));
         let products = time(|| spread(threads, |worker| products(layer, batch / threads, worker)));
         if turn > 0 {
             let flop = layer.shape.flop();

@@ -61,14 +61,14 @@ impl Square {
         &self.x
     }
 
-    pub(crate) fn packed(&self, kernels: &'static Kernels) -> Layer {
+    pub(crate) fn loaded(&self, kernels: &'static Kernels) -> Layer {
         let mut layer = Layer::new(self.sizes, kernels).expect("valid sizes");
         layer.load(self.weights()).expect("weights of that shape");
         layer
     }
 
     pub(crate) fn plan(&self, kernels: &'static Kernels, threads: Threads) -> Plan {
-        self.packed(kernels).plan(self.shape.steps, self.shape.batch, threads).expect("a sequence that fits")
+        self.loaded(kernels).plan(self.shape.steps, self.shape.batch, threads).expect("a sequence that fits")
     }
 
     pub(crate) fn memory(&self) -> Memory {
@@ -82,13 +82,13 @@ impl Square {
     }
 
     /// Forward, keeping nothing.
-    pub(crate) fn infer(&self, packed: &Layer, plan: &Plan, memory: &mut Memory) {
-        self.forward(packed, plan, memory, false);
+    pub(crate) fn infer(&self, loaded: &Layer, plan: &Plan, memory: &mut Memory) {
+        self.forward(loaded, plan, memory, false);
     }
 
     /// Forward and backward, without the gradient of the input.
-    pub(crate) fn train(&self, packed: &Layer, plan: &Plan, memory: &mut Memory) {
-        self.forward(packed, plan, memory, true);
+    pub(crate) fn train(&self, loaded: &Layer, plan: &Plan, memory: &mut Memory) {
+        self.forward(loaded, plan, memory, true);
         let Memory { y, tape, scratch, gradients: [d_weight_ih, d_weight_hh, ih, hh] } = memory;
         let pass = BackwardPass {
             weights: self.weights(),
@@ -112,15 +112,15 @@ impl Square {
             d_h_0: None,
             d_c_0: None,
         };
-        packed.backward(plan, pass, scratch).expect("shapes that fit");
+        loaded.backward(plan, pass, scratch).expect("shapes that fit");
     }
 
-    fn forward(&self, packed: &Layer, plan: &Plan, memory: &mut Memory, keep: bool) {
+    fn forward(&self, loaded: &Layer, plan: &Plan, memory: &mut Memory, keep: bool) {
         let Memory { y, tape, scratch, .. } = memory;
         let (x, y) = (self.x(), y.view_mut());
         let tape = keep.then_some(tape);
         let pass = ForwardPass { x, h_0: None, c_0: None, resets: None, y, h_n: None, c_n: None, tape };
-        packed.forward(plan, pass, scratch).expect("shapes that fit");
+        loaded.forward(plan, pass, scratch).expect("shapes that fit");
     }
 
     /// Checks both passes over two steps of one row against the reference.
@@ -131,7 +131,7 @@ impl Square {
         let shape = Shape { batch: 1, steps: 2, ..self.shape };
         let small = Self { shape, sizes: self.sizes, weights: self.weights.clone(), x, d_y };
         let mut memory = small.memory();
-        small.train(&small.packed(kernels), &small.plan(kernels, Threads::one()), &mut memory);
+        small.train(&small.loaded(kernels), &small.plan(kernels, Threads::one()), &mut memory);
         let Weights { weight_ih, weight_hh, bias, weight_hr } = small.weights();
         let steps = reference::Steps::new(2, 1);
         let cell = self.sizes.cell;
