@@ -1,5 +1,6 @@
 //! Which schedule for which shape, and how long it takes: values, computed without running anything.
 
+mod fitted;
 mod machine;
 mod model;
 mod prediction;

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::ops::{Add, AddAssign, Mul};
 
-use super::Machine;
-use super::model::fitted;
+use super::{Machine, fitted};
 
 /// What is done with a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

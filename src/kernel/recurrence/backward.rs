@@ -1,9 +1,9 @@
 //! Backward: what a step reads and writes, the epilogues of its products, and the loop over the steps.
 
 use std::marker::PhantomData;
-use std::ops::Range;
 
 use super::projection::BackProject;
+use super::upstream::Upstream;
 use super::{Carry, Projection, chains_of, clear, copy, step_product};
 use crate::kernel::cell::{CellBackStep, CellGradients, CellMath, Registers, agrees};
 use crate::kernel::gemm::{Epilogue, Operands};
@@ -113,30 +113,6 @@ impl<I: Copy> BackStep<'_, I> {
     #[inline(always)]
     fn bypass<V: Vector<Isa = I>>(&self, at: Place, unit: usize) -> V {
         V::load(self.isa, &self.bypass[at.row() * self.hidden + unit..])
-    }
-}
-
-/// What the gradient of a state starts from.
-pub(super) struct Upstream<'a> {
-    /// (rows, O).
-    d_y: Mat<'a>,
-    /// (rows, O): of the rows that `joined`, whose last step this is.
-    d_h_n: Option<Mat<'a>>,
-    joined: Range<usize>,
-}
-
-impl Upstream<'_> {
-    #[inline(always)]
-    pub(super) fn start<V: Vector>(&self, isa: V::Isa, at: Place, row: &mut [V]) {
-        load_row(isa, &self.d_y.row(at.row())[at.col..], row);
-        if let Some(d_h_n) = self.d_h_n
-            && self.joined.contains(&at.row())
-        {
-            let d_h_n = &d_h_n.row(at.row())[at.col..];
-            for (v, value) in row.iter_mut().enumerate() {
-                *value = value.add(load(isa, &d_h_n[v * V::LANES..]));
-            }
-        }
     }
 }
 

@@ -29,6 +29,7 @@
 mod backward;
 mod forward;
 mod projection;
+mod upstream;
 
 pub(super) use backward::backward;
 pub(crate) use backward::{BackProjection, Backward};

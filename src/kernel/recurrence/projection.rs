@@ -1,7 +1,7 @@
 //! The second product of a step with a projection: the epilogues of h_t = m_t·W_hrᵀ forward, and of d_h_t, with which a
 //! step backward begins.
 
-use super::backward::Upstream;
+use super::upstream::Upstream;
 use crate::kernel::gemm::{Epilogue, Start};
 use crate::kernel::layout::{Place, round_up};
 use crate::simd::Vector;
