@@ -420,7 +420,8 @@ impl<'a> Reading<'a> {
         self.claim(name, [format!("{}weight", dotted(name))])?;
         (self.inputs, self.width) = (Some(1), Some(columns));
         self.layers.push(LayerSpec::new(name, LayerKind::embedding(rows, columns)));
-        self.words.push(format!("embedding {} of {rows} by {columns}", visible(name)));
+        let called = if name == "embedding" { String::new() } else { format!(" {}", visible(name)) };
+        self.words.push(format!("embedding{called} of {rows} by {columns}"));
         Ok(())
     }
 

@@ -31,6 +31,12 @@ impl Needs {
         self.bytes(what, bytes);
     }
 
+    /// So many times what a file holds, which is read whole. What is no file is told where it is opened.
+    pub(crate) fn file(&mut self, what: impl Into<String>, path: &Path, times: u64) {
+        let bytes = fs::metadata(path).map_or(0, |there| if there.is_file() { there.len() } else { 0 });
+        self.bytes(what, bytes.saturating_mul(times));
+    }
+
     /// That there is as much.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         self.check_against(available())

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::verbs::Failure;
 use crate::verbs::common::count;
 use crate::verbs::facts::{self, Facts};
+use crate::verbs::memory::Needs;
 use crate::verbs::model::{self, ModelArgs};
 
 /// What `--json` prints.
@@ -73,6 +74,9 @@ impl Tensor {
 
 impl Report {
     pub(super) fn of(path: &Path, args: &ModelArgs) -> Result<Self, Failure> {
+        let mut needs = Needs::default();
+        needs.file("its tensors", path, 1);
+        needs.check()?;
         let file = model::open(path, args)?;
         let descriptions: Vec<_> = match &args.only {
             Some(prefix) => vec![Ok(files::describe(&file, Some(prefix), args.cell)?)],

@@ -1,7 +1,5 @@
 //! What `elman run` is going to allocate.
 
-use std::fs;
-
 use elman::{LayerKind, Model};
 
 use super::args::{Args, Source};
@@ -13,16 +11,10 @@ use crate::verbs::{Failure, facts};
 pub(super) fn of_files(args: &Args) -> Result<(), Failure> {
     let mut needs = Needs::default();
     let (Source::Tensors(input) | Source::Csv(input)) = args.source();
-    for (what, path, times) in [
-        // Its bytes, the parameters and the panels that the kernels read.
-        ("the model", args.model(), 3),
-        // Its bytes and the numbers; an F16 grows to twice as much, and so does a digit with its comma.
-        ("the input", input, 3),
-    ] {
-        // What is no file is told where it is opened.
-        let bytes = fs::metadata(path).map_or(0, |there| if there.is_file() { there.len() } else { 0 });
-        needs.bytes(what, bytes.saturating_mul(times));
-    }
+    // Its bytes, the parameters and the panels that the kernels read.
+    needs.file("the model", args.model(), 3);
+    // Its bytes and the numbers; an F16 grows to twice as much, and so does a digit with its comma.
+    needs.file("the input", input, 3);
     needs.check()
 }
 

@@ -107,6 +107,27 @@ fn an_output_too_large_for_memory_is_refused() {
     assert_eq!(tree(folder.path()), before);
 }
 
+/// A file that takes no room on the disk says that it holds a terabyte, of which nothing is read. How much memory there is
+/// is known on Linux.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_too_large_for_memory_is_refused() {
+    let folder = folder();
+    let bytes = 1_u64 << 40;
+    let (elements, name) = (bytes / 4, "weight_ih_l0");
+    let header = format!(r#"{{"{name}":{{"dtype":"F32","shape":[{elements}],"data_offsets":[0,{bytes}]}}}}"#);
+    let path = folder.path().join("large.safetensors");
+    fs::write(&path, [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat()).unwrap();
+    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(8 + header.len() as u64 + bytes).unwrap();
+    let refused = |args: &[&str], part| {
+        run(folder.path(), args)
+            .refused(1, &["error: memory: expected to need at most the ", " there are, got ", part]);
+    };
+    refused(&["inspect", "large.safetensors"], "1.00 TiB of it for its tensors");
+    refused(&["run", "large.safetensors", "x.safetensors"], "3.00 TiB of it for the model");
+    refused(&["run", "gru.safetensors", "large.safetensors"], "3.00 TiB of it for the input");
+}
+
 #[test]
 fn files_and_models_that_do_not_fit_are_refused() {
     let folder = folder();
