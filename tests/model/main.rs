@@ -1,7 +1,10 @@
 //! A model as its user holds it: what it computes, how it trains, and how it says no.
 
+#[cfg(feature = "safetensors")]
 mod files;
 mod misuse;
+#[cfg(feature = "safetensors")]
+mod readings;
 mod runs;
 mod training;
 
