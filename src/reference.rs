@@ -139,7 +139,7 @@ struct State<R> {
     c: Vec<R>,
 }
 
-/// What a step of a cell gives on the way back.
+/// What a step of a cell gives backward.
 struct Back<R> {
     /// (G·H).
     d_a: Vec<R>,

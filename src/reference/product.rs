@@ -11,7 +11,7 @@ pub(super) fn multiply_add<R: Real>(weight: &[R], x: &[R], y: &mut [R]) {
     }
 }
 
-/// Its way back, d_W += d_y ⊗ x and d_x += Wᵀ·d_y: gradients have the shape of what they are the gradient of.
+/// Its backward pass, d_W += d_y ⊗ x and d_x += Wᵀ·d_y: gradients have the shape of what they are the gradient of.
 pub(super) fn multiply_add_back<R: Real>(weight: &[R], x: &[R], d_y: &[R], d_weight: &mut [R], d_x: &mut [R]) {
     for (o, &d) in d_y.iter().enumerate() {
         for (i, &x_i) in x.iter().enumerate() {

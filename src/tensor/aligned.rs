@@ -42,7 +42,7 @@ impl Buffer {
         }
     }
 
-    /// Makes the length `len`. What the elements hold afterwards is anybody's guess: callers write before they read.
+    /// Makes the length `len`. The contents are unspecified: callers write before they read.
     /// Allocates only where `len` exceeds every length before.
     pub fn resize(&mut self, len: usize) {
         self.reserve(len);

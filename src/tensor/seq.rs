@@ -37,7 +37,7 @@ impl Seq {
         Ok(Self { data: Buffer::copy_of(view.data), steps, batch, width })
     }
 
-    /// Gives the sequence another shape; the elements are anybody's guess afterwards. Allocates only to grow.
+    /// Gives the sequence another shape; its contents are unspecified afterwards. Allocates only to grow.
     ///
     /// # Errors
     /// [`Error::Overflow`] as in [`zeros`](Self::zeros).
