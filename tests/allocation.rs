@@ -2,8 +2,10 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::hint::black_box;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use elman::internals::Kernels;
 use elman::internals::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
@@ -69,9 +71,12 @@ fn warm_passes_and_training_steps_allocate_nothing() {
     WORKS.set(true);
     let mut canary = Vec::new();
     assert_ne!(allocations(|| canary.push(1)), 0, "the count works");
-    let canary = || drop(std::hint::black_box(Vec::<u8>::with_capacity(9)));
+    let canary = || drop(black_box(Vec::<u8>::with_capacity(9)));
     let count = warm_pool().install(|| allocations(|| _ = rayon::join(canary, canary)));
     assert!(count >= 2, "on the threads of a pool too");
+
+    available_threads_are_remembered();
+    small_work_is_not_handed_over();
 
     for (threads, shape) in [(1, [20, 5, 7, 33]), (1, [6, 64, 96, 160]), (2, [6, 64, 96, 160]), (3, [30, 1, 128, 200])]
     {
@@ -83,6 +88,37 @@ fn warm_passes_and_training_steps_allocate_nothing() {
             passes(network, [steps, batch], threads, &what);
         }
     }
+}
+
+/// After the first time nobody asks the system.
+fn available_threads_are_remembered() {
+    let first = Threads::available();
+    let mut best = f64::INFINITY;
+    let count = allocations(|| {
+        for _ in 0..100 {
+            let begin = Instant::now();
+            for _ in 0..1000 {
+                assert_eq!(black_box(Threads::available()), first);
+            }
+            best = best.min(begin.elapsed().as_secs_f64() / 1000.0);
+        }
+    });
+    assert_eq!(count, 0);
+    assert!(best < 100e-9, "{best} s");
+}
+
+/// Steps of a tiny network, with two threads and from outside of any pool: handing one over allocates a block of rayon's
+/// queue every 63 calls.
+fn small_work_is_not_handed_over() {
+    let mut network = Regression::new(Rnn::builder(1, 16), 1, &mut Rng::new(1)).unwrap();
+    let mut adam = Optimizer::Adam(Adam::new(network.params(), AdamConfig::default()).unwrap());
+    let (x, target) = (draw(50, 1, 1), draw(50, 1, 1));
+    let mut step = || {
+        let threads = Threads::new(2).unwrap();
+        _ = network.train(x.view(), None, target.view(), &mut adam, threads).unwrap();
+    };
+    step();
+    assert_eq!(allocations(|| (0..200).for_each(|_| step())), 0);
 }
 
 /// One of each cell, and everything that a network can have besides.

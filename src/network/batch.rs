@@ -51,11 +51,10 @@ impl Flow<'_> {
     ) {
         /// Elements that a worker gets at least: some tens of microseconds of work.
         const SHARE: usize = 1 << 15;
-        /// More workers than any machine that this was tried on, few enough for their scratch to lie on the stack.
-        const WORKERS: usize = 256;
-        let workers = (elements.len() / SHARE).clamp(1, self.threads.get().min(WORKERS));
+        let workers = (elements.len() / SHARE).clamp(1, self.threads.get());
         let shares = Shares { rows: self.lines.end(), workers, unit: 1, lines: None };
-        let mut nothing = [(); WORKERS];
+        // Of a type without a size: allocates nothing.
+        let mut nothing = vec![(); workers];
         share(shares, (elements, width), &mut nothing, &|range, (elements, width), ()| {
             let mut at = range.start;
             let (mut t, mut row) = self.lines.place_from_start(at);

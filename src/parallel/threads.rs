@@ -1,16 +1,46 @@
 //! How many threads, and how work is cut between them: always an argument, always in advance.
 
-use super::pool::{is_inside, join};
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::ops::Range;
+use std::sync::OnceLock;
 
+use super::pool::{self, is_inside, join};
 use crate::error::{Error, Result};
 use crate::tensor::{Lines, SeqMut};
 
-/// How many threads a call may use. It may use fewer; the result has the same bits.
+/// Work below this many floating-point operations a worker is not worth handing out: a fork and join of rayon takes
+/// about 5 µs when the other worker has gone to sleep, in which one core does about a million.
+const SMALLEST_SHARE: f64 = 2e6;
+
+/// How many threads a call may use. It may use fewer, and does where the work is small; the result has the same bits.
 ///
-/// More than one means rayon: the pool the call is made in, or the global one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// More than one means rayon: the pool the call is made in, or the global one. **No lock may be held over a call with more
+/// than one thread that is made inside a rayon pool.** While such a call waits for the other half of its work, rayon runs
+/// some other task of that pool on the same thread; if that task takes the same lock, it waits for a holder that cannot go
+/// on before the task ends, and both hang. Take what is needed out of the lock first, or use [`Threads::one`], which never
+/// waits for anybody.
+///
+/// What a call costs: with [`Threads::one`], and wherever the work of a layer is less than 4 million floating-point
+/// operations, nothing is handed out and rayon is not asked. Else each layer forks and joins, about 5 µs where the other
+/// threads have gone to sleep, and a call from outside of any pool is handed over to one and waits for it, which takes as
+/// long again: programs that call in a loop enter a pool once, by [`inside`](Self::inside) or rayon's own means.
+///
+/// Without the feature `threads` everything runs on the calling thread, whatever the number.
+///
+/// ```
+/// use elman::Threads;
+///
+/// assert_eq!(Threads::one().get(), 1);
+/// assert_eq!(Threads::new(4)?.to_string(), "4 threads");
+/// assert!(Threads::available().get() >= 1);
+/// // A loop that enters the pool once.
+/// let threads = Threads::available();
+/// let sum: usize = threads.inside(|| (0..10).sum());
+/// assert_eq!(sum, 45);
+/// # Ok::<(), elman::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Threads(NonZeroUsize);
 
 impl Threads {
@@ -28,10 +58,12 @@ impl Threads {
         NonZeroUsize::new(n).map(Self).ok_or_else(|| Error::setting("threads", "at least 1", n))
     }
 
-    /// One for each core the process may run on.
+    /// One for each core the process may run on: as the system said when it was first asked. One without the feature
+    /// `threads`.
     #[must_use]
     pub fn available() -> Self {
-        Self(std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
+        static CORES: OnceLock<Threads> = OnceLock::new();
+        *CORES.get_or_init(|| Self(pool::cores()))
     }
 
     /// Runs `work` on a thread of the pool, if it may use more than one. A call from outside of it sends a thread of the
@@ -43,10 +75,34 @@ impl Threads {
         }
     }
 
-    /// The number.
+    /// [`inside`](Self::inside), unless the work is too small for a second worker: `flop` are the floating-point
+    /// operations of the largest part that could be shared, a layer's forward pass.
+    #[doc(hidden)]
+    pub fn inside_for<R: Send>(self, flop: f64, work: impl FnOnce() -> R + Send) -> R {
+        match self.affordable(flop) > 1 {
+            true => self.inside(work),
+            false => work(),
+        }
+    }
+
+    /// How many of the threads that many floating-point operations are worth.
+    pub(crate) fn affordable(self, flop: f64) -> usize {
+        ((flop / SMALLEST_SHARE) as usize).clamp(1, self.get())
+    }
+
+    /// How many.
     #[must_use]
     pub fn get(self) -> usize {
         self.0.get()
+    }
+}
+
+impl fmt::Display for Threads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.get() {
+            1 => f.write_str("1 thread"),
+            n => write!(f, "{n} threads"),
+        }
     }
 }
 
@@ -177,6 +233,25 @@ fn fork<W: Divide, S: Send>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A call from outside of a pool is handed over to one only where the work is worth two workers.
+    #[cfg(feature = "threads")]
+    #[test]
+    fn small_work_stays_outside_of_the_pool() {
+        let threads = Threads::new(2).unwrap();
+        let runs_inside = |threads: Threads, flop| threads.inside_for(flop, is_inside);
+        assert!(!is_inside(), "the test's own thread");
+        assert!(!runs_inside(threads, 2.0 * SMALLEST_SHARE - 1.0));
+        assert!(runs_inside(threads, 2.0 * SMALLEST_SHARE));
+        assert!(!runs_inside(Threads::one(), 1e12));
+        assert!(threads.inside(is_inside));
+    }
+
+    #[test]
+    fn work_is_worth_as_many_threads_as_it_has_shares() {
+        let affordable = |flop| Threads::new(4).unwrap().affordable(flop);
+        assert_eq!([0.0, 3.9e6, 4e6, 7e6, 1e12, f64::INFINITY].map(affordable), [1, 1, 2, 3, 4, 4]);
+    }
 
     #[test]
     fn shares_cover_all_rows_in_whole_groups() {

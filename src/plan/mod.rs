@@ -77,10 +77,6 @@ impl Shape {
     }
 }
 
-/// Work below this many floating-point operations a worker is not worth handing out: a fork and join of rayon takes
-/// about 5 µs when the other worker has gone to sleep, in which one core does about a million.
-const SMALLEST_SHARE: f64 = 2e6;
-
 /// The part of z that is made at once, in floats: an eighth of a 1 MiB L2. z is written by the input part and read by the
 /// recurrence, and should not leave the cache in between, nor push the weights out of it. Measured on a Zen 4 core: 32 to
 /// 128 KiB are the same within the noise, 512 KiB lose 5 to 10 points of the peak at H = 256.
@@ -124,7 +120,7 @@ impl Plan {
         let columns = GateColumns { gates: cell.gates() };
         let backward = Blocking::of(isa);
         let forward = backward.with_kc(input.max(hidden).min(FORWARD_KC));
-        let affordable = ((shape.flop() / SMALLEST_SHARE) as usize).max(1).min(threads.get());
+        let affordable = threads.affordable(shape.flop());
         let tiles = batch.div_ceil(backward.mr).max(1);
         let with = |row_workers: usize, unit_workers: usize| {
             let rows = batch.div_ceil(if unit_workers > 1 { 1 } else { row_workers }).max(1);

@@ -150,7 +150,9 @@ impl Regression {
         optimizer: &mut Optimizer,
         threads: Threads,
     ) -> Result<f32> {
-        threads.inside(|| self.train_inside(x, state, target, optimizer, threads))
+        let [first, second, _] = x.shape();
+        let flop = self.rnn.largest_flop(first, second);
+        threads.inside_for(flop, || self.train_inside(x, state, target, optimizer, threads))
     }
 
     fn train_inside(
