@@ -16,8 +16,8 @@
 //! let mut adam = Optimizer::Adam(Adam::new(model.params(), AdamConfig { lr: 0.01, ..Default::default() })?);
 //!
 //! let signal: Vec<f32> = (0..101).map(|_| rng.uniform(-1.0, 1.0)).collect();
-//! let x = Seq::from_slice(100, 1, 1, &signal[1..])?; // (T, B, I)
-//! let target = Seq::from_slice(100, 1, 1, &signal[..100])?;
+//! let x = Seq::from_slice(&signal[1..], 100, 1, 1)?; // (T, B, I)
+//! let target = Seq::from_slice(&signal[..100], 100, 1, 1)?;
 //! let first = model.train(x.view(), None, target.view(), &mut adam, Threads::one())?;
 //! for _ in 0..300 {
 //!     model.train(x.view(), None, target.view(), &mut adam, Threads::one())?;
@@ -81,6 +81,7 @@ mod gemm;
 mod kernel;
 mod layer;
 pub mod loss;
+mod memory;
 mod model;
 mod network;
 pub mod optim;
@@ -115,6 +116,7 @@ pub mod internals {
     pub use crate::kernel::Kernels;
     pub use crate::layer::{BackwardPass, ForwardPass, Gradients, Layer, Scratch, Sizes, Tape, Weights, Write};
     pub use crate::layer::{Linear, LinearScratch, LinearSettings};
+    pub use crate::memory::{available as available_memory, check_sum as check_memory};
     pub use crate::network::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
     pub use crate::plan::{Machine, Plan, Prediction, Shape, Work};
     pub use crate::simd::math::{EXP_ULP, SIGMOID_ULP, TANH_ULP};

@@ -2,15 +2,18 @@
 //!
 //! Gradients and an optimiser's state are the same shape of thing: one buffer over the same table.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Place;
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, Result, check_shape, elements};
+use crate::memory;
 use crate::tensor::Buffer;
 
 /// A tensor's place in the table, as [`ParamTable::add`] gave it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ParamId(usize);
 
 /// One tensor of the table.
@@ -22,11 +25,21 @@ struct Entry {
 }
 
 /// The table while it is being made: each layer adds its tensors, in PyTorch's order and under PyTorch's names.
+///
+/// ```
+/// use elman::ParamTable;
+///
+/// let mut table = ParamTable::new();
+/// table.add("fc.weight", &[1, 8])?;
+/// table.add("fc.bias", &[1])?;
+/// assert!(table.add("fc.bias", &[1]).is_err(), "a name is taken once");
+/// # Ok::<(), elman::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct ParamTable {
     entries: Vec<Entry>,
-    /// Those of the entries: tables of ten thousands of tensors ask each time whether a name is taken.
-    names: HashSet<String>,
+    /// Where each name stands.
+    index: HashMap<String, usize>,
 }
 
 impl ParamTable {
@@ -39,18 +52,24 @@ impl ParamTable {
     /// Adds a tensor of that shape behind the ones before.
     ///
     /// # Errors
-    /// [`Error::Setting`] where the name is taken, [`Error::Overflow`] where all together could not be addressed.
+    /// [`Error::Setting`] where the name is taken, [`Error::Overflow`] where all together could not be addressed,
+    /// [`Error::Memory`] where there is not as much memory.
     pub fn add(&mut self, name: impl Into<String>, shape: &[usize]) -> Result<ParamId> {
         let name = name.into();
-        if self.names.contains(&name) {
-            return Err(Error::setting("parameter name", "one that is not taken", format_args!("'{name}' twice")));
-        }
         let start = self.len();
         let len = elements(&name, shape)?;
-        elements(&name, &[start.saturating_add(len)])?;
-        self.names.insert(name.clone());
-        self.entries.push(Entry { name, shape: shape.into(), range: start..start + len });
-        Ok(ParamId(self.entries.len() - 1))
+        let end = elements(&name, &[start.saturating_add(len)])?;
+        memory::check("parameters", (end as u64).saturating_mul(size_of::<f32>() as u64))?;
+        let id = self.entries.len();
+        match self.index.entry(name.clone()) {
+            Place::Occupied(_) => {
+                let got = format_args!("'{name}' twice");
+                return Err(Error::setting("parameter name", "one that is not taken", got));
+            }
+            Place::Vacant(place) => _ = place.insert(id),
+        }
+        self.entries.push(Entry { name, shape: shape.into(), range: start..end });
+        Ok(ParamId(id))
     }
 
     fn len(&self) -> usize {
@@ -72,17 +91,30 @@ impl ParamTable {
 /// assert_eq!(params.named("linear.weight")?.1, params.get(weight));
 /// # Ok::<(), elman::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone)]
 pub struct Params {
     data: Buffer,
-    table: Arc<[Entry]>,
+    table: Arc<ParamTable>,
+}
+
+impl PartialEq for Params {
+    fn eq(&self, other: &Self) -> bool {
+        (self.is_like(other) || self.table.entries == other.table.entries) && self.data == other.data
+    }
+}
+
+impl fmt::Debug for Params {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Params ")?;
+        f.debug_map().entries(self.iter().map(|(name, shape, _)| (name, shape))).finish()
+    }
 }
 
 impl Params {
     /// Zeros for every tensor of the table.
     #[must_use]
     pub fn zeros(table: ParamTable) -> Self {
-        Self { data: Buffer::zeros(table.len()), table: table.entries.into() }
+        Self { data: Buffer::zeros(table.len()), table: Arc::new(table) }
     }
 
     /// Zeros over the same table: gradients for these parameters.
@@ -113,7 +145,7 @@ impl Params {
     /// If `id` is of another, longer table.
     #[must_use]
     pub fn get(&self, id: ParamId) -> &[f32] {
-        &self.data[self.table[id.0].range.clone()]
+        &self.data[self.table.entries[id.0].range.clone()]
     }
 
     /// The elements of a tensor, to be written.
@@ -121,17 +153,14 @@ impl Params {
     /// # Panics
     /// If `id` is of another, longer table.
     pub fn get_mut(&mut self, id: ParamId) -> &mut [f32] {
-        &mut self.data[self.table[id.0].range.clone()]
+        &mut self.data[self.table.entries[id.0].range.clone()]
     }
 
     /// That the tensor is there and has that shape; `name` is what a layer calls it.
     pub(crate) fn check(&self, id: ParamId, name: impl FnOnce() -> String, shape: &[usize]) -> Result<()> {
-        match self.table.get(id.0) {
+        match self.table.entries.get(id.0) {
             Some(entry) => check_shape(&entry.name, shape, &entry.shape),
-            None => Err(Error::UnknownParameter {
-                name: name(),
-                known: self.iter().map(|(name, ..)| name.into()).collect(),
-            }),
+            None => Err(self.unknown(name())),
         }
     }
 
@@ -140,7 +169,7 @@ impl Params {
     /// # Panics
     /// If two of them are the same, or one is of another, longer table.
     pub fn get_many_mut<const N: usize>(&mut self, ids: [ParamId; N]) -> [&mut [f32]; N] {
-        let ranges = ids.map(|id| self.table[id.0].range.clone());
+        let ranges = ids.map(|id| self.table.entries[id.0].range.clone());
         self.data.get_disjoint_mut(ranges).expect("different tensors of one table")
     }
 
@@ -149,9 +178,19 @@ impl Params {
     /// # Errors
     /// [`Error::UnknownParameter`] where there is none.
     pub fn named(&self, name: &str) -> Result<(&[usize], &[f32])> {
-        self.iter().find(|(known, ..)| *known == name).map(|(_, shape, values)| (shape, values)).ok_or_else(|| {
-            Error::UnknownParameter { name: name.into(), known: self.iter().map(|(name, ..)| name.into()).collect() }
-        })
+        self.entry(name).map(|entry| (&entry.shape[..], &self.data[entry.range.clone()]))
+    }
+
+    fn entry(&self, name: &str) -> Result<&Entry> {
+        match self.table.index.get(name) {
+            Some(&id) => Ok(&self.table.entries[id]),
+            None => Err(self.unknown(name.into())),
+        }
+    }
+
+    #[cold]
+    fn unknown(&self, name: String) -> Error {
+        Error::UnknownParameter { name, known: self.iter().map(|(name, ..)| name.into()).collect() }
     }
 
     /// Sets the tensor of that name.
@@ -160,19 +199,19 @@ impl Params {
     /// [`Error::UnknownParameter`] where there is none, [`Error::Shape`] where its shape is another,
     /// [`Error::Length`] where `values` do not fill the shape.
     pub fn set(&mut self, name: &str, shape: &[usize], values: &[f32]) -> Result<()> {
-        let (expected, _) = self.named(name)?;
-        check_shape(name, expected, shape)?;
-        if elements(name, shape)? != values.len() {
+        let entry = self.entry(name)?;
+        check_shape(name, &entry.shape, shape)?;
+        if entry.range.len() != values.len() {
             return Err(Error::length(name, shape, values.len()));
         }
-        let entry = self.table.iter().find(|entry| entry.name == name).expect("found above");
-        self.data[entry.range.clone()].copy_from_slice(values);
+        let range = entry.range.clone();
+        self.data[range].copy_from_slice(values);
         Ok(())
     }
 
     /// Name, shape and elements of every tensor, in the table's order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[usize], &[f32])> {
-        self.table.iter().map(|entry| (&entry.name[..], &entry.shape[..], &self.data[entry.range.clone()]))
+        self.table.entries.iter().map(|entry| (&entry.name[..], &entry.shape[..], &self.data[entry.range.clone()]))
     }
 }
 
@@ -206,6 +245,28 @@ mod tests {
         assert!(table.add("a", &[1]).unwrap_err().to_string().contains("'a' twice"));
         assert!(matches!(table.add("c", &[usize::MAX, 2]), Err(Error::Overflow { .. })));
         assert!(matches!(table.add("c", &[isize::MAX as usize / 4, 1]), Err(Error::Overflow { .. })));
+    }
+
+    #[test]
+    fn sixteen_thousand_names_are_found_at_once() {
+        let begin = std::time::Instant::now();
+        let mut table = ParamTable::new();
+        let names: Vec<String> = (0..64_000).map(|i| format!("networks.{}.rnn.weight_hh_l{}", i / 4, i % 4)).collect();
+        names.iter().for_each(|name| _ = table.add(name, &[1, 1]).unwrap());
+        let mut params = Params::zeros(table);
+        names.iter().for_each(|name| params.set(name, &[1, 1], &[1.0]).unwrap());
+        assert!(names.iter().all(|name| params.named(name).unwrap().1 == [1.0]));
+        // Some 50 ms without optimisation; one look at every other name for each would take minutes.
+        assert!(begin.elapsed().as_secs() < 5, "{:?}", begin.elapsed());
+    }
+
+    #[test]
+    fn parameters_beyond_the_memory_are_an_error() {
+        let mut table = table();
+        let error = table.add("weight", &[1 << 30, 1 << 14]).unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::Memory);
+        assert!(error.to_string().starts_with("parameters: needs "), "{error}");
+        assert_eq!(table.len(), 7, "nothing was added");
     }
 
     #[test]

@@ -3,8 +3,22 @@
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng as _, SeedableRng};
 
-/// A generator of uniform and normal numbers over xoshiro256++.
-#[derive(Clone, Debug)]
+/// A generator of uniform and normal numbers over xoshiro256++ (Blackman and Vigna 2019).
+///
+/// ```
+/// use elman::Rng;
+///
+/// let mut rng = Rng::new(7);
+/// let first = rng.uniform(-1.0, 1.0);
+/// assert!((-1.0..=1.0).contains(&first));
+/// assert_eq!(Rng::new(7).uniform(-1.0, 1.0), first);
+///
+/// // Saved, and gone on from there.
+/// let state = rng.state();
+/// let next = rng.below(1000);
+/// assert_eq!(Rng::from_state(state).below(1000), next);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rng(Xoshiro256PlusPlus);
 
 impl Rng {
@@ -12,6 +26,23 @@ impl Rng {
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(Xoshiro256PlusPlus::seed_from_u64(seed))
+    }
+
+    /// What it will draw from here on, to be saved with a checkpoint.
+    #[must_use]
+    pub fn state(&self) -> [u64; 4] {
+        let bytes = self.0.state();
+        let (words, _) = bytes.as_chunks::<8>();
+        [0, 1, 2, 3].map(|i| u64::from_le_bytes(words[i]))
+    }
+
+    /// The generator that goes on from a [`state`](Self::state). Four zeros are no state of any generator; they give the
+    /// one of seed 0.
+    #[must_use]
+    pub fn from_state(state: [u64; 4]) -> Self {
+        let mut bytes = [0; 32];
+        bytes.as_chunks_mut::<8>().0.iter_mut().zip(state).for_each(|(to, word)| *to = word.to_le_bytes());
+        Self(Xoshiro256PlusPlus::from_seed(bytes))
     }
 
     /// 64 random bits.
@@ -67,6 +98,18 @@ mod tests {
         (0..n).for_each(|_| counts[rng.below(3)] += 1);
         assert!(counts.iter().all(|&count| (count - n / 3).abs() < 700), "{counts:?}");
         assert!((0..n).all(|_| (-0.25..=0.25).contains(&rng.uniform(-0.25, 0.25))));
+    }
+
+    #[test]
+    fn a_state_goes_on_where_it_was_taken() {
+        let mut rng = Rng::new(11);
+        for _ in 0..50 {
+            let mut other = Rng::from_state(rng.state());
+            assert_eq!(other, rng);
+            assert_eq!([other.bits(), other.bits()], [rng.bits(), rng.bits()]);
+        }
+        assert_eq!(Rng::from_state([0; 4]), Rng::new(0));
+        assert_eq!(Rng::from_state([1, 2, 3, 4]).state(), [1, 2, 3, 4]);
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl Square {
         let [square, row] = [gates * hidden * hidden, gates * hidden];
         let weights = [draw(square, bound), draw(square, bound), draw(row, bound), draw(row, bound)];
         let x = draw(steps * batch * hidden, 1.0);
-        let d_y = Seq::from_slice(steps, batch, hidden, &vec![1e-3; x.len()]).expect("a sequence that fits");
+        let d_y = Seq::from_slice(&vec![1e-3; x.len()], steps, batch, hidden).expect("a sequence that fits");
         Self { shape, sizes, weights, x, d_y }
     }
 
@@ -127,7 +127,7 @@ impl Square {
     pub(crate) fn check(&self, kernels: &'static Kernels) {
         let Shape { hidden, batch, .. } = self.shape;
         let x: Vec<f32> = (0..2).flat_map(|t| self.x[t * batch * hidden..][..hidden].to_vec()).collect();
-        let d_y = Seq::from_slice(2, 1, hidden, &vec![1.0; 2 * hidden]).expect("two steps of one row");
+        let d_y = Seq::from_slice(&vec![1.0; 2 * hidden], 2, 1, hidden).expect("two steps of one row");
         let shape = Shape { batch: 1, steps: 2, ..self.shape };
         let small = Self { shape, sizes: self.sizes, weights: self.weights.clone(), x, d_y };
         let mut memory = small.memory();

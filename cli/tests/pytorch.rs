@@ -182,7 +182,7 @@ impl Case {
             [outer, inner, width] => [outer, inner, width],
             _ => panic!("{name}: {shape:?}"),
         };
-        let x = Seq::from_slice(outer, inner, width, &values).unwrap();
+        let x = Seq::from_slice(&values, outer, inner, width).unwrap();
         match &self.lengths {
             None => Held::Padded(x),
             Some(lengths) if self.flag("batch_first") => {
@@ -197,7 +197,7 @@ impl Case {
         let batch = self.size("batch");
         let part = |name| {
             let (shape, values) = self.file.read_f32(name).ok()?;
-            Some(Seq::from_slice(shape[0], batch, *shape.last().unwrap(), &values).unwrap())
+            Some(Seq::from_slice(&values, shape[0], batch, *shape.last().unwrap()).unwrap())
         };
         let (h, c) = (part(h)?, part(c));
         Some(network.state(batch, Some(h.view()), c.as_ref().map(Seq::view)).unwrap())

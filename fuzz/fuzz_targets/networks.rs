@@ -231,7 +231,7 @@ impl Batch {
                 let x: Vec<f32> = (0..9 * width).map(|_| rng.uniform(-1.0, 1.0)).collect();
                 let rows =
                     lengths.map(|length| &x[..(length.get() * width).saturating_sub(self.spare.map_or(0, |_| 1))]);
-                Some(check(PackedSequence::from_rows(width, &rows))?)
+                Some(check(PackedSequence::from_rows(&rows, width))?)
             }
         };
         let total = packed.as_ref().map_or(steps * batch, |packed| packed.batch_sizes().sum());

@@ -145,7 +145,7 @@ pub(crate) fn pack_rows<'r>(
 
 /// The other way: the first rows of A, from its column `panel` · 16 on, into `rows`. A has groups for `all` rows.
 pub(crate) fn unpack_rows(kernels: &Kernels, a: &[f32], all: usize, panel: usize, mut rows: MatMut<'_>) {
-    let (width, wanted) = (a.len() / all, rows.rows());
+    let (width, wanted) = (a.len() / all, rows.shape()[0]);
     for (first, size) in groups(all, group_rows(kernels.isa().lanes())) {
         for i in (0..size).take_while(|i| first + i < wanted) {
             let place = Place::new(first, size, i);

@@ -47,7 +47,7 @@ pub enum Isa {
 
 impl Isa {
     /// Every tier, best first.
-    pub const ALL: [Isa; 3] = [Isa::Avx512, Isa::Avx2, Isa::Portable];
+    pub const ALL: &[Isa] = &[Isa::Avx512, Isa::Avx2, Isa::Portable];
 
     /// Lanes of a register.
     pub(crate) fn lanes(self) -> usize {
@@ -146,7 +146,7 @@ impl Kernels {
 
     /// The tiers this machine can run, best first.
     pub fn available() -> impl Iterator<Item = &'static Kernels> {
-        Isa::ALL.into_iter().filter_map(Self::of)
+        Isa::ALL.iter().copied().filter_map(Self::of)
     }
 
     /// The tier of that name.

@@ -54,7 +54,7 @@ impl Model {
     ) -> Result<()> {
         self.enter(&input, state, workspace)?;
         let Workspace { batch, x, resets, infer, room, own, sorted, last_sorted, state: last, turned, .. } = workspace;
-        let x = batch.time_major(&input, x);
+        let x = batch.time_major(&input, x)?;
         self.chain.check_indices(x)?;
         let resets = input.resets.map(|mask| batch.resets(mask, resets)).transpose()?;
         let first = self.first_state(batch, state, own, sorted)?;
@@ -67,7 +67,7 @@ impl Model {
             At::Pair { index, .. } => index,
             At::Outside(x) => {
                 // No layer has written anything: every step goes on as it came.
-                infer.pair[0].resize(flow.lines.end() * self.outputs);
+                infer.pair[0].try_resize("output", flow.lines.end() * self.outputs)?;
                 super::chain::copy(x, &mut infer.pair[0]);
                 0
             }
@@ -78,7 +78,7 @@ impl Model {
         let one_step = self.chain.leaves_one_step();
         if batch.form == Form::BatchFirst && !one_step {
             let y = &infer.pair[index];
-            turn(y, [batch.steps, batch.batch, self.outputs], turned);
+            turn(y, [batch.steps, batch.batch, self.outputs], turned)?;
         }
         workspace.last = Last { place: Some(index), width: self.outputs, one_step, masks: Masks::default() };
         Ok(())

@@ -135,7 +135,7 @@ impl Model {
     ) -> Result<()> {
         self.enter(input, state, workspace)?;
         let Workspace { batch, x, resets, stages, room, own, sorted, last_sorted, state: last, turned, .. } = workspace;
-        let x = batch.time_major(input, x);
+        let x = batch.time_major(input, x)?;
         self.chain.check_indices(x)?;
         let resets = input.resets.map(|mask| batch.resets(mask, resets)).transpose()?;
         let first = self.first_state(batch, state, own, sorted)?;
@@ -153,7 +153,7 @@ impl Model {
         if batch.form == Form::BatchFirst && !one_step {
             let y = self.chain.output(stages, batch.lines()).expect("a model has layers");
             let y = y.flat().expect("a whole output");
-            turn(y, [batch.steps, batch.batch, self.outputs], turned);
+            turn(y, [batch.steps, batch.batch, self.outputs], turned)?;
         }
         workspace.last = Last { place: None, width: self.outputs, one_step, masks };
         Ok(())
@@ -224,7 +224,7 @@ impl<'w> Run<'_, 'w> {
         let mut d_output = std::mem::take(&mut self.memory.get_mut().back.d_output);
         let y = self.output();
         let (lines, width) = (y.lines(), y.shape()[2]);
-        d_output.resize(lines.end() * width);
+        d_output.try_resize("d_output", lines.end() * width)?;
         let value = loss(y, SeqMut::over(&mut d_output, lines, width));
         let result =
             value.and_then(|value| self.go_back(Some(From::Rows(&d_output)), Upstream::default()).map(|()| value));
@@ -264,15 +264,15 @@ impl<'w> Run<'_, 'w> {
             Some(From::Door(input)) => {
                 d_batch.enter("d_output", &input, model.spec.batch_first, width)?;
                 batch.same("d_output", d_batch)?;
-                batch.time_major(&input, d_output_turned)
+                batch.time_major(&input, d_output_turned)?
             }
             Some(From::Rows(rows_of)) if batch.form == Form::BatchFirst && !last.one_step => {
-                turn(rows_of, [rows, batch.steps, width], d_output_turned);
+                turn(rows_of, [rows, batch.steps, width], d_output_turned)?;
                 SeqRef::over(d_output_turned, out, width)
             }
             Some(From::Rows(rows_of)) => SeqRef::over(rows_of, out, width),
             None => {
-                d_output_turned.resize(out.end() * width);
+                d_output_turned.try_resize("d_output", out.end() * width)?;
                 d_output_turned.fill(0.0);
                 SeqRef::over(d_output_turned, out, width)
             }
@@ -281,7 +281,7 @@ impl<'w> Run<'_, 'w> {
         let x = match input.source {
             Source::Padded(_) if batch.form == Form::BatchFirst => SeqRef::over(x, batch.lines(), model.spec.inputs),
             Source::Indices { .. } => SeqRef::over(x, batch.lines(), 1),
-            _ => batch.time_major(input, x),
+            _ => batch.time_major(input, x)?,
         };
         let resets = input.resets.map(|_| SeqRef::over(resets, batch.lines(), 1));
         // What the model's own first states were is still there too.
@@ -317,7 +317,7 @@ impl<'w> Run<'_, 'w> {
             model.own_gradients(d_first, gradients);
         }
         if upstream.input && batch.form == Form::BatchFirst {
-            turn(d_x, [batch.steps, rows, model.spec.inputs], turned);
+            turn(d_x, [batch.steps, rows, model.spec.inputs], turned)?;
         }
         Ok(())
     }

@@ -50,7 +50,7 @@ impl Recurrent {
             let x = before.last().map_or(args.x, |before| before.over_output(probability, flow, input));
             let mut d_x = if k == 0 { args.d_x.take() } else { Some(&mut *this) };
             if let Some(d_x) = &mut d_x {
-                d_x.resize(flow.lines.end() * input);
+                d_x.try_resize("d_input", flow.lines.end() * input)?;
             }
             self.layer_back(k, flow, [x, d_y], &mut args, (&mut here[0], d_x.as_deref_mut()), scratch)?;
             if let Some(d_x) = d_x

@@ -109,14 +109,14 @@ impl Batch {
     }
 
     /// The batch, time-major: turned into `turned` where it came batch-first.
-    pub(crate) fn time_major<'a>(&self, input: &Input<'a>, turned: &'a mut Buffer) -> SeqRef<'a> {
+    pub(crate) fn time_major<'a>(&self, input: &Input<'a>, turned: &'a mut Buffer) -> Result<SeqRef<'a>> {
         let (steps, batch) = (self.steps, self.batch);
-        match input.source {
+        Ok(match input.source {
             Source::Packed(packed) => packed.seq(),
             Source::Unbatched(x) => x,
             Source::Padded(x) if self.form == Form::BatchFirst => {
                 let width = x.shape()[2];
-                turned.resize(steps * batch * width);
+                turned.try_resize("input", steps * batch * width)?;
                 for row in 0..batch {
                     let step = x.step(row);
                     for t in 0..steps {
@@ -127,13 +127,13 @@ impl Batch {
             }
             Source::Padded(x) => x,
             Source::Indices { indices, .. } => {
-                turned.resize(steps * batch);
+                turned.try_resize("input", steps * batch)?;
                 for (i, &index) in indices.iter().enumerate() {
                     turned[self.place(i)] = index as f32;
                 }
                 SeqRef::over(turned, Lines::dense(steps, batch), 1)
             }
-        }
+        })
     }
 
     /// Where the element of row and step that comes as number `i` lies time-major.
@@ -153,7 +153,7 @@ impl Batch {
             };
             return Err(Error::length("resets", &shape, mask.len()));
         }
-        buffer.resize(total);
+        buffer.try_resize("resets", total)?;
         for (i, &reset) in mask.iter().enumerate() {
             buffer[self.place(i)] = f32::from(u8::from(reset));
         }
@@ -197,10 +197,11 @@ impl Batch {
 }
 
 /// (T, B, width) to (B, T, width).
-pub(crate) fn turn(from: &[f32], [steps, batch, width]: [usize; 3], to: &mut Buffer) {
-    to.resize(from.len());
+pub(crate) fn turn(from: &[f32], [steps, batch, width]: [usize; 3], to: &mut Buffer) -> Result<()> {
+    to.try_resize("output", from.len())?;
     for (i, row) in from.chunks_exact(width.max(1)).enumerate() {
         let (t, b) = (i / batch, i % batch);
         to[(b * steps + t) * width..][..width].copy_from_slice(row);
     }
+    Ok(())
 }

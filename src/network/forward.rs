@@ -129,7 +129,7 @@ impl Recurrent {
         for k in 0..self.count() {
             let width = self.width(k);
             let (x, y, index) = from.rooms(pair, flow.lines);
-            y.resize(elements("output", &[flow.lines.end(), width])?);
+            y.try_resize("output", elements("output", &[flow.lines.end(), width])?)?;
             self.layer(k, flow, x, SeqMut::over(y, flow.lines, width), &mut states, None, scratch)?;
             to = At::Pair { index, width };
             from = to;
@@ -157,12 +157,12 @@ impl Recurrent {
             let (before, here) = layers.split_at_mut(k);
             let LayerMemory { y, dropped, tapes } = &mut here[0];
             let x = before.last().map_or(x, |before| before.over_output(probability, flow, self.width(k - 1)));
-            y.resize(elements("output", &[flow.lines.end(), width])?);
+            y.try_resize("output", elements("output", &[flow.lines.end(), width])?)?;
             let view = SeqMut::over(y, flow.lines, width);
             self.layer(k, flow, x, view, &mut states, Some(tapes), scratch)?;
             if probability > 0.0 && k + 1 < count {
                 let hidden = width / self.config.directions();
-                dropped.resize(y.len());
+                dropped.try_resize("output", y.len())?;
                 flow.each_row((dropped, width), &|place, at, row| {
                     let y = &y[at * width..][..width];
                     for (direction, (row, y)) in row.chunks_exact_mut(hidden).zip(y.chunks_exact(hidden)).enumerate() {

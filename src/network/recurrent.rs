@@ -4,6 +4,7 @@ use super::{NetworkConfig, State};
 use crate::error::{Error, Result, check_shape};
 use crate::kernel::Kernels;
 use crate::layer::{Gradients, Layer, Sizes, Weights, Write};
+use crate::memory;
 use crate::params::{ParamId, ParamTable, Params};
 use crate::rng::Rng;
 use crate::tensor::SeqRef;
@@ -18,6 +19,18 @@ pub struct Recurrent {
     /// Layer by layer, forward before reverse.
     pub(super) layers: Vec<Layer>,
     ids: Vec<Ids>,
+}
+
+/// That the weights of all layers fit the memory there is, before any is allocated. Beyond the address space they are
+/// another error, which each layer finds for itself.
+fn check_weights(layers: &[Sizes]) -> Result<()> {
+    // Two floating-point operations for each weight of four bytes.
+    let bytes: f64 = layers.iter().map(|sizes| 2.0 * sizes.shape(1, 1).flop()).sum();
+    if bytes > isize::MAX as f64 {
+        return Ok(());
+    }
+    let bytes = bytes as u64;
+    memory::check_sum("recurrent layers", &[("parameters", bytes), ("parameters as the kernels read them", bytes)])
 }
 
 /// One layer's parameters in one direction.
@@ -48,7 +61,9 @@ impl Recurrent {
         let config = config.into();
         let kernels = config.kernels.map_or_else(Kernels::active, Ok)?;
         let (mut layers, mut ids) = (Vec::new(), Vec::new());
-        for (index, sizes) in config.sizes()?.into_iter().enumerate() {
+        let all = config.sizes()?;
+        check_weights(&all)?;
+        for (index, sizes) in all.into_iter().enumerate() {
             let layer = Layer::new(sizes, kernels)?;
             let suffix = suffix(index, config.directions());
             let mut add = |parameter: &str, shape: &[usize]| {

@@ -73,7 +73,7 @@ impl State {
         for (name, part) in [("h_0", h), ("c_0", c)] {
             let width =
                 part.widths.iter().try_fold(0_usize, |sum, &width| sum.checked_add(width)).unwrap_or(usize::MAX);
-            part.data.resize(elements(name, &[batch, width])?);
+            part.data.try_resize(name, elements(name, &[batch, width])?)?;
         }
         self.batch = batch;
         Ok(())

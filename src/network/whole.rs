@@ -151,7 +151,7 @@ impl Recurrent {
             ..
         } = workspace;
         batch.enter("input", &input, self.config.batch_first, self.config.input_size)?;
-        let x = batch.time_major(&input, x);
+        let x = batch.time_major(&input, x)?;
         let resets = input.resets.map(|mask| batch.resets(mask, resets)).transpose()?;
         let rows = batch.batch;
         if let Some(state) = state {
@@ -181,7 +181,7 @@ impl Recurrent {
         let ran = Ran { masks, index, layers: self.count(), width: self.output_size() };
         if batch.form == Form::BatchFirst {
             let y = if masks.is_some() { memory.output(ran.layers) } else { &pair[index] };
-            turn(y, [batch.steps, rows, ran.width], turned);
+            turn(y, [batch.steps, rows, ran.width], turned)?;
         }
         workspace.ran = Some(ran);
         Ok(())
@@ -217,12 +217,12 @@ impl Recurrent {
         batch.same("input", d_batch)?;
         let x = match batch.form {
             Form::BatchFirst => SeqRef::over(x, batch.lines(), self.config.input_size),
-            _ => batch.time_major(&args.input, x),
+            _ => batch.time_major(&args.input, x)?,
         };
         let resets = args.input.resets.map(|mask| batch.resets(mask, resets)).transpose()?;
         d_batch.enter("d_output", &args.d_output, self.config.batch_first, self.output_size())?;
         batch.same("d_output", d_batch)?;
-        let d_y = batch.time_major(&args.d_output, d_output);
+        let d_y = batch.time_major(&args.d_output, d_output)?;
         for (names, state) in [(["h_0", "c_0"], args.state), (["d_h_n", "d_c_n"], args.d_state_n)] {
             if let Some(state) = state {
                 state.check(names, self.sizes(), rows)?;
@@ -255,7 +255,7 @@ impl Recurrent {
         if args.wants_d_input {
             *width = Some(self.config.input_size);
             if batch.form == Form::BatchFirst {
-                turn(d_x, [batch.steps, rows, self.config.input_size], turned);
+                turn(d_x, [batch.steps, rows, self.config.input_size], turned)?;
             }
         }
         *has_first = args.wants_d_state_0;

@@ -322,8 +322,16 @@ mod tests {
     }
 
     #[test]
-    fn all_see_the_whole_before_the_next_step() {
+    fn one_member_is_a_team() {
         assert_eq!(play(1, 37, 100), 1);
+        // Without a pool nobody else ever comes.
+        #[cfg(not(feature = "threads"))]
+        assert_eq!(play(4, 37, 100), 1);
+    }
+
+    #[cfg(feature = "threads")]
+    #[test]
+    fn all_see_the_whole_before_the_next_step() {
         if std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1) {
             eprintln!("skipped: on a single core nobody comes in time");
             return;
@@ -336,6 +344,7 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "threads")]
     #[test]
     fn finishes_in_a_pool_that_is_too_small_and_in_one_that_is_busy() {
         for threads in [1, 2, 3] {

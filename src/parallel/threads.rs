@@ -87,7 +87,8 @@ impl Threads {
 
     /// How many of the threads that many floating-point operations are worth.
     pub(crate) fn affordable(self, flop: f64) -> usize {
-        ((flop / SMALLEST_SHARE) as usize).clamp(1, self.get())
+        let most = if cfg!(feature = "threads") { self.get() } else { 1 };
+        ((flop / SMALLEST_SHARE) as usize).clamp(1, most)
     }
 
     /// How many.
@@ -247,6 +248,7 @@ mod tests {
         assert!(threads.inside(is_inside));
     }
 
+    #[cfg(feature = "threads")]
     #[test]
     fn work_is_worth_as_many_threads_as_it_has_shares() {
         let affordable = |flop| Threads::new(4).unwrap().affordable(flop);

@@ -4,6 +4,9 @@
 use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
 
+use crate::error::{Error, Result};
+use crate::memory;
+
 /// Sixteen floats, one cache line.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
@@ -42,7 +45,42 @@ impl Buffer {
         }
     }
 
-    /// Makes the length `len`. The contents are unspecified: callers write before they read.
+    /// `len` zeros for `name`.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] where there is not as much.
+    pub(crate) fn try_zeros(name: &str, len: usize) -> Result<Self> {
+        let mut buffer = Self::default();
+        buffer.try_resize(name, len)?;
+        Ok(buffer)
+    }
+
+    /// [`resize`](Self::resize) where `len` comes from outside: memory that there is not for `name` is an error. Where the
+    /// buffer need not grow it costs what `resize` does.
+    ///
+    /// # Errors
+    /// [`Error::Memory`]; the buffer is then as it was.
+    #[inline]
+    pub(crate) fn try_resize(&mut self, name: &str, len: usize) -> Result<()> {
+        if len.div_ceil(16) > self.lines.capacity() {
+            self.try_grow(name, len)?;
+        }
+        self.resize(len);
+        Ok(())
+    }
+
+    #[cold]
+    fn try_grow(&mut self, name: &str, len: usize) -> Result<()> {
+        let lines = len.div_ceil(16);
+        let bytes = (lines as u64).saturating_mul(size_of::<Line>() as u64);
+        memory::check(name, bytes)?;
+        let more = lines - self.lines.len();
+        self.lines.try_reserve_exact(more).map_err(|_| Error::memory(name, bytes, None))?;
+        ask_for_huge_pages(self.lines.spare_capacity_mut());
+        Ok(())
+    }
+
+    /// Makes the length `len`. What the elements hold afterwards is unspecified: callers write before they read.
     /// Allocates only where `len` exceeds every length before.
     pub fn resize(&mut self, len: usize) {
         self.reserve(len);
@@ -95,7 +133,7 @@ impl DerefMut for Buffer {
 
 impl std::fmt::Debug for Buffer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
+        write!(f, "Buffer[{}]", self.len)
     }
 }
 
@@ -108,6 +146,21 @@ impl PartialEq for Buffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ErrorKind;
+
+    #[test]
+    fn memory_that_there_is_not_is_an_error_and_the_buffer_stays() {
+        let mut buffer = Buffer::copy_of(&[1.0, 2.0]);
+        for len in [1 << 44, isize::MAX as usize / size_of::<f32>()] {
+            let error = buffer.try_resize("output", len).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Memory);
+            assert!(error.to_string().starts_with("output: needs "), "{error}");
+            assert_eq!(buffer[..], [1.0, 2.0]);
+        }
+        buffer.try_resize("output", 3).unwrap();
+        assert_eq!(buffer[..2], [1.0, 2.0]);
+        assert!(Buffer::try_zeros("output", 1 << 44).is_err());
+    }
 
     #[test]
     fn starts_on_a_cache_line_and_keeps_its_length() {

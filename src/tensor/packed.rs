@@ -1,7 +1,10 @@
 //! Ragged batches, packed.
 
+use std::fmt;
+
 use super::{Buffer, Lines, Mat, Seq, SeqMut, SeqRef};
 use crate::error::{Error, Result, at_least_one, check_shape, elements};
+use crate::memory;
 
 /// Rows of different lengths without padding, as PyTorch's `PackedSequence`: sorted by falling length and step by step,
 /// so that step t has the rows that are longer than t.
@@ -10,7 +13,7 @@ use crate::error::{Error, Result, at_least_one, check_shape, elements};
 /// use elman::tensor::{PackedSequence, Seq};
 ///
 /// // Two rows of one feature, padded to three steps: 1, 2 and 5, 6, 7.
-/// let padded = Seq::from_slice(3, 2, 1, &[1.0, 5.0, 2.0, 6.0, 0.0, 7.0])?;
+/// let padded = Seq::from_slice(&[1.0, 5.0, 2.0, 6.0, 0.0, 7.0], 3, 2, 1)?;
 /// let packed = PackedSequence::from_padded(padded.view(), &[2, 3])?;
 /// assert_eq!(packed.batch_sizes().collect::<Vec<_>>(), [2, 2, 1]);
 /// assert_eq!(packed.sorted_indices(), [1, 0]);
@@ -18,7 +21,7 @@ use crate::error::{Error, Result, at_least_one, check_shape, elements};
 /// assert_eq!(packed.to_padded(3)?, padded);
 /// # Ok::<(), elman::Error>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct PackedSequence {
     /// (steps of all rows, width).
     data: Buffer,
@@ -103,8 +106,7 @@ impl PackedSequence {
         let [steps, batch, width] = x.shape();
         at_least_one("width", width)?;
         check_lengths(lengths, steps, batch)?;
-        self.pack(width, batch, |row| lengths[row], |t, row| x.step(t).row(row));
-        Ok(())
+        self.pack(width, batch, |row| lengths[row], |t, row| x.step(t).row(row))
     }
 
     /// [`from_batch_first`](Self::from_batch_first) in memory that is there; allocates only to grow.
@@ -115,15 +117,14 @@ impl PackedSequence {
         let [batch, steps, width] = x.shape();
         at_least_one("width", width)?;
         check_lengths(lengths, steps, batch)?;
-        self.pack(width, batch, |row| lengths[row], |t, row| x.step(row).row(t));
-        Ok(())
+        self.pack(width, batch, |row| lengths[row], |t, row| x.step(row).row(t))
     }
 
     /// Rows by themselves, (length, width) row-major each, `pack_sequence` with `enforce_sorted=False`.
     ///
     /// # Errors
     /// [`Error::Length`] naming the row that is not whole steps of `width`; [`Error::Setting`] for a width of 0.
-    pub fn from_rows(width: usize, rows: &[&[f32]]) -> Result<Self> {
+    pub fn from_rows(rows: &[&[f32]], width: usize) -> Result<Self> {
         at_least_one("width", width)?;
         for (i, row) in rows.iter().enumerate() {
             if !row.len().is_multiple_of(width) {
@@ -131,7 +132,7 @@ impl PackedSequence {
             }
         }
         let mut packed = Self::default();
-        packed.pack(width, rows.len(), |row| rows[row].len() / width, |t, row| &rows[row][t * width..][..width]);
+        packed.pack(width, rows.len(), |row| rows[row].len() / width, |t, row| &rows[row][t * width..][..width])?;
         Ok(packed)
     }
 
@@ -141,16 +142,19 @@ impl PackedSequence {
         batch: usize,
         lengths: impl Fn(usize) -> usize,
         from: impl Fn(usize, usize) -> &'a [f32],
-    ) {
+    ) -> Result<()> {
         let Self { data, width: own_width, order } = self;
+        memory::check("order of the rows", (batch as u64).saturating_mul(size_of::<usize>() as u64))?;
+        let total = (0..batch).map(&lengths).sum();
+        data.try_resize("packed", elements("packed", &[total, width])?)?;
         order.assign(lengths, batch);
         *own_width = width;
-        data.resize(order.lines().end() * width);
         for t in 0..order.steps() {
             for (row, at) in order.lines().at(t).enumerate() {
                 data[at * width..][..width].copy_from_slice(from(t, order.sorted[row]));
             }
         }
+        Ok(())
     }
 
     /// Every element, step by step, the longest row first.
@@ -182,7 +186,7 @@ impl PackedSequence {
     /// [`Error::Overflow`].
     pub fn zeros_like(&self, width: usize) -> Result<Self> {
         let len = elements("packed", &[self.order.lines().end(), width])?;
-        Ok(Self { data: Buffer::zeros(len), width, order: self.order.clone() })
+        Ok(Self { data: Buffer::try_zeros("packed", len)?, width, order: self.order.clone() })
     }
 
     /// Every element, to be written.
@@ -204,8 +208,36 @@ impl PackedSequence {
     }
 }
 
+impl fmt::Debug for PackedSequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [steps, batch, width] = self.view().seq().shape();
+        write!(f, "PackedSequence[up to {steps}, {batch}, {width}]")
+    }
+}
+
+impl fmt::Debug for PackedRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [steps, batch, width] = self.seq().shape();
+        write!(f, "PackedRef[up to {steps}, {batch}, {width}]")
+    }
+}
+
 /// A [`PackedSequence`], borrowed.
-#[derive(Clone, Copy, Debug)]
+///
+/// ```
+/// use elman::tensor::PackedSequence;
+///
+/// let packed = PackedSequence::from_rows(&[&[1.0], &[2.0, 3.0]], 1)?;
+/// let view = packed.view();
+/// assert_eq!((view.batch(), view.width()), (2, 1));
+/// // The longer row lies first.
+/// assert_eq!(view.seq().step(0).row(0), [2.0]);
+/// // Values of another width for the same rows.
+/// let wide = view.like(&[0.0; 6], 2)?;
+/// assert_eq!(wide.to_padded(2)?.shape(), [2, 2, 2]);
+/// # Ok::<(), elman::Error>(())
+/// ```
+#[derive(Clone, Copy)]
 pub struct PackedRef<'a> {
     data: &'a [f32],
     width: usize,
@@ -332,7 +364,7 @@ mod tests {
     #[test]
     fn rows_come_back_as_they_went_in() {
         let rows: [&[f32]; 5] = [&[1.0, 2.0], &[], &[3.0, 4.0, 5.0, 6.0, 7.0, 8.0], &[9.0, 10.0], &[11.0; 6]];
-        let packed = PackedSequence::from_rows(2, &rows).unwrap();
+        let packed = PackedSequence::from_rows(&rows, 2).unwrap();
         assert_eq!(packed.sorted_indices(), [2, 4, 0, 3, 1]);
         assert_eq!(packed.batch_sizes().collect::<Vec<_>>(), [4, 2, 2]);
         let padded = packed.to_padded(4).unwrap();
@@ -364,7 +396,7 @@ mod tests {
         let error = |lengths: &[usize]| PackedSequence::from_padded(x.view(), lengths).unwrap_err().to_string();
         assert_eq!(error(&[1]), "lengths: expected [2], got [1]");
         assert_eq!(error(&[1, 4]), "lengths[1]: expected at most 3, the steps of the input, got 4");
-        let error = PackedSequence::from_rows(2, &[&[0.0; 3]]).unwrap_err().to_string();
+        let error = PackedSequence::from_rows(&[&[0.0; 3]], 2).unwrap_err().to_string();
         assert_eq!(error, "rows[0]: shape [1, 2] needs 2 elements, got 3");
         let packed = PackedSequence::from_padded(x.view(), &[1, 3]).unwrap();
         assert_eq!(packed.to_padded(2).unwrap_err().to_string(), "steps: expected at least 3, got 2");

@@ -9,7 +9,19 @@ use super::lines::Lines;
 use crate::error::{Error, Result, elements};
 
 /// An owned sequence: (steps, batch, width), row-major, on a cache line.
-#[derive(Clone, Debug, Default, PartialEq)]
+///
+/// ```
+/// use elman::tensor::Seq;
+///
+/// // Two steps of a batch of three rows with one feature.
+/// let mut x = Seq::from_slice(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 2, 3, 1)?;
+/// assert_eq!(x.shape(), [2, 3, 1]);
+/// assert_eq!(x.step(1), [4.0, 5.0, 6.0]);
+/// x.data_mut()[0] = 0.5;
+/// assert_eq!(x.view().step(0).row(0), [0.5]);
+/// # Ok::<(), elman::Error>(())
+/// ```
+#[derive(Clone, Default, PartialEq)]
 pub struct Seq {
     data: Buffer,
     steps: usize,
@@ -21,28 +33,30 @@ impl Seq {
     /// A sequence of zeros.
     ///
     /// # Errors
-    /// [`Error::Overflow`] where `steps * batch * width` floats cannot be addressed.
+    /// [`Error::Overflow`] where `steps * batch * width` floats cannot be addressed, [`Error::Memory`] where there is not
+    /// as much memory.
     pub fn zeros(steps: usize, batch: usize, width: usize) -> Result<Self> {
         let len = elements("sequence", &[steps, batch, width])?;
-        Ok(Self { data: Buffer::zeros(len), steps, batch, width })
+        Ok(Self { data: Buffer::try_zeros("sequence", len)?, steps, batch, width })
     }
 
-    /// A sequence over the elements of `from`, (steps, batch, width) row-major, copied.
+    /// A sequence over the elements of `data`, (steps, batch, width) row-major, copied.
     ///
     /// # Errors
-    /// [`Error::Length`] where `from` does not hold exactly that many elements, [`Error::Overflow`] as in
-    /// [`zeros`](Self::zeros).
-    pub fn from_slice(steps: usize, batch: usize, width: usize, from: &[f32]) -> Result<Self> {
-        let view = SeqRef::new(from, steps, batch, width)?;
-        Ok(Self { data: Buffer::copy_of(view.data), steps, batch, width })
+    /// [`Error::Length`] where `data` does not hold exactly that many elements; else as [`zeros`](Self::zeros).
+    pub fn from_slice(data: &[f32], steps: usize, batch: usize, width: usize) -> Result<Self> {
+        let view = SeqRef::new(data, steps, batch, width)?;
+        let mut copy = Buffer::try_zeros("sequence", data.len())?;
+        copy.copy_from_slice(view.data);
+        Ok(Self { data: copy, steps, batch, width })
     }
 
-    /// Gives the sequence another shape; its contents are unspecified afterwards. Allocates only to grow.
+    /// Gives the sequence another shape; the elements are unspecified afterwards. Allocates only to grow.
     ///
     /// # Errors
-    /// [`Error::Overflow`] as in [`zeros`](Self::zeros).
+    /// As [`zeros`](Self::zeros); the sequence is then as it was.
     pub fn reshape(&mut self, steps: usize, batch: usize, width: usize) -> Result<()> {
-        self.data.resize(elements("sequence", &[steps, batch, width])?);
+        self.data.try_resize("sequence", elements("sequence", &[steps, batch, width])?)?;
         (self.steps, self.batch, self.width) = (steps, batch, width);
         Ok(())
     }
@@ -88,6 +102,15 @@ impl Seq {
 }
 
 /// A matrix of rows that lie at equal distances: one step of a [`SeqRef`].
+///
+/// ```
+/// use elman::tensor::SeqRef;
+///
+/// let step = SeqRef::new(&[1.0, 2.0, 3.0, 4.0], 1, 2, 2)?.step(0);
+/// assert_eq!(step.shape(), [2, 2]);
+/// assert_eq!(step.row(1), [3.0, 4.0]);
+/// # Ok::<(), elman::Error>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct Mat<'a> {
     data: &'a [f32],
@@ -132,6 +155,18 @@ impl<'a> Mat<'a> {
 }
 
 /// A borrowed sequence: some rows of the batch, and some columns of each, through all steps.
+///
+/// ```
+/// use elman::tensor::SeqRef;
+///
+/// // Two steps of two rows with two features.
+/// let x = SeqRef::new(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], 2, 2, 2)?;
+/// let second_row = x.rows(1, 1);
+/// assert_eq!(second_row.shape(), [2, 1, 2]);
+/// assert_eq!(second_row.step(1).row(0), [7.0, 8.0]);
+/// assert_eq!(x.columns(1, 1).steps(0, 1).step(0).row(1), [4.0]);
+/// # Ok::<(), elman::Error>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct SeqRef<'a> {
     /// All rows of all steps, `pitch` elements each.
@@ -257,9 +292,10 @@ pub struct MatMut<'a> {
 }
 
 impl MatMut<'_> {
-    /// Rows.
-    pub(crate) fn rows(&self) -> usize {
-        self.rows
+    /// Rows and width.
+    #[must_use]
+    pub fn shape(&self) -> [usize; 2] {
+        [self.rows, self.width]
     }
 
     /// Row `i`.
@@ -291,6 +327,17 @@ impl MatMut<'_> {
 ///
 /// [`split_rows`](Self::split_rows) and [`split_columns`](Self::split_columns) hand disjoint parts to different workers,
 /// which slices cannot: the rows of one worker lie in as many pieces as there are steps.
+///
+/// ```
+/// use elman::tensor::Seq;
+///
+/// let mut x = Seq::zeros(2, 3, 1)?;
+/// let (mut first, mut others) = x.view_mut().split_rows(1);
+/// first.step(0).row(0).fill(1.0);
+/// others.step(1).row(1).fill(2.0);
+/// assert_eq!(x.data(), [1.0, 0.0, 0.0, 0.0, 0.0, 2.0]);
+/// # Ok::<(), elman::Error>(())
+/// ```
 pub struct SeqMut<'a> {
     /// The element of row 0 and column 0 in the memory that `lines` counts in.
     start: *mut f32,
@@ -399,6 +446,24 @@ impl<'a> SeqMut<'a> {
 fn check_len(got: usize, steps: usize, batch: usize, width: usize) -> Result<()> {
     let shape = [steps, batch, width];
     if elements("sequence", &shape)? == got { Ok(()) } else { Err(Error::length("sequence", &shape, got)) }
+}
+
+impl fmt::Debug for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Seq{:?}", self.shape())
+    }
+}
+
+impl fmt::Debug for Mat<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mat{:?}", self.shape())
+    }
+}
+
+impl fmt::Debug for MatMut<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MatMut{:?}", self.shape())
+    }
 }
 
 impl fmt::Debug for SeqRef<'_> {

@@ -162,11 +162,11 @@ impl Case {
             out
         };
         let state = |values: &Option<Vec<f32>>, width: usize| {
-            values.as_ref().map(|values| Seq::from_slice(1, batch, width, &sort(values, width)).unwrap())
+            values.as_ref().map(|values| Seq::from_slice(&sort(values, width), 1, batch, width).unwrap())
         };
         let (h_0, c_0) = (state(&self.h_0, output), state(&self.c_0, hidden));
         let (d_h_n, d_c_n) = (state(&self.d_h_n, output), state(&self.d_c_n, hidden));
-        let dense = |values: &[f32], width| Seq::from_slice(steps, batch, width, values).unwrap();
+        let dense = |values: &[f32], width| Seq::from_slice(values, steps, batch, width).unwrap();
         let (dense_x, dense_d_y) = (dense(&self.x, sizes.input), dense(&self.d_y, output));
         let dense_resets = resets.as_ref().map(|resets| dense(resets, 1));
         let (x, d_y, resets) = match self.lengths {

@@ -8,7 +8,7 @@ pub(crate) fn tiers() -> Vec<&'static Kernels> {
     if std::env::var_os("ELMAN_ISA").is_some_and(|name| !name.is_empty()) {
         return vec![Kernels::active().expect("a tier of this machine")];
     }
-    for isa in Isa::ALL {
+    for &isa in Isa::ALL {
         if Kernels::of(isa).is_none() {
             eprintln!("skipped: this machine has no {isa}");
         }

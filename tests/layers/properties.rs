@@ -135,7 +135,7 @@ proptest! {
             let mut scratch = Scratch::default();
             let state = |values: &Option<Vec<f32>>, width| {
                 let zeros = vec![0.0; batch * width];
-                Seq::from_slice(1, batch, width, values.as_ref().unwrap_or(&zeros)).unwrap()
+                Seq::from_slice(values.as_ref().unwrap_or(&zeros), 1, batch, width).unwrap()
             };
             let (mut h, mut c) = (state(&case.h_0, output), state(&case.c_0, hidden));
             for t in 0..steps {
@@ -395,7 +395,7 @@ fn parameters_of_another_model_are_errors() {
     // Some rows of a batch are as good as a batch.
     let params = Params::zeros(layout);
     linear.load(&params).unwrap();
-    let (x, d_y) = (Seq::zeros(2, 5, 3).unwrap(), Seq::from_slice(2, 5, 1, &[1.0; 10]).unwrap());
+    let (x, d_y) = (Seq::zeros(2, 5, 3).unwrap(), Seq::from_slice(&[1.0; 10], 2, 5, 1).unwrap());
     let mut gradients = params.zeros_like();
     let (x, d_y) = (x.view().rows(1, 3), d_y.view().rows(1, 3));
     linear.backward(&params, x, d_y, &mut gradients, None, &mut LinearScratch::default()).unwrap();

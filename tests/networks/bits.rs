@@ -233,6 +233,7 @@ fn work_that_several_threads_really_share_gives_the_same_bits() {
     }
 }
 
+#[cfg(feature = "threads")]
 #[test]
 fn the_same_bits_from_many_threads_at_once_and_from_inside_a_pool() {
     let options = Options { cell: 3, layers: 2, bits: Options::BIDIRECTIONAL };

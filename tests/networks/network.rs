@@ -198,9 +198,9 @@ impl Case {
             Some(lengths) => Form::Packed(PackedSequence::from_padded(view, lengths).unwrap()),
             None if self.unbatched => Form::Unbatched(values.to_vec(), width),
             None if self.config.batch_first => {
-                Form::Padded(Seq::from_slice(batch, steps, width, &turn(values, steps, batch, width)).unwrap())
+                Form::Padded(Seq::from_slice(&turn(values, steps, batch, width), batch, steps, width).unwrap())
             }
-            None => Form::Padded(Seq::from_slice(steps, batch, width, values).unwrap()),
+            None => Form::Padded(Seq::from_slice(values, steps, batch, width).unwrap()),
         }
     }
 

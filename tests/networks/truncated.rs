@@ -54,7 +54,7 @@ fn stretch(seq: &Seq, batch_first: bool, first: usize, len: usize) -> Seq {
     let view = if batch_first { seq.view().rows(first, len) } else { seq.view().steps(first, len) };
     let [a, b, width] = view.shape();
     let rows: Vec<f32> = (0..a).flat_map(|t| (0..b).flat_map(move |i| view.step(t).row(i).to_vec())).collect();
-    Seq::from_slice(a, b, width, &rows).unwrap()
+    Seq::from_slice(&rows, a, b, width).unwrap()
 }
 
 #[test]

@@ -155,7 +155,7 @@ fn a_large_layer_does_not_depend_on_the_threads_either() {
 #[test]
 fn every_tier_says_its_name_and_avx2_gives_the_bits_of_avx512() {
     let mut models = Vec::new();
-    for isa in Isa::ALL.map(Isa::name) {
+    for isa in Isa::ALL.iter().map(|isa| isa.name()) {
         let folder = TempDir::new().unwrap();
         let args = ["sine", "--json", "--iterations", "2000", "--plot", "p.svg", "--model", "m.safetensors"];
         let ran = Ran::of(elman(folder.path(), &args).env("ELMAN_ISA", isa).output().unwrap());

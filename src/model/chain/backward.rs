@@ -93,7 +93,7 @@ impl Stage {
     ) -> Result<()> {
         let width = x.shape()[2];
         if let Some(d_x) = &mut d_x {
-            d_x.resize(flow.lines.end() * width);
+            d_x.try_resize("d_input", flow.lines.end() * width)?;
         }
         match &self.kind {
             Kind::Embedding(embedding) => {

@@ -44,20 +44,20 @@ impl Chain {
                 }
                 Kind::Readout(Readout::EveryStep) => {}
                 Kind::Elementwise(elementwise) => {
-                    let (rows, to) = in_place(at, flow, &mut memory.pair);
+                    let (rows, to) = in_place(at, flow, &mut memory.pair)?;
                     elementwise.forward(reads.kernels, rows, stage.width);
                     at = to;
                 }
                 Kind::Scale { gain, offset } => {
-                    let (rows, to) = in_place(at, flow, &mut memory.pair);
+                    let (rows, to) = in_place(at, flow, &mut memory.pair)?;
                     scale(rows, gain, offset);
                     at = to;
                 }
                 Kind::Residual { from, chain } => {
-                    keep(at, flow, memory, depth);
+                    keep(at, flow, memory, depth)?;
                     let width = at.width();
                     at = chain.infer(flow, at, reads, states, memory, (&mut *room, depth + 1))?;
-                    let (rows, to) = in_place(at, flow, &mut memory.pair);
+                    let (rows, to) = in_place(at, flow, &mut memory.pair)?;
                     add(
                         rows,
                         stage.width,
@@ -67,19 +67,19 @@ impl Chain {
                 }
                 Kind::Embedding(embedding) => {
                     let (x, y, index) = at.rooms(&mut memory.pair, flow.lines);
-                    y.resize(elements("output", &[flow.lines.end(), stage.width])?);
+                    y.try_resize("output", elements("output", &[flow.lines.end(), stage.width])?)?;
                     embedding.forward(reads.params, x, y);
                     at = At::Pair { index, width: stage.width };
                 }
                 Kind::Linear(linear) => {
                     let (x, y, index) = at.rooms(&mut memory.pair, flow.lines);
-                    y.resize(elements("output", &[flow.lines.end(), stage.width])?);
+                    y.try_resize("output", elements("output", &[flow.lines.end(), stage.width])?)?;
                     linear.forward_rows(x, y, &mut room.linear);
                     at = At::Pair { index, width: stage.width };
                 }
                 Kind::Readout(readout) => {
                     let (x, y, index) = at.rooms(&mut memory.pair, flow.lines);
-                    y.resize(elements("output", &[flow.lines.rows(), stage.width])?);
+                    y.try_resize("output", elements("output", &[flow.lines.rows(), stage.width])?)?;
                     readout.forward(x, |i| flow.row(i), y, &mut memory.at);
                     (at, flow) = (At::Pair { index, width: stage.width }, one_step(flow));
                 }
@@ -122,12 +122,12 @@ impl Chain {
                 Kind::Residual { from, chain } => {
                     chain.train(flow, x, reads, states, masks, (&mut *inner, &mut *room))?;
                     let inside = chain.output(inner, flow.lines).expect("a residual has layers");
-                    y.resize(elements("output", &[rows, stage.width])?);
+                    y.try_resize("output", elements("output", &[rows, stage.width])?)?;
                     copy(inside, y);
                     add(y, stage.width, x.columns(*from, stage.width));
                     continue;
                 }
-                _ => y.resize(elements("output", &[rows, stage.width])?),
+                _ => y.try_resize("output", elements("output", &[rows, stage.width])?)?,
             }
             match &stage.kind {
                 Kind::Embedding(embedding) => embedding.forward(reads.params, x, y),
@@ -150,28 +150,29 @@ impl Chain {
 }
 
 /// The rows where they are to be changed, and where that is: those from outside are copied first.
-fn in_place<'m>(at: At<'_>, flow: Flow<'_>, pair: &'m mut [Buffer; 2]) -> (&'m mut [f32], At<'static>) {
-    match at {
+fn in_place<'m>(at: At<'_>, flow: Flow<'_>, pair: &'m mut [Buffer; 2]) -> Result<(&'m mut [f32], At<'static>)> {
+    Ok(match at {
         At::Outside(x) => {
             let [even, _] = pair;
             let width = x.shape()[2];
-            even.resize(flow.lines.end() * width);
+            even.try_resize("output", flow.lines.end() * width)?;
             copy(x, even);
             (even, At::Pair { index: 0, width })
         }
         At::Pair { index, width } => (&mut pair[index][..flow.lines.end() * width], At::Pair { index, width }),
-    }
+    })
 }
 
 /// Keeps the rows that a residual adds in the end.
-fn keep(at: At<'_>, flow: Flow<'_>, memory: &mut InferMemory, depth: usize) {
+fn keep(at: At<'_>, flow: Flow<'_>, memory: &mut InferMemory, depth: usize) -> Result<()> {
     let InferMemory { pair, kept, .. } = memory;
     if kept.len() <= depth {
         kept.resize_with(depth + 1, Buffer::default);
     }
     let x = at.rows(pair, flow.lines);
-    kept[depth].resize(flow.lines.end() * at.width());
+    kept[depth].try_resize("output", flow.lines.end() * at.width())?;
     copy(x, &mut kept[depth]);
+    Ok(())
 }
 
 /// Every row of `x`, one after the other.

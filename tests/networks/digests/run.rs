@@ -36,7 +36,7 @@ fn uniform(rng: &mut Rng, bound: f32, n: usize) -> Vec<f32> {
 }
 
 fn sequence(rng: &mut Rng, [steps, batch, width]: [usize; 3]) -> Seq {
-    Seq::from_slice(steps, batch, width, &uniform(rng, 1.0, steps * batch * width)).unwrap()
+    Seq::from_slice(&uniform(rng, 1.0, steps * batch * width), steps, batch, width).unwrap()
 }
 
 /// Of what gives the same outputs in training because there is no other way.
