@@ -45,6 +45,8 @@ struct Ran {
     index: usize,
     layers: usize,
     width: usize,
+    /// The network's probability of dropout.
+    dropout: f32,
 }
 
 /// The memory of the backward pass.
@@ -178,7 +180,7 @@ impl Recurrent {
         if packed {
             last.unsort(last_sorted, &batch.order.sorted);
         }
-        let ran = Ran { masks, index, layers: self.count(), width: self.output_size() };
+        let ran = Ran { masks, index, layers: self.count(), width: self.output_size(), dropout: self.config.dropout };
         if batch.form == Form::BatchFirst {
             let y = if masks.is_some() { memory.output(ran.layers) } else { &pair[index] };
             turn(y, [batch.steps, rows, ran.width], turned)?;
@@ -262,11 +264,13 @@ impl Recurrent {
         Ok(())
     }
 
-    /// Whether the last run in this memory was one in training over layers of these widths.
+    /// Whether the last run in this memory was one in training over layers of these widths and with this dropout.
     fn has_run_in(&self, workspace: &RecurrentWorkspace) -> bool {
         let (rows, count) = (workspace.batch.lines().end(), self.count());
         let layers = &workspace.memory.layers;
-        workspace.ran.is_some_and(|ran| ran.masks.is_some() && ran.layers == count)
+        workspace
+            .ran
+            .is_some_and(|ran| ran.masks.is_some() && ran.layers == count && ran.dropout == self.config.dropout)
             && (workspace.batch.form != Form::BatchFirst || workspace.x.len() == rows * self.config.input_size)
             && (0..count).all(|k| layers[k].y.len() == rows * self.width(k))
     }
