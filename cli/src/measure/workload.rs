@@ -11,7 +11,7 @@ use elman::internals::Kernels;
 use elman::internals::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
 use elman::internals::{Machine, Plan, Prediction, Shape, Work as Pieces};
 use elman::loss;
-use elman::optim::{Adam, AdamConfig};
+use elman::optim::{Adam, AdamConfig, Optimizer};
 use elman::tensor::{PackedSequence, Seq, SeqRef};
 use elman::{Cell, Nonlinearity};
 use elman::{Error, Result};
@@ -338,7 +338,7 @@ impl<'a> Work<'a> {
         };
         let target = Seq::zeros(target_steps, target_batch, network.output_size())?;
         let (gradients, state) = (params.zeros_like(), network.zero_state(batch)?);
-        let adam = Adam::new(&params, AdamConfig::default())?;
+        let adam = Adam::new(&params, AdamConfig::default().isa(load.kernels.isa()))?;
         let d_y = target.clone();
         Ok(Self {
             load,
