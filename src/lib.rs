@@ -7,13 +7,13 @@
 //! ```
 //! use elman::optim::{Adam, AdamConfig};
 //! use elman::tensor::Seq;
-//! use elman::train::{Optimizer, Regression};
+//! use elman::train::Regression;
 //! use elman::{Rng, Rnn, Threads};
 //!
 //! // Learn to delay a signal by one step: an RNN of 8 units over 1 feature, and a linear head of 1 value a step.
 //! let mut rng = Rng::new(1);
 //! let mut model = Regression::new(Rnn::builder(1, 8), 1, &mut rng)?;
-//! let mut adam = Optimizer::Adam(Adam::new(model.params(), AdamConfig { lr: 0.01, ..Default::default() })?);
+//! let mut adam = Adam::new(model.params(), AdamConfig::default().lr(0.01))?;
 //!
 //! let signal: Vec<f32> = (0..101).map(|_| rng.uniform(-1.0, 1.0)).collect();
 //! let x = Seq::from_slice(&signal[1..], 100, 1, 1)?; // (T, B, I)

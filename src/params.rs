@@ -164,6 +164,11 @@ impl Params {
         }
     }
 
+    /// Which tensors these are.
+    pub(crate) fn tensors(&self) -> Tensors {
+        Tensors(Arc::clone(&self.table))
+    }
+
     /// The elements of several tensors at once, to be written.
     ///
     /// # Panics
@@ -212,6 +217,35 @@ impl Params {
     /// Name, shape and elements of every tensor, in the table's order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[usize], &[f32])> {
         self.table.entries.iter().map(|entry| (&entry.name[..], &entry.shape[..], &self.data[entry.range.clone()]))
+    }
+}
+
+/// Which tensors a model has, by name and shape, without their elements.
+#[derive(Clone, Debug)]
+pub(crate) struct Tensors(Arc<[Entry]>);
+
+impl Tensors {
+    /// That `params` has these tensors in this order; `what` is what it is called.
+    pub(crate) fn check(&self, what: &str, params: &Params) -> Result<()> {
+        // Nearly always one table, and to compare all names would take as long as the step of a small model.
+        if Arc::ptr_eq(&self.0, &params.table) || self.0 == params.table {
+            Ok(())
+        } else {
+            self.first_difference(what, params)
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn first_difference(&self, what: &str, params: &Params) -> Result<()> {
+        for (own, entry) in self.0.iter().zip(&params.table[..]) {
+            if own.name != entry.name {
+                let known = self.0.iter().map(|entry| entry.name.clone()).collect();
+                return Err(Error::UnknownParameter { name: entry.name.clone(), known });
+            }
+            check_shape(&format!("{what}: {}", own.name), &own.shape, &entry.shape)?;
+        }
+        check_shape(&format!("number of {what}"), &[self.0.len()], &[params.table.len()])
     }
 }
 

@@ -41,10 +41,11 @@
 //! Linear         y        = W·x + b
 //!   backward     d_x      = Wᵀ·d_y,  d_W = Σ d_y ⊗ x,  d_b = Σ d_y                        over rows
 //!
-//! MSE            loss     = mean (p - target)²,  d_p = 2 (p - target) / elements
+//! MSE            loss     = mean (p - target)²,  d_p = 2 (p - target) / elements        over the rows that count; else 0
 //!
-//! Cross-entropy  loss     = mean over the rows that count of ln Σ_c exp(l_c - m) - (l_target - m),  m = max_c l_c
-//!                d_l_c    = (exp(l_c - m) / Σ_c exp(l_c - m) - [c = target]) / rows that count;  0 in the others
+//! Cross-entropy  q_c      = (1 - ε) w_c [c = label] + ε/C w_c                           class weights w, label smoothing ε
+//!                loss     = Σ Σ_c q_c (ln Σ_k exp(l_k - m) - (l_c - m)) / Σ w_label     over the rows that count,  m = max_c l_c
+//!                d_l_c    = (exp(l_c - m) / Σ_k exp(l_k - m) · Σ_k q_k - q_c) / Σ w_label;  0 in the others
 //! ```
 //!
 //! ```
@@ -66,12 +67,14 @@
 mod elman;
 mod gru;
 mod head;
+mod loss;
 mod lstm;
 mod product;
 mod real;
 mod steps;
 
-pub use head::{Linear, LinearGradients, cross_entropy, mse};
+pub use head::{Linear, LinearGradients};
+pub use loss::{CrossEntropy, MeanSquaredError, cross_entropy, mse};
 pub use real::Real;
 pub use steps::Steps;
 

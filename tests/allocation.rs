@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use elman::internals::Kernels;
 use elman::internals::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
-use elman::optim::{Adam, AdamConfig, Sgd, SgdConfig};
+use elman::optim::{Adam, AdamConfig, AdamW, AdamWConfig, Optimizer, Sgd, SgdConfig};
 use elman::tensor::{PackedSequence, Seq};
-use elman::train::{Optimizer, Regression};
+use elman::train::Regression;
 use elman::{Gru, Input, Isa, Lstm, ParamTable, Params, Rng, Rnn, Threads};
 
 /// Counts what the threads that do the work ask for; the test harness has one of its own, which may wake late.
@@ -163,15 +163,17 @@ fn regression(network: &NetworkConfig, [steps, batch]: [usize; 2], threads: Thre
     let mut model = Regression::new(network.clone(), 3, &mut Rng::new(1)).unwrap();
     let (x, target) = (draw(first, second, network.input_size), Seq::zeros(first, second, 3).unwrap());
     let state = model.rnn().zero_state(batch).unwrap();
-    let adam = Optimizer::Adam(Adam::new(model.params(), AdamConfig::default()).unwrap());
-    let sgd = Optimizer::Sgd(Sgd::new(model.params(), SgdConfig { momentum: 0.9, ..Default::default() }).unwrap());
-    for mut optimizer in [adam, sgd] {
+    let mut adam = Adam::new(model.params(), AdamConfig::default()).unwrap();
+    let mut adam_w = AdamW::new(model.params(), AdamWConfig::default()).unwrap();
+    let mut sgd = Sgd::new(model.params(), SgdConfig::default().momentum(0.9)).unwrap();
+    let optimizers: [&mut dyn Optimizer; 3] = [&mut adam, &mut adam_w, &mut sgd];
+    for optimizer in optimizers {
         assert_allocates_nothing(threads, &what, || {
-            model.train(x.view(), Some(&state), target.view(), &mut optimizer, threads).unwrap();
+            model.train(x.view(), Some(&state), target.view(), optimizer, threads).unwrap();
         });
         if !network.bidirectional {
             assert_allocates_nothing(threads, &format!("{what} truncated"), || {
-                model.train_truncated(x.view(), Some(&state), target.view(), 4, &mut optimizer, threads).unwrap();
+                model.train_truncated(x.view(), Some(&state), target.view(), 4, optimizer, threads).unwrap();
             });
         }
     }

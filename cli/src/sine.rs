@@ -18,7 +18,7 @@ use elman::Rng;
 use elman::Threads;
 use elman::optim::{Adam, AdamConfig};
 use elman::tensor::SeqRef;
-use elman::train::{Optimizer, Regression};
+use elman::train::Regression;
 use elman::{Error, Result};
 use elman::{Rnn, State};
 
@@ -56,7 +56,7 @@ impl Default for Config {
 #[derive(Clone, Debug)]
 pub struct Sine {
     model: Regression,
-    optimizer: Optimizer,
+    optimizer: Adam,
     rng: Rng,
     threads: Threads,
     /// The stretches from 0, 1 and 2.
@@ -91,7 +91,7 @@ impl Sine {
         let mut model = Regression::new(Rnn::builder(1, hidden), 1, &mut rng)?;
         let rnn = model.rnn().clone();
         rnn.init_with(model.params_mut(), || rng.normal(0.0, 0.001));
-        let optimizer = Optimizer::Adam(Adam::new(model.params(), AdamConfig { lr, ..AdamConfig::default() })?);
+        let optimizer = Adam::new(model.params(), AdamConfig::default().lr(lr))?;
         let stretches = [0, 1, 2].map(|start| {
             let mut points = [0.0; POINTS];
             points.iter_mut().zip(stretch(start)).for_each(|(x, (_, y))| *x = y as f32);

@@ -13,7 +13,7 @@ use elman::format::{NO_METADATA, TensorFile, save, write_tensors};
 use elman::internals::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
 use elman::optim::{Adam, AdamConfig};
 use elman::tensor::{PackedSequence, Seq, SeqRef};
-use elman::train::{Optimizer, Regression};
+use elman::train::Regression;
 use elman::{Activation, CellSpec, LayerKind, LayerSpec, Model, ModelSpec, Readout, RecurrentSpec};
 use elman::{Input, Lstm, LstmBuilder, ParamTable, Params, Rng, State, Threads};
 use libtest_mimic::{Arguments, Completion, Trial};
@@ -309,8 +309,7 @@ fn trained(python: &str, network: LstmBuilder, settings: &Value) {
     let threads = Threads::one();
     let mut rng = Rng::new(3);
     let mut regression = Regression::new(network, 2, &mut rng).unwrap();
-    let config = AdamConfig { lr: 0.01, ..Default::default() };
-    let mut adam = Optimizer::Adam(Adam::new(regression.params(), config).unwrap());
+    let mut adam = Adam::new(regression.params(), AdamConfig::default().lr(0.01)).unwrap();
     let mut x = Seq::zeros(11, 4, 3).unwrap();
     let mut target = Seq::zeros(11, 4, 2).unwrap();
     for _ in 0..10 {

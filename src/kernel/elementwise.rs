@@ -128,7 +128,10 @@ pub(crate) struct Adam<'a> {
     /// `1 - beta2`, rounded from f64.
     pub(crate) rest2: f32,
     pub(crate) eps: f32,
+    /// The share of a parameter that is added to its gradient: Adam's.
     pub(crate) weight_decay: f32,
+    /// What a parameter is multiplied by before its step: AdamW's decay, 1 for none.
+    pub(crate) shrink: f32,
 }
 
 /// The entry `adam`.
@@ -137,7 +140,7 @@ pub(super) fn adam<V: Vector>(isa: V::Isa, args: Adam<'_>) {
     let value = |x| V::splat(isa, x);
     let (beta2, rest1, rest2) = (value(args.beta2), value(args.rest1), value(args.rest2));
     let (step_size, correction, eps) = (value(-args.step_size), value(args.correction), value(args.eps));
-    let decay = value(args.weight_decay);
+    let (decay, shrink) = (value(args.weight_decay), value(args.shrink));
     let state = args.mean.chunks_mut(V::LANES).zip(args.square.chunks_mut(V::LANES));
     let values = args.parameters.chunks_mut(V::LANES).zip(args.gradients.chunks(V::LANES));
     for ((parameters, gradients), (mean, square)) in values.zip(state) {
@@ -149,8 +152,17 @@ pub(super) fn adam<V: Vector>(isa: V::Isa, args: Adam<'_>) {
         store(m, mean);
         store(v, square);
         let denominator = v.sqrt().div(correction).add(eps);
-        store(m.div(denominator).mul_add(step_size, p), parameters);
+        store(m.div(denominator).mul_add(step_size, p.mul(shrink)), parameters);
     }
+}
+
+/// How the momentum buffer enters a step of [`Sgd`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Momentum {
+    /// The step is the buffer.
+    Plain,
+    /// The step is the gradient and `momentum` times the buffer.
+    Nesterov,
 }
 
 /// One step of gradient descent over all parameters, as `torch.optim.SGD` computes it. All slices have one length.
@@ -161,22 +173,30 @@ pub(crate) struct Sgd<'a> {
     pub(crate) velocity: &'a mut [f32],
     pub(crate) lr: f32,
     pub(crate) momentum: f32,
+    pub(crate) kind: Momentum,
+    /// The share of the gradient that enters the buffer: 1 - dampening, and 1 in the first step.
+    pub(crate) share: f32,
     pub(crate) weight_decay: f32,
 }
 
 /// The entry `sgd`.
 #[inline(always)]
 pub(super) fn sgd<V: Vector>(isa: V::Isa, args: Sgd<'_>) {
-    let (lr, momentum, decay) =
-        (V::splat(isa, -args.lr), V::splat(isa, args.momentum), V::splat(isa, args.weight_decay));
+    let value = |x| V::splat(isa, x);
+    let (lr, momentum, share, decay) =
+        (value(-args.lr), value(args.momentum), value(args.share), value(args.weight_decay));
     let mut velocities = args.velocity.chunks_mut(V::LANES);
     for (parameters, gradients) in args.parameters.chunks_mut(V::LANES).zip(args.gradients.chunks(V::LANES)) {
         let p = load::<V>(isa, parameters);
         let mut step = p.mul_add(decay, load(isa, gradients));
         if let Some(velocity) = velocities.next() {
-            // A buffer that starts at zero makes the first step the gradient, as in PyTorch.
-            step = load::<V>(isa, velocity).mul_add(momentum, step);
-            store(step, velocity);
+            // A buffer of zeros and a share of 1 make the first step the gradient, as in PyTorch.
+            let buffer = load::<V>(isa, velocity).mul_add(momentum, step.mul(share));
+            store(buffer, velocity);
+            step = match args.kind {
+                Momentum::Plain => buffer,
+                Momentum::Nesterov => buffer.mul_add(momentum, step),
+            };
         }
         store(step.mul_add(lr, p), parameters);
     }

@@ -149,6 +149,14 @@ impl Kernels {
         Isa::ALL.iter().copied().filter_map(Self::of)
     }
 
+    /// The tier `isa`, or where none is chosen the [`active`](Self::active) one.
+    ///
+    /// # Errors
+    /// [`Error::Isa`] where this machine lacks it.
+    pub(crate) fn chosen(isa: Option<Isa>) -> Result<&'static Kernels> {
+        isa.map_or_else(Self::active, |isa| Self::named(isa.name()))
+    }
+
     /// The tier of that name.
     ///
     /// # Errors

@@ -1,13 +1,21 @@
 //! Adam (Kingma and Ba 2015), as `torch.optim.Adam` computes it.
 
-use super::{check_fraction, check_not_negative};
-use crate::error::{Result, check_shape};
-use crate::kernel::{Kernels, elementwise};
+use super::moments::{Decay, Moments, Settings};
+use super::{Optimizer, OptimizerState, check_not_negative};
+use crate::Isa;
+use crate::error::Result;
 use crate::params::Params;
-use crate::tensor::Buffer;
 
 /// The settings of [`Adam`], with PyTorch's names and defaults.
+///
+/// ```
+/// use elman::optim::AdamConfig;
+///
+/// let config = AdamConfig::default().lr(0.01).betas(0.9, 0.99);
+/// assert_eq!((config.lr, config.eps), (0.01, 1e-8));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct AdamConfig {
     /// The learning rate.
     pub lr: f32,
@@ -17,70 +25,111 @@ pub struct AdamConfig {
     pub eps: f32,
     /// The factor of the parameters that is added to their gradients (L2 penalty).
     pub weight_decay: f32,
+    /// The instructions to compute with; `None` for the best there are, or those that `ELMAN_ISA` names.
+    pub isa: Option<Isa>,
 }
 
 impl Default for AdamConfig {
     fn default() -> Self {
-        Self { lr: 1e-3, betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0.0 }
+        Self { lr: 1e-3, betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0.0, isa: None }
     }
 }
 
-/// The optimiser and its state.
+impl AdamConfig {
+    /// Sets the learning rate.
+    #[must_use]
+    pub fn lr(self, lr: f32) -> Self {
+        Self { lr, ..self }
+    }
+
+    /// Sets the decay of the running mean of the gradients, and of that of their squares.
+    #[must_use]
+    pub fn betas(self, beta1: f64, beta2: f64) -> Self {
+        Self { betas: (beta1, beta2), ..self }
+    }
+
+    /// Sets what keeps the denominator from zero.
+    #[must_use]
+    pub fn eps(self, eps: f32) -> Self {
+        Self { eps, ..self }
+    }
+
+    /// Sets the L2 penalty.
+    #[must_use]
+    pub fn weight_decay(self, weight_decay: f32) -> Self {
+        Self { weight_decay, ..self }
+    }
+
+    /// Sets the instructions to compute with.
+    #[must_use]
+    pub fn isa(self, isa: Isa) -> Self {
+        Self { isa: Some(isa), ..self }
+    }
+}
+
+/// Adam and its state.
 ///
 /// ```text
 /// g = g + weight_decay·p
 /// m = m + (1 - β1)(g - m),  v = β2·v + (1 - β2)·g²
 /// p = p - lr/(1 - β1^t) · m / (√v/√(1 - β2^t) + eps)
 /// ```
+///
+/// ```
+/// use elman::optim::{Adam, AdamConfig, Optimizer};
+/// use elman::{ParamTable, Params};
+///
+/// let mut table = ParamTable::new();
+/// table.add("x", &[1])?;
+/// let mut params = Params::zeros(table);
+/// let mut gradients = params.zeros_like();
+/// let mut adam = Adam::new(&params, AdamConfig::default().lr(0.1))?;
+/// for _ in 0..500 {
+///     gradients.data_mut()[0] = 2.0 * (params.data()[0] - 3.0); // of (x - 3)²
+///     adam.step(&mut params, &gradients)?;
+/// }
+/// assert!((params.data()[0] - 3.0).abs() < 1e-2);
+/// # Ok::<(), elman::Error>(())
+/// ```
 #[derive(Clone, Debug)]
-pub struct Adam {
-    config: AdamConfig,
-    kernels: &'static Kernels,
-    mean: Buffer,
-    square: Buffer,
-    /// β1^t and β2^t.
-    powers: (f64, f64),
-}
+pub struct Adam(Moments);
+
+/// The optimiser's name in a state.
+const NAME: &str = "Adam";
 
 impl Adam {
     /// An optimiser for those parameters, at step zero.
     ///
     /// # Errors
     /// [`Error::Setting`](crate::Error::Setting) for a learning rate, `eps` or weight decay that is negative or not
-    /// finite, and for betas outside [0, 1); [`Error::Isa`](crate::Error::Isa) for an `ELMAN_ISA` that there is not.
+    /// finite, and for betas outside [0, 1); [`Error::Isa`](crate::Error::Isa) for a tier that is unknown or that this
+    /// machine lacks.
     pub fn new(params: &Params, config: AdamConfig) -> Result<Self> {
-        check_not_negative("lr", config.lr)?;
-        check_not_negative("eps", config.eps)?;
-        check_not_negative("weight_decay", config.weight_decay)?;
-        check_fraction("betas[0]", config.betas.0)?;
-        check_fraction("betas[1]", config.betas.1)?;
-        let n = params.data().len();
-        let kernels = Kernels::active()?;
-        Ok(Self { config, kernels, mean: Buffer::zeros(n), square: Buffer::zeros(n), powers: (1.0, 1.0) })
+        let AdamConfig { lr, betas, eps, weight_decay, isa } = config;
+        Moments::new(params, Settings { lr, betas, eps, decay: Decay::Gradient(weight_decay), isa }).map(Self)
+    }
+}
+
+impl Optimizer for Adam {
+    fn step(&mut self, params: &mut Params, gradients: &Params) -> Result<()> {
+        self.0.step(params, gradients)
     }
 
-    /// One step down the gradients.
-    ///
-    /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) where the parameters or gradients are of another model.
-    pub fn step(&mut self, params: &mut Params, gradients: &Params) -> Result<()> {
-        check_shape("parameters", &[self.mean.len()], &[params.data().len()])?;
-        check_shape("gradients", &[self.mean.len()], &[gradients.data().len()])?;
-        let (beta1, beta2) = self.config.betas;
-        self.powers = (self.powers.0 * beta1, self.powers.1 * beta2);
-        (self.kernels.adam)(elementwise::Adam {
-            parameters: params.data_mut(),
-            gradients: gradients.data(),
-            mean: &mut self.mean,
-            square: &mut self.square,
-            step_size: (f64::from(self.config.lr) / (1.0 - self.powers.0)) as f32,
-            correction: (1.0 - self.powers.1).sqrt() as f32,
-            rest1: (1.0 - beta1) as f32,
-            beta2: beta2 as f32,
-            rest2: (1.0 - beta2) as f32,
-            eps: self.config.eps,
-            weight_decay: self.config.weight_decay,
-        });
+    fn learning_rate(&self) -> f32 {
+        self.0.lr
+    }
+
+    fn set_learning_rate(&mut self, lr: f32) -> Result<()> {
+        check_not_negative("lr", lr)?;
+        self.0.lr = lr;
         Ok(())
+    }
+
+    fn state(&self) -> OptimizerState {
+        self.0.state(NAME)
+    }
+
+    fn load_state(&mut self, state: &OptimizerState) -> Result<()> {
+        self.0.load_state(NAME, state)
     }
 }

@@ -1,16 +1,34 @@
 //! Clipping of gradients, by their norm and by value.
 
-use super::check_not_negative;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::params::Params;
 
-/// Scales all gradients by max_norm / (norm + 1e-6) where that is below 1, `torch.nn.utils.clip_grad_norm_`. Returns
-/// the norm before: the 2-norm over all elements, summed in f64.
+/// Multiplies all gradients by max_norm / (norm + 1e-6), or by 1 where that is more: `torch.nn.utils.clip_grad_norm_`.
+/// Returns the norm before, the 2-norm over all elements.
+///
+/// As there, one NaN makes all gradients NaN, an infinite gradient becomes NaN and the others 0, and an infinite
+/// `max_norm` only measures. The sum is one of f64, so that squares cannot overflow: of gradients beyond 1e19 PyTorch
+/// finds an infinite norm, and sets them to 0.
+///
+/// ```
+/// use elman::optim::clip_grad_norm;
+/// use elman::{ParamTable, Params};
+///
+/// let mut table = ParamTable::new();
+/// table.add("weight", &[2])?;
+/// let mut gradients = Params::zeros(table);
+/// gradients.data_mut().copy_from_slice(&[3.0, 4.0]);
+/// assert_eq!(clip_grad_norm(&mut gradients, f32::INFINITY)?, 5.0);
+/// assert_eq!(gradients.data(), [3.0, 4.0]);
+/// clip_grad_norm(&mut gradients, 1.0)?;
+/// assert!((gradients.data()[0] - 0.6).abs() < 1e-6 && (gradients.data()[1] - 0.8).abs() < 1e-6);
+/// # Ok::<(), elman::Error>(())
+/// ```
 ///
 /// # Errors
-/// [`Error::Setting`](crate::Error::Setting) for a `max_norm` that is negative or not finite.
+/// [`Error::Setting`] for a `max_norm` that is negative or NaN.
 pub fn clip_grad_norm(gradients: &mut Params, max_norm: f32) -> Result<f32> {
-    check_not_negative("max_norm", max_norm)?;
+    check_limit("max_norm", max_norm)?;
     // Sixteen sums side by side, so that the additions need not wait for each other; the order is fixed.
     let mut sums = [0.0_f64; 16];
     for chunk in gradients.data().chunks(16) {
@@ -19,19 +37,25 @@ pub fn clip_grad_norm(gradients: &mut Params, max_norm: f32) -> Result<f32> {
         }
     }
     let norm = sums.iter().sum::<f64>().sqrt();
-    let scale = (f64::from(max_norm) / (norm + 1e-6)) as f32;
-    if scale < 1.0 {
-        gradients.data_mut().iter_mut().for_each(|x| *x *= scale);
-    }
+    let factor = (f64::from(max_norm) / (norm + 1e-6)) as f32;
+    // Not `min`, which would make 1 of a NaN.
+    let factor = if factor > 1.0 { 1.0 } else { factor };
+    gradients.data_mut().iter_mut().for_each(|x| *x *= factor);
     Ok(norm as f32)
 }
 
-/// Limits every gradient to [-clip_value, clip_value], `torch.nn.utils.clip_grad_value_`. A NaN stays one.
+/// Limits every gradient to [-clip_value, clip_value], `torch.nn.utils.clip_grad_value_`. A NaN stays one; an infinite
+/// `clip_value` changes nothing.
 ///
 /// # Errors
-/// [`Error::Setting`](crate::Error::Setting) for a `clip_value` that is negative or not finite.
+/// [`Error::Setting`] for a `clip_value` that is negative or NaN.
 pub fn clip_grad_value(gradients: &mut Params, clip_value: f32) -> Result<()> {
-    check_not_negative("clip_value", clip_value)?;
+    check_limit("clip_value", clip_value)?;
     gradients.data_mut().iter_mut().for_each(|x| *x = x.clamp(-clip_value, clip_value));
     Ok(())
+}
+
+/// A number of at least zero, infinity included.
+fn check_limit(name: &str, value: f32) -> Result<()> {
+    if value >= 0.0 { Ok(()) } else { Err(Error::setting(name, "a number of at least 0", value)) }
 }

@@ -1,14 +1,74 @@
 //! Optimisers over the flat buffer of parameters, and clipping of gradients.
+//!
+//! ```
+//! use elman::optim::{AdamW, AdamWConfig, Optimizer, clip_grad_norm};
+//! use elman::{ParamTable, Params};
+//!
+//! let mut table = ParamTable::new();
+//! table.add("weight", &[2])?;
+//! let mut params = Params::zeros(table);
+//! let mut gradients = params.zeros_like();
+//! gradients.data_mut().copy_from_slice(&[3.0, -4.0]);
+//!
+//! let mut optimizer = AdamW::new(&params, AdamWConfig::default().lr(0.01))?;
+//! let norm = clip_grad_norm(&mut gradients, 1.0)?;
+//! assert_eq!(norm, 5.0);
+//! optimizer.step(&mut params, &gradients)?;
+//! assert!((params.data()[0] + 0.01).abs() < 1e-6 && (params.data()[1] - 0.01).abs() < 1e-6);
+//!
+//! // Saved and restored, it goes on bit for bit.
+//! let state = optimizer.state();
+//! let mut resumed = AdamW::new(&params, AdamWConfig::default())?;
+//! resumed.load_state(&state)?;
+//! assert_eq!(resumed.learning_rate(), 0.01);
+//! # Ok::<(), elman::Error>(())
+//! ```
 
 mod adam;
+mod adamw;
 mod clip;
+mod moments;
 mod sgd;
+mod state;
 
 pub use adam::{Adam, AdamConfig};
+pub use adamw::{AdamW, AdamWConfig};
 pub use clip::{clip_grad_norm, clip_grad_value};
 pub use sgd::{Sgd, SgdConfig};
+pub use state::{OptimizerState, StateTensor};
 
 use crate::error::{Error, Result};
+use crate::params::Params;
+
+/// What makes steps of gradients. [`Adam`], [`AdamW`] and [`Sgd`] are; so is whatever else implements it.
+pub trait Optimizer: Send {
+    /// One step down the gradients. Those in this crate allocate nothing.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] or [`Error::UnknownParameter`] where the parameters or gradients are of another model than the
+    /// optimiser was made for. Nothing has changed then.
+    fn step(&mut self, params: &mut Params, gradients: &Params) -> Result<()>;
+
+    /// The learning rate of the next step.
+    fn learning_rate(&self) -> f32;
+
+    /// Sets the learning rate from the next step on.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] where it is negative or not finite.
+    fn set_learning_rate(&mut self, lr: f32) -> Result<()>;
+
+    /// A copy of all that steps have changed, and the learning rate: restored by [`load_state`](Self::load_state) into an
+    /// optimiser of the same settings, training goes on bit for bit.
+    fn state(&self) -> OptimizerState;
+
+    /// Takes over a state.
+    ///
+    /// # Errors
+    /// [`Error::State`] for that of another optimiser, [`Error::Weights`] where its tensors are not those of this
+    /// optimiser's parameters by name and shape, [`Error::Setting`] for its learning rate. Nothing has changed then.
+    fn load_state(&mut self, state: &OptimizerState) -> Result<()>;
+}
 
 /// A finite number of at least zero.
 fn check_not_negative(name: &str, value: f32) -> Result<()> {

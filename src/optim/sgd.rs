@@ -1,74 +1,184 @@
 //! Gradient descent with momentum, as `torch.optim.SGD` computes it.
 
-use super::{check_fraction, check_not_negative};
-use crate::error::{Result, check_shape};
+use super::{Optimizer, OptimizerState, check_fraction, check_not_negative};
+use crate::Isa;
+use crate::error::{Error, Result};
+use crate::kernel::elementwise::Momentum;
 use crate::kernel::{Kernels, elementwise};
-use crate::params::Params;
-use crate::tensor::Buffer;
+use crate::params::{Params, Tensors};
 
 /// The settings of [`Sgd`], with PyTorch's names and defaults.
+///
+/// ```
+/// use elman::optim::SgdConfig;
+///
+/// let config = SgdConfig::default().lr(0.1).momentum(0.9).nesterov(true);
+/// assert_eq!((config.lr, config.dampening), (0.1, 0.0));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct SgdConfig {
     /// The learning rate.
     pub lr: f32,
-    /// The share of the last step that is kept.
+    /// The share of the momentum buffer that is kept from step to step; 0 for no buffer.
     pub momentum: f32,
+    /// What is left out of a gradient when it enters the buffer, as a share of it; not in the first step.
+    pub dampening: f32,
+    /// Whether the step is the gradient and `momentum` times the buffer, and not the buffer alone.
+    pub nesterov: bool,
     /// The factor of the parameters that is added to their gradients (L2 penalty).
     pub weight_decay: f32,
+    /// The instructions to compute with; `None` for the best there are, or those that `ELMAN_ISA` names.
+    pub isa: Option<Isa>,
 }
 
 impl Default for SgdConfig {
     fn default() -> Self {
-        Self { lr: 1e-3, momentum: 0.0, weight_decay: 0.0 }
+        Self { lr: 1e-3, momentum: 0.0, dampening: 0.0, nesterov: false, weight_decay: 0.0, isa: None }
     }
 }
 
-/// The optimiser and its state.
+impl SgdConfig {
+    /// Sets the learning rate.
+    #[must_use]
+    pub fn lr(self, lr: f32) -> Self {
+        Self { lr, ..self }
+    }
+
+    /// Sets the share of the momentum buffer that is kept.
+    #[must_use]
+    pub fn momentum(self, momentum: f32) -> Self {
+        Self { momentum, ..self }
+    }
+
+    /// Sets what is left out of a gradient when it enters the buffer.
+    #[must_use]
+    pub fn dampening(self, dampening: f32) -> Self {
+        Self { dampening, ..self }
+    }
+
+    /// Sets whether momentum is Nesterov's.
+    #[must_use]
+    pub fn nesterov(self, nesterov: bool) -> Self {
+        Self { nesterov, ..self }
+    }
+
+    /// Sets the L2 penalty.
+    #[must_use]
+    pub fn weight_decay(self, weight_decay: f32) -> Self {
+        Self { weight_decay, ..self }
+    }
+
+    /// Sets the instructions to compute with.
+    #[must_use]
+    pub fn isa(self, isa: Isa) -> Self {
+        Self { isa: Some(isa), ..self }
+    }
+}
+
+/// Stochastic gradient descent and its state.
 ///
 /// ```text
 /// g = g + weight_decay·p
-/// v = momentum·v + g      (v = g where there is no momentum)
-/// p = p - lr·v
+/// v = momentum·v + (1 - dampening)·g      v = g in the first step
+/// s = v, or g + momentum·v of Nesterov's, or g where there is no momentum
+/// p = p - lr·s
+/// ```
+///
+/// ```
+/// use elman::optim::{Optimizer, Sgd, SgdConfig};
+/// use elman::{ParamTable, Params};
+///
+/// let mut table = ParamTable::new();
+/// table.add("x", &[1])?;
+/// let mut params = Params::zeros(table);
+/// let mut gradients = params.zeros_like();
+/// gradients.data_mut()[0] = 1.0;
+/// let mut sgd = Sgd::new(&params, SgdConfig::default().lr(0.5).momentum(0.5))?;
+/// sgd.step(&mut params, &gradients)?; // v = 1
+/// sgd.set_learning_rate(1.0)?;
+/// sgd.step(&mut params, &gradients)?; // v = 1.5
+/// assert_eq!(params.data(), [-2.0]);
+/// # Ok::<(), elman::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Sgd {
     config: SgdConfig,
     kernels: &'static Kernels,
-    /// Empty without momentum.
-    velocity: Buffer,
-    len: usize,
+    tensors: Tensors,
+    /// The momentum buffer, if there is momentum.
+    velocity: Option<Params>,
+    /// Steps taken.
+    step: u64,
 }
+
+/// The optimiser's name in a state, and PyTorch's of the buffer.
+const NAME: &str = "SGD";
+const BUFFER: &str = "momentum_buffer";
 
 impl Sgd {
     /// An optimiser for those parameters, at step zero.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) for a learning rate or weight decay that is negative or not finite and
-    /// for a momentum outside [0, 1); [`Error::Isa`](crate::Error::Isa) for an `ELMAN_ISA` that there is not.
+    /// [`Error::Setting`] for a learning rate or weight decay that is negative or not finite, for a momentum outside
+    /// [0, 1), for a dampening outside [0, 1] and for Nesterov's momentum without momentum or with dampening;
+    /// [`Error::Isa`] for a tier that is unknown or that this machine lacks.
     pub fn new(params: &Params, config: SgdConfig) -> Result<Self> {
-        check_not_negative("lr", config.lr)?;
-        check_not_negative("weight_decay", config.weight_decay)?;
-        check_fraction("momentum", f64::from(config.momentum))?;
-        let len = params.data().len();
-        let velocity = Buffer::zeros(if config.momentum == 0.0 { 0 } else { len });
-        Ok(Self { config, kernels: Kernels::active()?, velocity, len })
+        let SgdConfig { lr, momentum, dampening, nesterov, weight_decay, isa } = config;
+        check_not_negative("lr", lr)?;
+        check_not_negative("weight_decay", weight_decay)?;
+        check_fraction("momentum", f64::from(momentum))?;
+        if !(0.0..=1.0).contains(&dampening) {
+            return Err(Error::setting("dampening", "a number in [0, 1]", dampening));
+        }
+        if nesterov && (momentum == 0.0 || dampening != 0.0) {
+            let got = format_args!("momentum {momentum} and dampening {dampening}");
+            return Err(Error::setting("nesterov", "a momentum above 0 and a dampening of 0", got));
+        }
+        let velocity = (momentum > 0.0).then(|| params.zeros_like());
+        Ok(Self { config, kernels: Kernels::chosen(isa)?, tensors: params.tensors(), velocity, step: 0 })
     }
+}
 
-    /// One step down the gradients.
-    ///
-    /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) where the parameters or gradients are of another model.
-    pub fn step(&mut self, params: &mut Params, gradients: &Params) -> Result<()> {
-        check_shape("parameters", &[self.len], &[params.data().len()])?;
-        check_shape("gradients", &[self.len], &[gradients.data().len()])?;
+impl Optimizer for Sgd {
+    fn step(&mut self, params: &mut Params, gradients: &Params) -> Result<()> {
+        self.tensors.check("parameters", params)?;
+        self.tensors.check("gradients", gradients)?;
+        let SgdConfig { lr, momentum, dampening, nesterov, weight_decay, .. } = self.config;
         (self.kernels.sgd)(elementwise::Sgd {
             parameters: params.data_mut(),
             gradients: gradients.data(),
-            velocity: &mut self.velocity,
-            lr: self.config.lr,
-            momentum: self.config.momentum,
-            weight_decay: self.config.weight_decay,
+            velocity: self.velocity.as_mut().map_or(&mut [], Params::data_mut),
+            lr,
+            momentum,
+            kind: if nesterov { Momentum::Nesterov } else { Momentum::Plain },
+            share: if self.step == 0 { 1.0 } else { 1.0 - dampening },
+            weight_decay,
         });
+        self.step = self.step.saturating_add(1);
+        Ok(())
+    }
+
+    fn learning_rate(&self) -> f32 {
+        self.config.lr
+    }
+
+    fn set_learning_rate(&mut self, lr: f32) -> Result<()> {
+        check_not_negative("lr", lr)?;
+        self.config.lr = lr;
+        Ok(())
+    }
+
+    fn state(&self) -> OptimizerState {
+        OptimizerState::read(NAME, self.config.lr, self.step, self.velocity.as_ref().map(|velocity| (BUFFER, velocity)))
+    }
+
+    fn load_state(&mut self, state: &OptimizerState) -> Result<()> {
+        match &mut self.velocity {
+            Some(velocity) => state.restore(NAME, [(BUFFER, velocity)])?,
+            None => state.restore(NAME, [])?,
+        }
+        (self.config.lr, self.step) = (state.learning_rate, state.step);
         Ok(())
     }
 }

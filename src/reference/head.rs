@@ -1,8 +1,7 @@
-//! The linear head and the losses.
+//! The linear head.
 
 use super::product::{add, multiply_add, multiply_add_back};
 use super::{Real, check_len};
-use crate::loss::IGNORE_INDEX;
 
 /// A fully connected layer: its sizes and its parameters as PyTorch lays them out.
 #[derive(Clone, Copy, Debug)]
@@ -78,57 +77,4 @@ impl<R: Real> Linear<'_, R> {
         }
         check_len("x", &[self.rows, self.input], x);
     }
-}
-
-/// Mean squared error over all elements, and its gradient at `prediction`. Both slices have any one shape.
-///
-/// # Panics
-/// If the lengths differ or are 0: a mean over nothing is not defined.
-#[must_use]
-pub fn mse<R: Real>(prediction: &[R], target: &[R]) -> (R, Vec<R>) {
-    check_len("target", &[prediction.len()], target);
-    assert!(!prediction.is_empty(), "prediction: at least 1 element");
-    let n = R::from_f64(prediction.len() as f64);
-    let mut sum = R::ZERO;
-    let mut d_prediction = Vec::new();
-    for (&p, &t) in prediction.iter().zip(target) {
-        sum += (p - t) * (p - t);
-        d_prediction.push(R::from_f64(2.0) * (p - t) / n);
-    }
-    (sum / n, d_prediction)
-}
-
-/// Softmax cross-entropy, the mean over the rows that count, and its gradient (N, C) at `logits` (N, C). `targets` (N)
-/// holds the class of each row, or [`IGNORE_INDEX`] where the row does not count.
-///
-/// # Panics
-/// If the lengths do not fit N rows of `classes`, if a class is not below `classes`, or if no row counts: a mean over
-/// nothing is not defined.
-#[must_use]
-pub fn cross_entropy<R: Real>(classes: usize, logits: &[R], targets: &[i64]) -> (R, Vec<R>) {
-    check_len("logits", &[targets.len(), classes], logits);
-    let counted = targets.iter().filter(|&&target| target != IGNORE_INDEX).count();
-    assert!(counted > 0, "targets: at least 1 row that is not ignored");
-    let counted = R::from_f64(counted as f64);
-    let mut sum = R::ZERO;
-    let mut d_logits = vec![R::ZERO; logits.len()];
-    for (n, &target) in targets.iter().enumerate() {
-        if target == IGNORE_INDEX {
-            continue;
-        }
-        let target = usize::try_from(target).ok().filter(|&target| target < classes);
-        let target = target.unwrap_or_else(|| panic!("targets: expected classes below {classes}, got {}", targets[n]));
-        let row = &logits[n * classes..][..classes];
-        let largest = row.iter().fold(row[0], |largest, &l| if l > largest { l } else { largest });
-        let mut total = R::ZERO;
-        for &l in row {
-            total += (l - largest).exp();
-        }
-        sum += total.ln() - (row[target] - largest);
-        for (c, &l) in row.iter().enumerate() {
-            let one_hot = if c == target { R::ONE } else { R::ZERO };
-            d_logits[n * classes + c] = ((l - largest).exp() / total - one_hot) / counted;
-        }
-    }
-    (sum / counted, d_logits)
 }

@@ -3,5 +3,5 @@
 mod regression;
 mod state;
 
-pub use regression::{Optimizer, Regression};
+pub use regression::Regression;
 pub use state::TrainingState;

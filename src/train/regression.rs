@@ -5,33 +5,11 @@ use crate::error::{Error, Result, at_least_one, check_shape};
 use crate::layer::{Linear, LinearScratch};
 use crate::loss;
 use crate::network::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace, State};
-use crate::optim::{Adam, Sgd};
+use crate::optim::Optimizer;
 use crate::parallel::Threads;
 use crate::params::{ParamTable, Params};
 use crate::rng::Rng;
 use crate::tensor::{Seq, SeqRef};
-
-/// What makes a step out of gradients.
-#[derive(Clone, Debug)]
-pub enum Optimizer {
-    /// [`Adam`].
-    Adam(Adam),
-    /// [`Sgd`].
-    Sgd(Sgd),
-}
-
-impl Optimizer {
-    /// One step down the gradients.
-    ///
-    /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) where the parameters or gradients are of another model.
-    pub fn step(&mut self, params: &mut Params, gradients: &Params) -> Result<()> {
-        match self {
-            Optimizer::Adam(adam) => adam.step(params, gradients),
-            Optimizer::Sgd(sgd) => sgd.step(params, gradients),
-        }
-    }
-}
 
 /// A network called `rnn` under a [`Linear`] called `linear`, their parameters, and the memory to run them and to train
 /// them in. After the first call with a shape, further ones allocate nothing, on one thread or inside a rayon pool (from
@@ -147,7 +125,7 @@ impl Regression {
         x: SeqRef<'_>,
         state: Option<&State>,
         target: SeqRef<'_>,
-        optimizer: &mut Optimizer,
+        optimizer: &mut dyn Optimizer,
         threads: Threads,
     ) -> Result<f32> {
         let [first, second, _] = x.shape();
@@ -160,7 +138,7 @@ impl Regression {
         x: SeqRef<'_>,
         state: Option<&State>,
         target: SeqRef<'_>,
-        optimizer: &mut Optimizer,
+        optimizer: &mut dyn Optimizer,
         threads: Threads,
     ) -> Result<f32> {
         self.load()?;
@@ -207,7 +185,7 @@ impl Regression {
         state: Option<&State>,
         target: SeqRef<'_>,
         chunk: usize,
-        optimizer: &mut Optimizer,
+        optimizer: &mut dyn Optimizer,
         threads: Threads,
     ) -> Result<f32> {
         at_least_one("chunk", chunk)?;

@@ -8,6 +8,8 @@ mod denormals;
 #[cfg(feature = "safetensors")]
 #[path = "../common/fixtures.rs"]
 mod fixtures;
+mod losses;
+mod optimizers;
 mod properties;
 #[cfg(feature = "safetensors")]
 mod pytorch;

@@ -6,7 +6,7 @@ use elman::internals::Kernels;
 use elman::internals::NetworkConfig;
 use elman::optim::{Adam, AdamConfig, Sgd, SgdConfig};
 use elman::tensor::Seq;
-use elman::train::{Optimizer, Regression};
+use elman::train::Regression;
 use elman::{Gru, Lstm, Rng, Rnn, State, Threads};
 
 /// Steps, rows, features, outputs.
@@ -32,8 +32,8 @@ fn model(config: &NetworkConfig) -> Regression {
     Regression::new(config.clone(), SHAPE[3], &mut Rng::new(1)).unwrap()
 }
 
-fn adam(model: &Regression) -> Optimizer {
-    Optimizer::Adam(Adam::new(model.params(), AdamConfig { lr: 0.01, ..Default::default() }).unwrap())
+fn adam(model: &Regression) -> Adam {
+    Adam::new(model.params(), AdamConfig::default().lr(0.01)).unwrap()
 }
 
 fn random_state(model: &Regression, batch: usize) -> State {
@@ -115,7 +115,7 @@ fn the_mean_loss_is_that_of_all_steps() {
     let (x, target) = (draw(steps, batch, input, 1), draw(steps, batch, outputs, 2));
     for config in networks(Kernels::best()).map(|config| NetworkConfig { dropout: 0.0, ..config }) {
         let mut model = model(&config);
-        let mut still = Optimizer::Sgd(Sgd::new(model.params(), SgdConfig { lr: 0.0, ..Default::default() }).unwrap());
+        let mut still = Sgd::new(model.params(), SgdConfig::default().lr(0.0)).unwrap();
         let whole = model.train(x.view(), None, target.view(), &mut still, Threads::one()).unwrap();
         let state = model.state().clone();
         let parts = model.train_truncated(x.view(), None, target.view(), 7, &mut still, Threads::one()).unwrap();
@@ -129,9 +129,7 @@ fn no_gradient_passes_between_stretches() {
     let [steps, batch, input, outputs] = SHAPE;
     let (x, target) = (draw(steps, batch, input, 1), draw(steps, batch, outputs, 2));
     for config in networks(Kernels::best()).map(|config| NetworkConfig { dropout: 0.0, ..config }) {
-        let still = |model: &Regression| {
-            Optimizer::Sgd(Sgd::new(model.params(), SgdConfig { lr: 0.0, ..Default::default() }).unwrap())
-        };
+        let still = |model: &Regression| Sgd::new(model.params(), SgdConfig::default().lr(0.0)).unwrap();
         // The last stretch's gradient is that of its steps alone, from a state that is a number.
         let mut whole = model(&config);
         let (chunk, at) = (10, 20);

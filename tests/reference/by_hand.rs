@@ -1,7 +1,9 @@
 //! Cases worked out by hand.
 
 use elman::loss::IGNORE_INDEX;
-use elman::reference::{Gradients, Layer, Linear, Output, Real, Steps, cross_entropy, mse};
+use elman::reference::{
+    CrossEntropy, Gradients, Layer, Linear, MeanSquaredError, Output, Real, Steps, cross_entropy, mse,
+};
 use elman::{Cell, Nonlinearity};
 
 use crate::{assert_near, reals};
@@ -342,4 +344,47 @@ fn cross_entropy_by_hand() {
     assert_eq!(cross_entropy(2, &[1000.0, 0.0], &[1]), (1000.0, vec![1.0, -1.0]));
     assert_eq!(cross_entropy(2, &[-1000.0, -1000.0], &[0]), (2.0_f64.ln(), vec![-0.5, 0.5]));
     assert_eq!(cross_entropy(1, &[7.5], &[0]), (0.0, vec![0.0]));
+}
+
+#[test]
+fn masked_mse_by_hand() {
+    let loss = MeanSquaredError { width: 2, mask: Some(&[true, false, true]) };
+    let (loss, d) = loss.evaluate(&[1.0, 2.0, f64::NAN, 7.0, -1.0, 0.5], &[0.0, 2.0, 0.0, 0.0, 1.0, 1.0]);
+    assert_eq!(loss, (1.0 + 0.0 + 4.0 + 0.25) / 4.0);
+    assert_eq!(d, [0.5, 0.0, 0.0, 0.0, -1.0, -0.25]);
+}
+
+#[test]
+fn weighted_and_smoothed_cross_entropy_by_hand() {
+    // Softmax 3/4, 1/4 in both rows: losses ln 4/3 and ln 4, of weights 1 and 3.
+    let row = [3.0_f64.ln(), 0.0];
+    let logits = [row, row].concat();
+    let (first, second) = ((4.0_f64 / 3.0).ln(), 4.0_f64.ln());
+    let weighted = CrossEntropy { class_weights: Some(&[1.0, 3.0]), ..CrossEntropy::new(2) };
+    let (loss, d) = weighted.evaluate(&logits, &[0, 1]);
+    assert_near("loss", &[loss], &[(first + 3.0 * second) / 4.0], 1e-15);
+    assert_near("d_logits", &d, &[-0.0625, 0.0625, 0.5625, -0.5625], 1e-15);
+
+    // Half of the label given to both classes alike: 3/4 of the label's loss and 1/4 of the other's.
+    let smoothed = CrossEntropy { label_smoothing: 0.5, ..CrossEntropy::new(2) };
+    let (loss, d) = smoothed.evaluate(&row, &[0]);
+    assert_near("loss", &[loss], &[0.75 * first + 0.25 * second], 1e-15);
+    assert_near("d_logits", &d, &[0.0, 0.0], 1e-15);
+
+    // Both: classes share 0.5·[1, 3]/2 and the label 0.5 of its weight; the mean is by the labels' weights.
+    let both = CrossEntropy { class_weights: Some(&[1.0, 3.0]), ..smoothed };
+    let (loss, d) = both.evaluate(&row, &[1]);
+    assert_near("loss", &[loss], &[(0.25 * first + 2.25 * second) / 3.0], 1e-15);
+    assert_near("d_logits", &d, &[(0.75 * 2.5 - 0.25) / 3.0, (0.25 * 2.5 - 2.25) / 3.0], 1e-15);
+
+    // A row that does not count changes nothing, whether by its label or by the mask; its label is not looked at.
+    let mask = [false, true, true];
+    let masked = CrossEntropy { mask: Some(&mask), ignore_index: 1, ..CrossEntropy::new(2) };
+    let (loss, d) = masked.evaluate(&[row, row, row].concat(), &[99, 1, 0]);
+    assert_near("loss", &[loss], &[first], 1e-15);
+    assert_near("d_logits", &d, &[0.0, 0.0, 0.0, 0.0, -0.25, 0.25], 1e-15);
+
+    // A class of no weight may be impossible.
+    let weighted = CrossEntropy { class_weights: Some(&[1.0, 0.0]), label_smoothing: 0.5, ..CrossEntropy::new(2) };
+    assert_eq!(weighted.evaluate(&[0.0, f64::NEG_INFINITY], &[0]), (0.0, vec![0.0, 0.0]));
 }

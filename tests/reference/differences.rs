@@ -2,7 +2,7 @@
 
 use elman::Rng;
 use elman::loss::IGNORE_INDEX;
-use elman::reference::{Layer, Linear, Steps, cross_entropy, mse};
+use elman::reference::{CrossEntropy, Layer, Linear, MeanSquaredError, Steps, cross_entropy, mse};
 
 use crate::pass::{BATCH, GRU, Kind, LSTM, PROJECTED, RELU, RecurrentWorkspace, TANH};
 use crate::{assert_near, dot, draw};
@@ -164,5 +164,28 @@ fn loss_gradients_are_the_differences() {
     for targets in [[0, 4, 2, 2, 1, 3], [0, IGNORE_INDEX, 2, IGNORE_INDEX, IGNORE_INDEX, 3]] {
         let d = cross_entropy(5, &logits, &targets).1;
         assert_gradient("cross_entropy", &logits, |l| l, |l| cross_entropy(5, l, &targets).0, &d);
+    }
+}
+
+#[test]
+fn gradients_of_masked_weighted_and_smoothed_losses_are_the_differences() {
+    let mut rng = Rng::new(22);
+    let mask = [true, false, true, true, false, true];
+    let (prediction, target) = (draw(&mut rng, 18), draw(&mut rng, 18));
+    let loss = MeanSquaredError { width: 3, mask: Some(&mask) };
+    let d = loss.evaluate(&prediction, &target).1;
+    assert_gradient("mse", &prediction, |p| p, |p| loss.evaluate(p, &target).0, &d);
+
+    let logits: Vec<f64> = draw(&mut rng, 6 * 5).iter().map(|l| 3.0 * l).collect();
+    let weights = [0.5, 2.0, 0.0, 1.0, 3.0];
+    let plain = CrossEntropy { ignore_index: 3, ..CrossEntropy::new(5) };
+    let weighted = CrossEntropy { class_weights: Some(&weights), ..plain };
+    for label_smoothing in [0.0, 0.2, 1.0] {
+        for loss in [plain, weighted, CrossEntropy { mask: Some(&mask), ..weighted }] {
+            let loss = CrossEntropy { label_smoothing, ..loss };
+            let labels = [0, 4, 2, 3, 1, 1];
+            let d = loss.evaluate(&logits, &labels).1;
+            assert_gradient("cross_entropy", &logits, |l| l, |l| loss.evaluate(l, &labels).0, &d);
+        }
     }
 }

@@ -3,7 +3,9 @@
 use std::panic::catch_unwind;
 
 use elman::loss::IGNORE_INDEX;
-use elman::reference::{Gradients, Layer, Linear, Output, Real, Steps, cross_entropy, mse};
+use elman::reference::{
+    CrossEntropy, Gradients, Layer, Linear, MeanSquaredError, Output, Real, Steps, cross_entropy, mse,
+};
 
 use crate::assert_near;
 use crate::pass::{
@@ -214,6 +216,18 @@ fn a_nan_comes_out() {
 }
 
 #[test]
+fn the_mean_over_nothing_is_nan_and_its_gradient_zero() {
+    assert!(mse::<f64>(&[], &[]).0.is_nan());
+    let (loss, d) = MeanSquaredError { width: 2, mask: Some(&[false]) }.evaluate(&[1.0, f64::NAN], &[0.0, 0.0]);
+    assert!(loss.is_nan() && d == [0.0, 0.0]);
+    for label_smoothing in [0.0, 0.1] {
+        let loss = CrossEntropy { label_smoothing, ..CrossEntropy::new(2) };
+        let (loss, d) = loss.evaluate(&[1.0_f64, 2.0], &[IGNORE_INDEX]);
+        assert!(loss.is_nan() && d == [0.0, 0.0]);
+    }
+}
+
+#[test]
 fn a_nan_does_not_pass_a_length_or_a_reset() {
     for kind in KINDS {
         for reverse in [false, true] {
@@ -325,9 +339,14 @@ fn a_wrong_length_panics_by_name() {
     panics("d_y: ", || drop(layer.backward(&[1.0, 1.0], &[1.0, 1.0])));
 
     panics("target: ", || drop(mse(&[1.0], &[])));
-    panics("prediction: ", || drop(mse::<f64>(&[], &[])));
+    let masked = |width, mask| MeanSquaredError { width, mask };
+    panics("prediction: ", || drop(masked(2, None).evaluate(&[1.0; 3], &[1.0; 3])));
+    panics("mask: ", || drop(masked(1, Some(&[true])).evaluate(&[1.0; 3], &[1.0; 3])));
     panics("logits: ", || drop(cross_entropy(2, &[1.0], &[0])));
-    panics("targets: expected classes below 2, got 2", || drop(cross_entropy(2, &[1.0, 1.0], &[2])));
-    panics("targets: expected classes below 2, got -1", || drop(cross_entropy(2, &[1.0, 1.0], &[-1])));
-    panics("targets: at least 1", || drop(cross_entropy(2, &[1.0, 1.0], &[IGNORE_INDEX])));
+    panics("labels: expected classes below 2, got 2", || drop(cross_entropy(2, &[1.0, 1.0], &[2])));
+    panics("labels: expected classes below 2, got -1", || drop(cross_entropy(2, &[1.0, 1.0], &[-1])));
+    let weighted = CrossEntropy { class_weights: Some(&[1.0]), ..CrossEntropy::new(2) };
+    panics("class_weights: ", || drop(weighted.evaluate(&[1.0, 1.0], &[0])));
+    let masked = CrossEntropy { mask: Some(&[]), ..CrossEntropy::new(2) };
+    panics("mask: ", || drop(masked.evaluate(&[1.0, 1.0], &[0])));
 }

@@ -2,7 +2,7 @@
 
 use elman::Cell;
 use elman::loss::IGNORE_INDEX;
-use elman::reference::{Layer, Linear, Real, Steps, cross_entropy, mse};
+use elman::reference::{CrossEntropy, Layer, Linear, MeanSquaredError, Real, Steps, cross_entropy, mse};
 
 use crate::assert_near;
 use crate::fixtures::Fixture;
@@ -153,4 +153,53 @@ fn heads<R: Real>() -> [usize; 3] {
 #[test]
 fn heads_and_losses() {
     assert_eq!([heads::<f32>(), heads::<f64>()], [[4, 3, 6]; 2]);
+}
+
+/// The rows (T, B) that count by each of the names in the file.
+fn chosen(steps: &str, mask: &[i64], lengths: &[i64]) -> Vec<bool> {
+    let (batch, count) = (lengths.len(), mask.len() / lengths.len());
+    let place = |i: usize| (i64::try_from(i / batch).unwrap(), lengths[i % batch]);
+    let every = |i: usize| match steps.strip_prefix("ragged_").unwrap_or(steps) {
+        "every" => true,
+        "mask" => mask[i] == 1,
+        _ if steps == "ragged_last" => place(i).0 + 1 == place(i).1,
+        "last" => i / batch + 1 == count,
+        other => panic!("{other}"),
+    };
+    (0..mask.len()).map(|i| every(i) && (!steps.starts_with("ragged") || place(i).0 < place(i).1)).collect()
+}
+
+#[test]
+fn losses_of_chosen_rows_with_weights_and_smoothing() {
+    let file = Fixture::open("training");
+    for group in ["mse", "cross_entropy"] {
+        for (i, settings) in file.metadata(group).as_array().unwrap().iter().enumerate() {
+            let name = |name: &str| format!("{group}.{i:02}.{name}");
+            let wide = |tensor: &str| file.f32(&name(tensor)).into_iter().map(f64::from).collect::<Vec<_>>();
+            let steps = settings["steps"].as_str().unwrap();
+            let mask = chosen(steps, &file.i64(&name("mask")), &file.i64(&name("lengths")));
+            let mask = Some(&mask[..]);
+            let ((loss, d), gradient) = if group == "mse" {
+                let loss = MeanSquaredError { width: 5, mask };
+                (loss.evaluate(&wide("prediction"), &wide("target")), "d_prediction")
+            } else {
+                let weights = file.try_f32(&name("weights")).map(|w| w.into_iter().map(f64::from).collect::<Vec<_>>());
+                let loss = CrossEntropy {
+                    class_weights: weights.as_deref(),
+                    label_smoothing: settings["label_smoothing"].as_f64().unwrap_or(0.0),
+                    ignore_index: settings["ignore_index"].as_i64().unwrap_or(IGNORE_INDEX),
+                    mask,
+                    ..CrossEntropy::new(5)
+                };
+                (loss.evaluate(&wide("logits"), &file.i64(&name("labels"))), "d_logits")
+            };
+            let expected = wide("loss");
+            if expected[0].is_nan() {
+                assert!(loss.is_nan(), "{settings}");
+            } else {
+                assert_near(&settings.to_string(), &[loss], &expected, 2e-7);
+            }
+            assert_near(&settings.to_string(), &d, &wide(gradient), 1e-6);
+        }
+    }
 }

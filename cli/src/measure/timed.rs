@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use elman::internals::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
 use elman::loss;
-use elman::optim::{Adam, AdamConfig};
+use elman::optim::{Adam, AdamConfig, Optimizer};
 use elman::tensor::{PackedSequence, Seq, SeqRef};
 use elman::{Input, ParamTable, Params, Result, Rng, State};
 

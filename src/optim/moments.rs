@@ -1,0 +1,126 @@
+//! What Adam and AdamW have in common: two running means over the gradients and their squares.
+
+use super::{OptimizerState, check_fraction, check_not_negative};
+use crate::error::Result;
+use crate::kernel::{Isa, Kernels, elementwise};
+use crate::params::{Params, Tensors};
+
+/// PyTorch's names of the two means.
+const BUFFERS: [&str; 2] = ["exp_avg", "exp_avg_sq"];
+
+/// The settings that both have.
+pub(super) struct Settings {
+    pub(super) lr: f32,
+    pub(super) betas: (f64, f64),
+    pub(super) eps: f32,
+    pub(super) decay: Decay,
+    pub(super) isa: Option<Isa>,
+}
+
+/// What `weight_decay` does.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Decay {
+    /// Adam: that share of a parameter is added to its gradient.
+    Gradient(f32),
+    /// AdamW: the parameter is made smaller by that share times the learning rate, beside the step.
+    Parameter(f32),
+}
+
+/// The state, and the settings it is stepped with.
+#[derive(Clone, Debug)]
+pub(super) struct Moments {
+    pub(super) lr: f32,
+    betas: (f64, f64),
+    eps: f32,
+    decay: Decay,
+    kernels: &'static Kernels,
+    tensors: Tensors,
+    mean: Params,
+    square: Params,
+    /// Steps taken.
+    step: u64,
+}
+
+impl Moments {
+    pub(super) fn new(params: &Params, settings: Settings) -> Result<Self> {
+        let Settings { lr, betas, eps, decay, isa } = settings;
+        check_not_negative("lr", lr)?;
+        check_not_negative("eps", eps)?;
+        let (Decay::Gradient(weight_decay) | Decay::Parameter(weight_decay)) = decay;
+        check_not_negative("weight_decay", weight_decay)?;
+        check_fraction("betas[0]", betas.0)?;
+        check_fraction("betas[1]", betas.1)?;
+        let (kernels, tensors) = (Kernels::chosen(isa)?, params.tensors());
+        let (mean, square) = (params.zeros_like(), params.zeros_like());
+        Ok(Self { lr, betas, eps, decay, kernels, tensors, mean, square, step: 0 })
+    }
+
+    pub(super) fn step(&mut self, params: &mut Params, gradients: &Params) -> Result<()> {
+        self.tensors.check("parameters", params)?;
+        self.tensors.check("gradients", gradients)?;
+        self.step = self.step.saturating_add(1);
+        let (beta1, beta2) = self.betas;
+        let lr = f64::from(self.lr);
+        let (weight_decay, shrink) = match self.decay {
+            Decay::Gradient(weight_decay) => (weight_decay, 1.0),
+            Decay::Parameter(weight_decay) => (0.0, (1.0 - lr * f64::from(weight_decay)) as f32),
+        };
+        (self.kernels.adam)(elementwise::Adam {
+            parameters: params.data_mut(),
+            gradients: gradients.data(),
+            mean: self.mean.data_mut(),
+            square: self.square.data_mut(),
+            step_size: (lr / (1.0 - power(beta1, self.step))) as f32,
+            correction: (1.0 - power(beta2, self.step)).sqrt() as f32,
+            rest1: (1.0 - beta1) as f32,
+            beta2: beta2 as f32,
+            rest2: (1.0 - beta2) as f32,
+            eps: self.eps,
+            weight_decay,
+            shrink,
+        });
+        Ok(())
+    }
+
+    pub(super) fn state(&self, name: &str) -> OptimizerState {
+        let buffers = BUFFERS.into_iter().zip([&self.mean, &self.square]);
+        OptimizerState::read(name, self.lr, self.step, buffers)
+    }
+
+    pub(super) fn load_state(&mut self, name: &str, state: &OptimizerState) -> Result<()> {
+        let [mean, square] = BUFFERS;
+        state.restore(name, [(mean, &mut self.mean), (square, &mut self.square)])?;
+        (self.lr, self.step) = (state.learning_rate, state.step);
+        Ok(())
+    }
+}
+
+/// `base`ⁿ by repeated squaring. Of the number of steps alone, so that it need not be saved; `powi` may give other bits on
+/// another machine.
+fn power(base: f64, n: u64) -> f64 {
+    let (mut result, mut square, mut rest) = (1.0, base, n);
+    while rest > 0 {
+        if rest & 1 == 1 {
+            result *= square;
+        }
+        square *= square;
+        rest >>= 1;
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::power;
+
+    #[test]
+    fn powers_of_any_number_of_steps() {
+        assert_eq!([power(0.5, 0), power(0.5, 1), power(0.5, 10)], [1.0, 0.5, 1.0 / 1024.0]);
+        assert_eq!([power(0.0, 0), power(0.0, 3), power(0.999, u64::MAX)], [1.0, 0.0, 0.0]);
+        let (mut product, base) = (1.0, 0.999);
+        for n in 0..10_000 {
+            assert!((power(base, n) - product).abs() <= 1e-12 * product, "{n}");
+            product *= base;
+        }
+    }
+}
