@@ -45,11 +45,6 @@ impl Rng {
         Self(Xoshiro256PlusPlus::from_seed(bytes))
     }
 
-    /// 64 random bits.
-    pub(crate) fn bits(&mut self) -> u64 {
-        self.0.next_u64()
-    }
-
     /// Uniform in [0, 1), 53 random bits.
     pub fn unit(&mut self) -> f64 {
         (self.0.next_u64() >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
@@ -106,7 +101,7 @@ mod tests {
         for _ in 0..50 {
             let mut other = Rng::from_state(rng.state());
             assert_eq!(other, rng);
-            assert_eq!([other.bits(), other.bits()], [rng.bits(), rng.bits()]);
+            assert_eq!([other.unit(), other.unit()], [rng.unit(), rng.unit()]);
         }
         assert_eq!(Rng::from_state([0; 4]), Rng::new(0));
         assert_eq!(Rng::from_state([1, 2, 3, 4]).state(), [1, 2, 3, 4]);

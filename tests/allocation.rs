@@ -9,10 +9,11 @@ use std::time::Instant;
 
 use elman::internals::Kernels;
 use elman::internals::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
-use elman::optim::{Adam, AdamConfig, AdamW, AdamWConfig, Optimizer, Sgd, SgdConfig};
+use elman::loss::MeanSquaredError;
+use elman::optim::{Adam, AdamConfig, Optimizer, Sgd, SgdConfig};
 use elman::tensor::{PackedSequence, Seq};
-use elman::train::Regression;
-use elman::{Gru, Input, Isa, Lstm, ParamTable, Params, Rng, Rnn, Threads};
+use elman::train::Trainer;
+use elman::{Gru, Input, Isa, Lstm, ModelBuilder, ParamTable, Params, Rng, Rnn, Threads, Workspace};
 
 /// Counts what the threads that do the work ask for; the test harness has one of its own, which may wake late.
 struct Counting;
@@ -83,8 +84,8 @@ fn warm_passes_and_training_steps_allocate_nothing() {
         let [steps, batch, input, hidden] = shape;
         let threads = Threads::new(threads).unwrap();
         let what = format!("{threads:?} {shape:?}");
-        for network in networks(input, hidden) {
-            regression(&network, [steps, batch], threads, &what);
+        for (network, builder) in networks(input, hidden) {
+            models(builder, [steps, batch], threads, &what);
             passes(network, [steps, batch], threads, &what);
         }
     }
@@ -110,25 +111,28 @@ fn available_threads_are_remembered() {
 /// Steps of a tiny network, with two threads and from outside of any pool: handing one over allocates a block of rayon's
 /// queue every 63 calls.
 fn small_work_is_not_handed_over() {
-    let mut network = Regression::new(Rnn::builder(1, 16), 1, &mut Rng::new(1)).unwrap();
-    let mut adam = Optimizer::Adam(Adam::new(network.params(), AdamConfig::default()).unwrap());
+    let mut model = Rnn::builder(1, 16).linear("fc", 1).model(&mut Rng::new(1)).unwrap();
+    let adam = Adam::new(model.params(), AdamConfig::default()).unwrap();
+    let mut trainer = Trainer::new(adam).threads(Threads::new(2).unwrap());
     let (x, target) = (draw(50, 1, 1), draw(50, 1, 1));
     let mut step = || {
-        let threads = Threads::new(2).unwrap();
-        _ = network.train(x.view(), None, target.view(), &mut adam, threads).unwrap();
+        _ = trainer.step(&mut model, &x, &mut MeanSquaredError::new(&target)).unwrap();
     };
     step();
     assert_eq!(allocations(|| (0..200).for_each(|_| step())), 0);
 }
 
 /// One of each cell, and everything that a network can have besides.
-fn networks(input: usize, hidden: usize) -> Vec<NetworkConfig> {
-    vec![
-        Rnn::builder(input, hidden).into(),
-        Lstm::builder(input, hidden).num_layers(2).bidirectional(true).dropout(0.5).into(),
-        Gru::builder(input, hidden).num_layers(2).bidirectional(true).batch_first(true).into(),
-        Gru::builder(input, hidden).hidden_sizes([hidden, 5]).dropout(0.5).batch_first(true).into(),
-        Lstm::builder(input, hidden).proj_size(3).into(),
+fn networks(input: usize, hidden: usize) -> Vec<(NetworkConfig, ModelBuilder)> {
+    macro_rules! each {
+        ($($builder:expr,)*) => { vec![$(($builder.into(), $builder.into())),*] };
+    }
+    each![
+        Rnn::builder(input, hidden),
+        Lstm::builder(input, hidden).num_layers(2).bidirectional(true).dropout(0.5),
+        Gru::builder(input, hidden).num_layers(2).bidirectional(true).batch_first(true),
+        Gru::builder(input, hidden).hidden_sizes([hidden, 5]).dropout(0.5).batch_first(true),
+        Lstm::builder(input, hidden).proj_size(3),
     ]
 }
 
@@ -156,29 +160,37 @@ fn draw(first: usize, second: usize, width: usize) -> Seq {
     seq
 }
 
-/// Training with a head and an optimiser, in one piece and truncated, and prediction.
-fn regression(network: &NetworkConfig, [steps, batch]: [usize; 2], threads: Threads, what: &str) {
-    let [first, second] = if network.batch_first { [batch, steps] } else { [steps, batch] };
-    let what = format!("{what} {:?}", network.cell);
-    let mut model = Regression::new(network.clone(), 3, &mut Rng::new(1)).unwrap();
-    let (x, target) = (draw(first, second, network.input_size), Seq::zeros(first, second, 3).unwrap());
-    let state = model.rnn().zero_state(batch).unwrap();
-    let mut adam = Adam::new(model.params(), AdamConfig::default()).unwrap();
-    let mut adam_w = AdamW::new(model.params(), AdamWConfig::default()).unwrap();
-    let mut sgd = Sgd::new(model.params(), SgdConfig::default().momentum(0.9)).unwrap();
-    let optimizers: [&mut dyn Optimizer; 3] = [&mut adam, &mut adam_w, &mut sgd];
+/// Training with a head and an optimiser, in one piece and truncated, and inference.
+fn models(builder: ModelBuilder, [steps, batch]: [usize; 2], threads: Threads, what: &str) {
+    let mut model = builder.linear("fc", 3).model(&mut Rng::new(1)).unwrap();
+    let spec = model.spec();
+    let what = format!("{what} {:?}", spec.layers[0].kind);
+    let [first, second] = if spec.batch_first { [batch, steps] } else { [steps, batch] };
+    let (x, target) = (draw(first, second, spec.inputs), Seq::zeros(first, second, 3).unwrap());
+    let [x_part, target_part] =
+        [&x, &target].map(|seq| if spec.batch_first { seq.view().rows(0, 4) } else { seq.view().steps(0, 4) });
+    let state = model.zero_state(batch).unwrap();
+    let adam = Adam::new(model.params(), AdamConfig::default()).unwrap();
+    let sgd = Sgd::new(model.params(), SgdConfig::default().momentum(0.9)).unwrap();
+    let optimizers: [Box<dyn Optimizer>; 2] = [Box::new(adam), Box::new(sgd)];
     for optimizer in optimizers {
+        let mut trainer = Trainer::new(optimizer).threads(threads).clip_norm(1.0);
         assert_allocates_nothing(threads, &what, || {
-            model.train(x.view(), Some(&state), target.view(), optimizer, threads).unwrap();
+            trainer.step_from(&mut model, &x, Some(&state), &mut MeanSquaredError::new(&target)).unwrap();
         });
-        if !network.bidirectional {
+        // A reverse direction cannot carry.
+        if trainer.step_carried(&mut model, x_part, &mut MeanSquaredError::new(target_part)).is_ok() {
             assert_allocates_nothing(threads, &format!("{what} truncated"), || {
-                model.train_truncated(x.view(), Some(&state), target.view(), 4, optimizer, threads).unwrap();
+                trainer.forget();
+                for _ in 0..3 {
+                    trainer.step_carried(&mut model, x_part, &mut MeanSquaredError::new(target_part)).unwrap();
+                }
             });
         }
     }
-    assert_allocates_nothing(threads, &format!("{what} predicting"), || {
-        model.predict(x.view(), Some(&state), threads).unwrap();
+    let mut workspace = Workspace::default();
+    assert_allocates_nothing(threads, &format!("{what} in inference"), || {
+        model.run_with(&x, Some(&state), &mut workspace, threads).unwrap();
     });
 }
 

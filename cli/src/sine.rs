@@ -12,15 +12,11 @@
 //! Model and settings are those of the PyTorch tutorial: `nn.RNN(1, 16)` with every parameter drawn from N(0, 0.001),
 //! `nn.Linear(16, 1)` with PyTorch's initialisation, mean squared error, Adam with a learning rate of 0.001.
 
-use elman::Isa;
-use elman::Params;
-use elman::Rng;
-use elman::Threads;
+use elman::loss::MeanSquaredError;
 use elman::optim::{Adam, AdamConfig};
 use elman::tensor::SeqRef;
-use elman::train::Regression;
-use elman::{Error, Result};
-use elman::{Rnn, State};
+use elman::train::Trainer;
+use elman::{Error, Isa, Model, ParamsMut, Result, Rng, Rnn, State, Threads, Workspace};
 
 /// Points on a stretch of the curve.
 const POINTS: usize = 50;
@@ -55,8 +51,10 @@ impl Default for Config {
 /// The network in training.
 #[derive(Clone, Debug)]
 pub struct Sine {
-    model: Regression,
-    optimizer: Adam,
+    model: Model,
+    trainer: Trainer<Adam>,
+    /// What it runs in when it is tried.
+    workspace: Workspace,
     rng: Rng,
     threads: Threads,
     /// The stretches from 0, 1 and 2.
@@ -88,17 +86,16 @@ impl Sine {
             return Err(Error::setting("lr", "a finite number above 0", lr));
         }
         let mut rng = Rng::new(seed);
-        let mut model = Regression::new(Rnn::builder(1, hidden), 1, &mut rng)?;
-        let rnn = model.rnn().clone();
-        rnn.init_with(model.params_mut(), || rng.normal(0.0, 0.001));
-        let optimizer = Adam::new(model.params(), AdamConfig::default().lr(lr))?;
+        let mut model = Rnn::builder(1, hidden).linear("linear", 1).model(&mut rng)?;
+        draw_recurrent(&mut model, &mut rng)?;
+        let trainer = Trainer::new(Adam::new(model.params(), AdamConfig::default().lr(lr))?).threads(threads);
         let stretches = [0, 1, 2].map(|start| {
             let mut points = [0.0; POINTS];
             points.iter_mut().zip(stretch(start)).for_each(|(x, (_, y))| *x = y as f32);
             points
         });
-        let state = rnn.zero_state(1)?;
-        Ok(Self { model, optimizer, rng, threads, stretches, state })
+        let state = model.zero_state(1)?;
+        Ok(Self { model, trainer, workspace: Workspace::default(), rng, threads, stretches, state })
     }
 
     /// One iteration from a beginning drawn at random. Gives its loss.
@@ -118,8 +115,9 @@ impl Sine {
         let points = self.stretches.get(start).ok_or_else(|| Error::setting("start", "0, 1 or 2", start))?;
         let x = SeqRef::new(&points[..STEPS], STEPS, 1, 1)?;
         let target = SeqRef::new(&points[1..], STEPS, 1, 1)?;
-        let loss = self.model.train(x, Some(&self.state), target, &mut self.optimizer, self.threads)?;
-        self.state.copy_from(self.model.state());
+        let mut loss = MeanSquaredError::new(target);
+        let loss = self.trainer.step_from(&mut self.model, x, Some(&self.state), &mut loss)?;
+        self.state.copy_from(self.trainer.state());
         Ok(loss)
     }
 
@@ -143,7 +141,7 @@ impl Sine {
     /// # Errors
     /// None once the network is made.
     pub fn warmed_run(&mut self, start: usize, warmup: usize) -> Result<FreeRun> {
-        let state = self.model.rnn().zero_state(1)?;
+        let state = self.model.zero_state(1)?;
         self.run_freely(state, start, warmup)
     }
 
@@ -165,28 +163,42 @@ impl Sine {
 
     /// One step: what comes after `x`.
     fn predict(&mut self, x: f32, state: &mut State) -> Result<f32> {
-        let prediction = self.model.predict(SeqRef::new(&[x], 1, 1, 1)?, Some(state), self.threads)?;
-        let next = prediction.data()[0];
-        state.copy_from(self.model.state());
-        Ok(next)
+        let x = [x];
+        let x = SeqRef::new(&x, 1, 1, 1)?;
+        let output = self.model.run_with(x, Some(state), &mut self.workspace, self.threads)?;
+        state.copy_from(output.state());
+        Ok(output.values().step(0).row(0)[0])
     }
 
-    /// The network's parameters, under the names that the tutorial's PyTorch module gives them.
+    /// The network: a recurrent layer called `rnn` and a head called `linear`.
     #[must_use]
-    pub fn params(&self) -> &Params {
-        self.model.params()
+    pub fn model(&self) -> &Model {
+        &self.model
     }
 
     /// The network's parameters, to be changed.
-    pub fn params_mut(&mut self) -> &mut Params {
+    pub fn params_mut(&mut self) -> ParamsMut<'_> {
         self.model.params_mut()
     }
 
     /// The tier it runs on.
     #[must_use]
     pub fn isa(&self) -> Isa {
-        self.model.rnn().kernels().isa()
+        self.model.isa()
     }
+}
+
+/// Draws every parameter of the recurrent layer from N(0, 0.001), as the tutorial does.
+fn draw_recurrent(model: &mut Model, rng: &mut Rng) -> Result<()> {
+    let recurrent = model.params().iter().filter(|(name, ..)| name.starts_with("rnn."));
+    let shapes: Vec<_> =
+        recurrent.map(|(name, shape, values)| (name.to_string(), shape.to_vec(), values.len())).collect();
+    let mut params = model.params_mut();
+    for (name, shape, len) in shapes {
+        let drawn: Vec<f32> = (0..len).map(|_| rng.normal(0.0, 0.001)).collect();
+        params.set(&name, &shape, &drawn)?;
+    }
+    Ok(())
 }
 
 /// The points of the stretch from `start`, as `np.linspace(start, start + 10, 50)` and its sine.

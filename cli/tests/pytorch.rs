@@ -9,11 +9,12 @@ use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use elman::Cell;
-use elman::format::{NO_METADATA, TensorFile, save, write_tensors};
+use elman::format::{NO_METADATA, TensorFile, write_tensors};
 use elman::internals::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
+use elman::loss::MeanSquaredError;
 use elman::optim::{Adam, AdamConfig};
 use elman::tensor::{PackedSequence, Seq, SeqRef};
-use elman::train::Regression;
+use elman::train::Trainer;
 use elman::{Activation, CellSpec, LayerKind, LayerSpec, Model, ModelSpec, Readout, RecurrentSpec};
 use elman::{Input, Lstm, LstmBuilder, ParamTable, Params, Rng, State, Threads};
 use libtest_mimic::{Arguments, Completion, Trial};
@@ -306,18 +307,18 @@ fn pytorch_loads_what_was_trained_here(python: &str) {
 fn trained(python: &str, network: LstmBuilder, settings: &Value) {
     let folder = TempDir::new().unwrap();
     let [model, input, output] = ["model", "input", "output"].map(|name| folder.path().join(name));
-    let threads = Threads::one();
     let mut rng = Rng::new(3);
-    let mut regression = Regression::new(network, 2, &mut rng).unwrap();
-    let mut adam = Adam::new(regression.params(), AdamConfig::default().lr(0.01)).unwrap();
+    let mut trained = network.linear("linear", 2).name("rnn").model(&mut rng).unwrap();
+    let adam = Adam::new(trained.params(), AdamConfig::default().lr(0.01)).unwrap();
+    let mut trainer = Trainer::new(adam);
     let mut x = Seq::zeros(11, 4, 3).unwrap();
     let mut target = Seq::zeros(11, 4, 2).unwrap();
     for _ in 0..10 {
         x.data_mut().iter_mut().for_each(|x| *x = rng.uniform(-1.0, 1.0));
         target.data_mut().iter_mut().for_each(|x| *x = rng.uniform(-1.0, 1.0));
-        regression.train(x.view(), None, target.view(), &mut adam, threads).unwrap();
+        trainer.step(&mut trained, &x, &mut MeanSquaredError::new(&target)).unwrap();
     }
-    save(&model, regression.params(), NO_METADATA).unwrap();
+    trained.save(&model).unwrap();
     write_tensors(&input, &[("input", &[11, 4, 3], x.data())], NO_METADATA).unwrap();
     let paths = [&model, &input, &output].map(|path| path.to_str().unwrap());
     pytorch(python, "load.py", &[&[&settings.to_string()[..]], &paths[..]].concat());
@@ -331,13 +332,10 @@ fn trained(python: &str, network: LstmBuilder, settings: &Value) {
             assert!(close, "{name} of {settings}: {got} instead of {expected} at {i}");
         }
     };
-    let prediction = regression.predict(x.view(), None, threads).unwrap();
-    close("prediction", prediction.data());
-    close("h_n", regression.state().h());
-    close("c_n", regression.state().c());
-    let mut pass = RecurrentWorkspace::default();
-    regression.rnn().forward(&x, None, &mut pass, threads).unwrap();
-    close("output", pass.output().flat().unwrap());
+    let run = trained.run(&x).unwrap();
+    close("prediction", run.values().flat().unwrap());
+    close("h_n", run.state().h());
+    close("c_n", run.state().c());
 }
 
 /// Models of every layer, of parts, of weights at the root and behind names that are none of Python's.

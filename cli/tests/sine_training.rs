@@ -18,7 +18,7 @@ fn assert_close(got: &[f32], expected: &[f32], tolerance: f64, what: &str) {
 fn three_hundred_iterations_of_the_sine() {
     let fixture = Fixture::open("sine_training");
     let mut sine = Sine::new(Config::default()).unwrap();
-    let names: Vec<String> = sine.params().iter().map(|(name, ..)| name.into()).collect();
+    let names: Vec<String> = sine.model().params().iter().map(|(name, ..)| name.into()).collect();
     let wanted =
         ["rnn.weight_ih_l0", "rnn.weight_hh_l0", "rnn.bias_ih_l0", "rnn.bias_hh_l0", "linear.weight", "linear.bias"];
     assert_eq!(names, wanted);
@@ -34,7 +34,7 @@ fn three_hundred_iterations_of_the_sine() {
         assert!(distance <= 1e-4, "iteration {i}: loss {loss} instead of {expected}, {distance:e} away");
     }
     for name in &names {
-        let (_, values) = sine.params().named(name).unwrap();
+        let (_, values) = sine.model().params().named(name).unwrap();
         assert_close(values, &fixture.f32(&format!("final.{name}")), 1e-4, name);
     }
 }

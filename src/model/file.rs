@@ -5,7 +5,7 @@ use std::path::Path;
 use super::state_dict::SPEC_KEY;
 use super::{Model, ModelSpec};
 use crate::error::Result;
-use crate::format::{LoadOptions, LoadReport, TensorFile, tensors_to_bytes, write_atomic};
+use crate::format::{LoadOptions, LoadReport, NO_METADATA, TensorFile, tensors_to_bytes, write_atomic};
 
 /// A tensor to be written: name, shape, elements.
 type Tensor<'a> = (String, &'a [usize], &'a [f32]);
@@ -125,7 +125,20 @@ impl Model {
     /// # Errors
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) as of [`write_atomic`], and those of [`to_bytes`](Self::to_bytes).
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        write_atomic(path, &self.to_bytes()?)
+        self.save_with(path, NO_METADATA)
+    }
+
+    /// The same with more metadata: how the model was trained, or what its input is.
+    ///
+    /// # Errors
+    /// As of [`save`](Self::save), and [`ErrorKind::Setting`](crate::ErrorKind::Setting) for a key that is there twice, as
+    /// that of the spec is.
+    pub fn save_with<K: AsRef<str>, V: AsRef<str>>(
+        &self,
+        path: impl AsRef<Path>,
+        metadata: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<()> {
+        write_atomic(path, &self.encode(metadata)?)
     }
 
     /// The bytes of the file that [`save`](Self::save) writes: the same for the same model.
@@ -133,10 +146,15 @@ impl Model {
     /// # Errors
     /// As of [`tensors_to_bytes`]: names that are taken twice, as a part's and a layer's may be.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        self.encode(NO_METADATA)
+    }
+
+    fn encode<K: AsRef<str>, V: AsRef<str>>(&self, metadata: impl IntoIterator<Item = (K, V)>) -> Result<Vec<u8>> {
         let mut tensors = Vec::new();
         self.tensors("", &mut tensors);
         let tensors: Vec<_> = tensors.iter().map(|(name, shape, values)| (&name[..], *shape, *values)).collect();
-        tensors_to_bytes(&tensors, [(SPEC_KEY, self.spec.to_string())])
+        let more = metadata.into_iter().map(|(key, value)| (key.as_ref().to_string(), value.as_ref().to_string()));
+        tensors_to_bytes(&tensors, [(SPEC_KEY.to_string(), self.spec.to_string())].into_iter().chain(more))
     }
 
     fn tensors<'a>(&'a self, prefix: &str, all: &mut Vec<Tensor<'a>>) {

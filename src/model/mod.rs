@@ -14,6 +14,8 @@ mod spec;
 #[cfg(feature = "safetensors")]
 mod state_dict;
 mod text;
+mod training_state;
+pub use training_state::TrainingState;
 mod training;
 mod workspace;
 
@@ -29,8 +31,8 @@ use std::ops::{Deref, DerefMut};
 
 use crate::error::{Error, Result};
 use crate::kernel::{Isa, Kernels};
-use crate::layer::Sizes;
-use crate::network::State;
+use crate::layer::{Direction, Sizes};
+use crate::network::{Input, State};
 use crate::params::{ParamTable, Params};
 use crate::rng::Rng;
 use chain::{Chain, OwnState, Place};
@@ -213,6 +215,20 @@ impl Model {
         let mut state = State::default();
         state.zero(self.sizes.iter().copied(), batch)?;
         Ok(state)
+    }
+
+    /// Floating-point operations of the largest recurrent layer over that input: whether a second thread is worth asking.
+    pub(crate) fn largest_flop(&self, input: &Input<'_>) -> f64 {
+        let rows = input.rows();
+        self.sizes.iter().map(|sizes| sizes.shape(1, rows).flop()).fold(0.0, f64::max)
+    }
+
+    /// That the states after some steps are where the next ones begin.
+    pub(crate) fn check_carries(&self) -> Result<()> {
+        match self.sizes.iter().any(|sizes| sizes.direction == Direction::Reverse) {
+            true => Err(Error::unsupported("model", "carrying a state into a reverse direction")),
+            false => Ok(()),
+        }
     }
 
     /// Makes the kernels' copy of the parameters.

@@ -1,14 +1,15 @@
 //! A model in training: a run forward is a value that holds on to what it ran over, and the way back is a method of it.
 
+use super::TrainingState;
 use super::chain::{Back, Reads};
 use super::workspace::{BackMemory, Last, Memory};
 use super::{Model, Workspace};
 use crate::error::{Error, Result, check_shape};
+use crate::loss::{Loss, Prediction};
 use crate::network::{Flow, Form, Input, Masks, Source, State, States, turn};
 use crate::parallel::Threads;
 use crate::params::Params;
 use crate::tensor::{Lines, PackedRef, SeqMut, SeqRef};
-use crate::train::TrainingState;
 
 /// A run forward in training. It borrows the model, the input and the state that it ran over, so none of them can be others
 /// on the way back, and its memory, so that no other run overwrites what it kept.
@@ -191,11 +192,11 @@ impl<'w> Run<'_, 'w> {
         y.flat().expect("a whole output")
     }
 
-    /// The way back from a loss: `loss` reads the output and writes its gradient, both as [`output`](Self::output) is, and
-    /// gives the loss. Gives the loss and the gradients of the parameters.
+    /// The loss, and from it back to the gradients of the parameters. A loss of one's own is a closure that reads the
+    /// output, writes its gradient, both as [`output`](Self::output) is, and gives a number.
     ///
     /// ```
-    /// use elman::tensor::Seq;
+    /// use elman::tensor::{Seq, SeqMut, SeqRef};
     /// use elman::train::TrainingState;
     /// use elman::{Rng, Rnn};
     ///
@@ -203,7 +204,7 @@ impl<'w> Run<'_, 'w> {
     /// let x = Seq::zeros(5, 2, 1)?;
     /// let run = model.forward(&x, &mut TrainingState::new(1))?;
     /// // Half the sum of squares: its gradient is the output.
-    /// let (loss, gradients) = run.learn(|output, mut d_output| {
+    /// let (loss, gradients) = run.learn(&mut |output: SeqRef<'_>, mut d_output: SeqMut<'_>| {
     ///     let mut sum = 0.0;
     ///     for t in 0..output.shape()[0] {
     ///         for row in 0..output.shape()[1] {
@@ -220,12 +221,17 @@ impl<'w> Run<'_, 'w> {
     ///
     /// # Errors
     /// What `loss` gives, and [`backward`](Self::backward)'s.
-    pub fn learn(mut self, loss: impl FnOnce(SeqRef<'_>, SeqMut<'_>) -> Result<f32>) -> Result<(f32, Gradients<'w>)> {
+    pub fn learn(mut self, loss: &mut (impl Loss + ?Sized)) -> Result<(f32, Gradients<'w>)> {
         let mut d_output = std::mem::take(&mut self.memory.get_mut().back.d_output);
         let y = self.output();
         let (lines, width) = (y.lines(), y.shape()[2]);
         d_output.try_resize("d_output", lines.end() * width)?;
-        let value = loss(y, SeqMut::over(&mut d_output, lines, width));
+        let prediction = match self.packed() {
+            Some(packed) => Prediction::from(packed),
+            None if self.model.spec.batch_first => Prediction::batch_first(y),
+            None => Prediction::from(y),
+        };
+        let value = loss.evaluate(prediction, SeqMut::over(&mut d_output, lines, width));
         let result =
             value.and_then(|value| self.go_back(Some(From::Rows(&d_output)), Upstream::default()).map(|()| value));
         self.memory.get_mut().back.d_output = d_output;

@@ -30,6 +30,18 @@ pub struct Workspace {
     pub(super) back: BackMemory,
 }
 
+impl Workspace {
+    /// The states after the last run.
+    pub(crate) fn last_state(&self) -> &State {
+        &self.state
+    }
+
+    /// The gradients of the last backward pass.
+    pub(crate) fn last_gradients(&self) -> Option<&Params> {
+        self.back.gradients.as_ref()
+    }
+}
+
 /// What the last run left.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Last {

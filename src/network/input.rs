@@ -66,6 +66,15 @@ impl<'a> Input<'a> {
         Ok(Self { source: Source::Indices { indices, steps: first, batch: second }, resets: None })
     }
 
+    /// Rows of all steps.
+    pub(crate) fn rows(&self) -> usize {
+        match self.source {
+            Source::Padded(x) | Source::Unbatched(x) => x.lines().total(),
+            Source::Packed(packed) => packed.seq().lines().total(),
+            Source::Indices { indices, .. } => indices.len(),
+        }
+    }
+
     /// The same batch with a mask that says where new sequences begin: no state passes between such a step and the one
     /// before, in either direction, and no gradient. The mask lies as the input does: (T, B) or, batch-first, (B, T);
     /// unbatched (T); of a packed batch, one for each row of its data.

@@ -117,11 +117,6 @@ impl Recurrent {
         self.layers.iter().map(Layer::sizes)
     }
 
-    /// Floating-point operations of the forward pass of its largest layer: whether a second thread is worth asking.
-    pub(crate) fn largest_flop(&self, steps: usize, batch: usize) -> f64 {
-        self.sizes().map(|sizes| sizes.shape(steps, batch).flop()).fold(0.0, f64::max)
-    }
-
     /// Draws the parameters as PyTorch does: U(-1/√H, 1/√H), in their order. The forget gate's bias is then set where
     /// the settings say so.
     ///

@@ -116,18 +116,6 @@ impl Recurrent {
         self.run(input.into(), state, Some(Masks { seed, ..Masks::default() }), workspace, threads)
     }
 
-    /// The same in a training run of many steps, whose masks follow from its seed and the number of the step.
-    pub(crate) fn forward_training_step(
-        &self,
-        input: Input<'_>,
-        state: Option<&State>,
-        (seed, step): (u64, u64),
-        workspace: &mut RecurrentWorkspace,
-        threads: Threads,
-    ) -> Result<()> {
-        self.run(input, state, Some(Masks { seed, step, base: 0 }), workspace, threads)
-    }
-
     fn run(
         &self,
         input: Input<'_>,

@@ -70,6 +70,28 @@ pub trait Optimizer: Send {
     fn load_state(&mut self, state: &OptimizerState) -> Result<()>;
 }
 
+impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
+    fn step(&mut self, params: &mut Params, gradients: &Params) -> Result<()> {
+        (**self).step(params, gradients)
+    }
+
+    fn learning_rate(&self) -> f32 {
+        (**self).learning_rate()
+    }
+
+    fn set_learning_rate(&mut self, lr: f32) -> Result<()> {
+        (**self).set_learning_rate(lr)
+    }
+
+    fn state(&self) -> OptimizerState {
+        (**self).state()
+    }
+
+    fn load_state(&mut self, state: &OptimizerState) -> Result<()> {
+        (**self).load_state(state)
+    }
+}
+
 /// A finite number of at least zero.
 fn check_not_negative(name: &str, value: f32) -> Result<()> {
     if value.is_finite() && value >= 0.0 {

@@ -1,7 +1,8 @@
-//! Models with everything that training them takes.
+//! Floor 5: training. A [`Trainer`] takes one step after the other over any [`Model`](crate::Model); a loop of one's own
+//! calls [`Model::forward`](crate::Model::forward), the run's way back, and an
+//! [`Optimizer`](crate::optim::Optimizer).
 
-mod regression;
-mod state;
+mod trainer;
 
-pub use regression::Regression;
-pub use state::TrainingState;
+pub use crate::model::TrainingState;
+pub use trainer::Trainer;

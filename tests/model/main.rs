@@ -7,6 +7,7 @@ mod misuse;
 mod readings;
 mod runs;
 mod training;
+mod truncated;
 
 use elman::tensor::Seq;
 use elman::{ModelSpec, Rng};

@@ -2,7 +2,7 @@
 //! decoder.
 
 use elman::optim::clip_grad_norm;
-use elman::tensor::{PackedSequence, Seq};
+use elman::tensor::{PackedSequence, Seq, SeqMut, SeqRef};
 use elman::train::TrainingState;
 use elman::{
     Gru, Input, LayerKind, Model, ModelSpec, Readout, RecurrentSpec, Rng, State, Threads, Upstream, Workspace,
@@ -120,7 +120,7 @@ fn a_packed_batch_has_the_gradients_of_its_rows() {
         let (_, gradients) = model
             .forward(&packed, &mut TrainingState::new(1))
             .unwrap()
-            .learn(|y, mut d_y| {
+            .learn(&mut |y: SeqRef<'_>, mut d_y: SeqMut<'_>| {
                 let order = packed.sorted_indices();
                 for t in 0..y.shape()[0] {
                     for (i, &place) in order[..y.step(t).shape()[0]].iter().enumerate() {
@@ -137,7 +137,7 @@ fn a_packed_batch_has_the_gradients_of_its_rows() {
             let alone = Input::unbatched(&alone, 3).unwrap();
             let run = model.forward(alone, &mut TrainingState::new(1)).unwrap();
             let (_, one) = run
-                .learn(|y, mut d_y| {
+                .learn(&mut |y: SeqRef<'_>, mut d_y: SeqMut<'_>| {
                     for t in 0..y.shape()[0] {
                         d_y.step(t).row(0).copy_from_slice(weights.view().step(t).row(row));
                     }

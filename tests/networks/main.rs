@@ -16,4 +16,3 @@ mod reference;
 mod settings;
 #[path = "../common/tiers.rs"]
 mod tiers;
-mod truncated;

@@ -4,7 +4,6 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use elman::Nonlinearity;
 use elman::{Threads, format as files};
 use elman_cli::sine::{Config, FreeRun, STEPS, Sine};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
@@ -129,13 +128,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
     files::write_atomic(&args.plot, &draw(&report, args, &runs, format)?)?;
     if let Some(model) = &args.model {
-        // A state dict does not say which RNN it is of.
-        let metadata = [
-            ("iterations", args.iterations.to_string()),
-            ("nonlinearity", Nonlinearity::Tanh.to_string()),
-            ("seed", args.seed.to_string()),
-        ];
-        files::save(model, sine.params(), metadata)?;
+        let metadata = [("iterations", args.iterations.to_string()), ("seed", args.seed.to_string())];
+        sine.model().save_with(model, metadata)?;
     }
     if args.json {
         let text = serde_json::to_string(&report).map_err(|error| Failure::Run(error.to_string()))?;

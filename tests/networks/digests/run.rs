@@ -7,17 +7,17 @@ use super::grid::{CellKind, Network, Work};
 use super::{Digests, fnv1a};
 use crate::network::{Case, FORWARD};
 use elman::internals::{Kernels, Linear, LinearScratch, NetworkConfig, RecurrentWorkspace};
-use elman::loss::{IGNORE_INDEX, cross_entropy, mse};
-use elman::optim::{Adam, AdamConfig, Sgd, SgdConfig};
+use elman::loss::{CrossEntropy, IGNORE_INDEX, Loss, MeanSquaredError, mse};
+use elman::optim::{Adam, AdamConfig, Optimizer, Sgd, SgdConfig};
 use elman::tensor::Seq;
-use elman::train::{Optimizer, Regression};
-use elman::{Cell, Nonlinearity, ParamTable, Params, Rng, Threads};
+use elman::train::Trainer;
+use elman::{Cell, Gru, Lstm, ModelBuilder, Nonlinearity, ParamTable, Params, Rng, Rnn, Threads};
 
 impl Work {
-    /// A head and an optimiser take the active tier, the one that `ELMAN_ISA` names, and no other.
+    /// A head by itself takes the active tier, the one that `ELMAN_ISA` names, and no other.
     pub(super) fn runs_on(&self, kernels: &Kernels) -> bool {
         let active = Kernels::active().unwrap().isa() == kernels.isa();
-        active || !matches!(self, Work::Linear { .. } | Work::Train { .. })
+        active || !matches!(self, Work::Linear { .. })
     }
 
     pub(super) fn run(&self, kernels: &'static Kernels, threads: Threads) -> Digests {
@@ -138,8 +138,9 @@ fn run_cross_entropy(rows: usize, classes: usize, kernels: &'static Kernels) -> 
     let logits = sequence(&mut rng, [1, rows, classes]);
     let class = |row| if row % 3 == 1 { IGNORE_INDEX } else { rng.below(classes) as i64 };
     let targets: Vec<i64> = (0..rows).map(class).collect();
-    let mut d_logits = Seq::default();
-    let loss = cross_entropy(kernels, logits.view(), &targets, &mut d_logits).unwrap();
+    let mut d_logits = Seq::zeros(1, rows, classes).unwrap();
+    let mut loss = CrossEntropy::new(&targets).isa(kernels.isa());
+    let loss = loss.evaluate((&logits).into(), d_logits.view_mut()).unwrap();
     digests(&[&[loss]], &[d_logits.data()])
 }
 
@@ -147,21 +148,26 @@ fn run_cross_entropy(rows: usize, classes: usize, kernels: &'static Kernels) -> 
 fn run_training(kind: CellKind, adam: bool, kernels: &'static Kernels, threads: Threads) -> Digests {
     let [steps, batch, input, hidden, outputs] = [10, 7, 3, 33, 2];
     let mut rng = Rng::new(5);
-    let proj_size = if kind == CellKind::Projected { 17 } else { 0 };
-    let config =
-        NetworkConfig { proj_size, kernels: Some(kernels), ..NetworkConfig::new(cell(kind), input, vec![hidden]) };
-    let mut model = Regression::new(config, outputs, &mut Rng::new(0)).unwrap();
+    let builder: ModelBuilder = match kind {
+        CellKind::Tanh => Rnn::builder(input, hidden).into(),
+        CellKind::Relu => Rnn::builder(input, hidden).nonlinearity(Nonlinearity::Relu).into(),
+        CellKind::Gru => Gru::builder(input, hidden).into(),
+        CellKind::Lstm => Lstm::builder(input, hidden).into(),
+        CellKind::Projected => Lstm::builder(input, hidden).proj_size(17).into(),
+    };
+    let mut model = builder.linear("linear", outputs).isa(kernels.isa()).model(&mut Rng::new(0)).unwrap();
     let drawn = uniform(&mut rng, 1.0 / (hidden as f32).sqrt(), model.params().data().len());
     model.params_mut().data_mut().copy_from_slice(&drawn);
-    let mut optimizer = if adam {
-        let config = AdamConfig { lr: 0.01, betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0.01 };
-        Optimizer::Adam(Adam::new(model.params(), config).unwrap())
+    let optimizer: Box<dyn Optimizer> = if adam {
+        let config = AdamConfig::default().lr(0.01).weight_decay(0.01).isa(kernels.isa());
+        Box::new(Adam::new(model.params(), config).unwrap())
     } else {
-        let config = SgdConfig { lr: 0.1, momentum: 0.9, weight_decay: 0.01 };
-        Optimizer::Sgd(Sgd::new(model.params(), config).unwrap())
+        let config = SgdConfig::default().lr(0.1).momentum(0.9).weight_decay(0.01).isa(kernels.isa());
+        Box::new(Sgd::new(model.params(), config).unwrap())
     };
+    let mut trainer = Trainer::new(optimizer).threads(threads);
     let (x, target) = (sequence(&mut rng, [steps, batch, input]), sequence(&mut rng, [steps, batch, outputs]));
-    let mut step = |_| model.train(x.view(), None, target.view(), &mut optimizer, threads).unwrap();
+    let mut step = |_| trainer.step(&mut model, &x, &mut MeanSquaredError::new(&target)).unwrap();
     let losses: Vec<f32> = (0..20).map(&mut step).collect();
     digests(&[&losses], &[model.params().data()])
 }
