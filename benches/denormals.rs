@@ -153,7 +153,9 @@ impl Contestant {
     }
 
     /// The share of denormals in y, and in the gradients of the weights.
-    fn shares(&self) -> [f64; 2] {
+    fn shares(&mut self) -> [f64; 2] {
+        // Whose output can be read: a backward pass uses up the run before it.
+        self.infer();
         let y = (0..STEPS).flat_map(|t| {
             let step = self.pass.output().step(t);
             (0..step.shape()[0]).flat_map(|row| step.row(row).to_vec()).collect::<Vec<_>>()

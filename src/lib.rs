@@ -45,6 +45,50 @@
 //! For given weights and inputs, outputs, states and gradients are the same bits for any number of threads, for any
 //! batch a row travels in, padded or packed, for a whole sequence in one call or step by step, and on AVX2 as on AVX-512.
 //!
+//! # Carrying state
+//!
+//! [`Output::state`] is the state after each row's last step, h_n and c_n. Given to the next call over the next part of the
+//! same sequences, the run goes on as if it had never been cut:
+//!
+//! ```
+//! use elman::tensor::SeqRef;
+//! use elman::{Lstm, Rng, Threads, Workspace};
+//!
+//! let model = Lstm::builder(1, 8).linear("fc", 1).model(&mut Rng::new(1))?;
+//! let signal = [0.1, 0.2, 0.3, 0.4, 0.5];
+//! let whole = model.run(SeqRef::new(&signal, 5, 1, 1)?)?;
+//!
+//! let (mut workspace, mut state) = (Workspace::default(), model.zero_state(1)?);
+//! for (t, sample) in signal.iter().enumerate() {
+//!     let x = SeqRef::new(std::slice::from_ref(sample), 1, 1, 1)?;
+//!     let y = model.run_with(x, Some(&state), &mut workspace, Threads::one())?;
+//!     assert_eq!(y.values().step(0).row(0), whole.values().step(t).row(0));
+//!     state.copy_from(y.state());
+//! }
+//! # Ok::<(), elman::Error>(())
+//! ```
+//!
+//! # Threads
+//!
+//! How many threads a call may use is an argument, [`Threads`]; what a call costs and in which pool it runs is told there.
+//! One rule: no lock may be held over a call with more than one thread inside a rayon pool.
+//!
+//! # Features
+//!
+//! | feature | default | brings |
+//! |---|---|---|
+//! | `safetensors` | yes | model files, read and written under PyTorch's names: the module `format` and `Model::open` |
+//! | `threads` | yes | more than one thread, by rayon; without it every call runs on the calling thread |
+//! | `serde` | no | `Serialize` and `Deserialize` of specs |
+//!
+//! The hidden module `internals` is for Elman's own benches, tests and command line; it may change in any version.
+//!
+//! # Platforms
+//!
+//! x86-64 has kernels of its own, AVX-512 and AVX2; everywhere else the portable tier runs. Linux also tells how much memory
+//! there is, so that what does not fit is an [`Error`] before anything is allocated; elsewhere only what the system refuses
+//! is one.
+//!
 //! # Tiers
 //!
 //! Found at run time; `ELMAN_ISA` forces one.

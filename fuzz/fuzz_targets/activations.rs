@@ -2,8 +2,8 @@
 
 #![no_main]
 
-use elman::{Isa, Rng};
 use elman::internals::{EXP_ULP, Kernels, SIGMOID_ULP, TANH_ULP};
+use elman::{Isa, Rng};
 use elman_fuzz::{Guarded, Within};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;

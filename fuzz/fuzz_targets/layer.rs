@@ -10,11 +10,11 @@ mod compare;
 
 use case::{Case, Options, Outcome};
 use compare::distance_of_scale;
-use elman::{Cell, Nonlinearity};
 use elman::internals::{BackwardPass, ForwardPass, Gradients, Scratch, Tape, Weights, Write};
-use elman::tensor::{SeqMut, SeqRef};
-use elman::{Isa, reference};
 use elman::internals::{Kernels, Plan};
+use elman::tensor::{SeqMut, SeqRef};
+use elman::{Cell, Nonlinearity};
+use elman::{Isa, reference};
 use elman_fuzz::{Guarded, Within};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;

@@ -1,19 +1,14 @@
-//! Any bytes at all as the files of `elman run`: the model that is described, loaded and run, and the input.
+//! Any bytes at all as the model file of `elman run`: what is described is loaded and run, by its description and whole.
 
 #![no_main]
 
-/// As the command line reads it.
-#[path = "../../cli/src/verbs/batch.rs"]
-mod batch;
-
 use std::fs;
 
-use batch::{Batch, Form};
 use elman::Nonlinearity;
-use elman::format::{Description, CellKind, LoadOptions, TensorFile, describe, prefixes};
+use elman::format::{CellKind, Description, Dtype, LoadOptions, TensorFile, describe, prefixes};
+use elman::internals::{Recurrent, RecurrentWorkspace};
 use elman::tensor::Seq;
-use elman::internals::{RecurrentWorkspace, Recurrent};
-use elman::{Error, ParamTable, Params, Threads};
+use elman::{Error, Model as Whole, ParamTable, Params, Threads};
 use elman_fuzz::Within;
 use elman_fuzz::file::{File, Table, bytes_of, path};
 use libfuzzer_sys::arbitrary::{self, Arbitrary, Unstructured};
@@ -21,18 +16,6 @@ use libfuzzer_sys::fuzz_target;
 
 /// What needs more elements than this is not run.
 const ROOM: usize = 1_000_000;
-
-/// What `batch.rs` asks of the binary.
-#[derive(Debug)]
-enum Failure {
-    Run(String),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Failure::Run(error.to_string())
-    }
-}
 
 /// A tensor of a file that is written here: name, type, shape.
 type Tensor = (String, &'static str, Vec<usize>);
@@ -128,18 +111,18 @@ enum How {
 impl Model {
     fn description(&self) -> Description {
         let kind = [CellKind::Rnn, CellKind::Gru, CellKind::Lstm][self.kind.get()];
-        let layers = if self.cell { 1 } else { self.layers.get() };
+        let layers = if self.unnumbered { 1 } else { self.layers.get() };
         let hidden_sizes: Vec<_> = self.hidden.iter().take(layers).map(|hidden| hidden.get()).collect();
-        let proj = if kind == CellKind::Lstm && !self.cell { self.proj.get() } else { 0 };
+        let proj = if kind == CellKind::Lstm && !self.unnumbered { self.proj.get() } else { 0 };
         Description {
             kind,
             prefix: ["", "rnn.", "a.b.", "\u{1b}é."][self.prefix.get()].into(),
             input_size: self.input.get(),
-            bidirectional: self.bidirectional && !self.cell,
+            bidirectional: self.bidirectional && !self.unnumbered,
             bias: self.bias,
             proj_size: if hidden_sizes.iter().all(|&hidden| proj < hidden) { proj } else { 0 },
             hidden_sizes,
-            cell: self.cell,
+            unnumbered: self.unnumbered,
         }
     }
 
@@ -169,20 +152,18 @@ struct Input {
     bytes: Vec<u8>,
     expected: Option<Description>,
     prefix: String,
-    batch_first: bool,
 }
 
 impl Input {
     fn of(data: &[u8]) -> arbitrary::Result<Self> {
         let mut u = Unstructured::new(data);
-        let batch_first = u.arbitrary()?;
         let which = u.int_in_range(0..=2)?;
         if which == 2 {
             let (file, expected) = u.arbitrary::<Model>()?.file();
-            return Ok(Self { bytes: file.bytes(), expected, prefix: u.arbitrary()?, batch_first });
+            return Ok(Self { bytes: file.bytes(), expected, prefix: u.arbitrary()? });
         }
         let bytes = bytes_of(u, TABLES[which], &valid(which))?;
-        Ok(Self { bytes, expected: None, prefix: "rnn".into(), batch_first })
+        Ok(Self { bytes, expected: None, prefix: "rnn".into() })
     }
 }
 
@@ -205,17 +186,18 @@ fn read(file: &TensorFile, bytes: &[u8]) {
         assert_eq!((info.shape, info.bytes), (view.shape(), view.data().len()), "{}", info.name);
         let data = view.data();
         let len = info.shape.iter().product::<usize>();
-        let (floats, integers, bools) = (file.read_f32(info.name), file.read_integers(info.name), file.read_bools(info.name));
+        let (floats, integers, bools) =
+            (file.read_f32(info.name), file.read_integers(info.name), file.read_bools(info.name));
         let known = [floats.is_ok(), integers.is_ok(), bools.is_ok()].iter().filter(|&&ok| ok).count();
         assert!(known <= 1, "{} is of several types", info.dtype);
         match floats {
             Ok((shape, values)) => {
                 assert_eq!((&shape[..], values.len()), (info.shape, len), "{}", info.name);
                 let mut exact: Box<dyn Iterator<Item = f64>> = match info.dtype {
-                    "F32" => Box::new(data.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b).into())),
-                    "F64" => Box::new(data.as_chunks().0.iter().map(|&b| f64::from_le_bytes(b))),
-                    "F16" => Box::new(data.as_chunks().0.iter().map(|&b| half(u16::from_le_bytes(b)))),
-                    "BF16" => Box::new(
+                    Dtype::F32 => Box::new(data.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b).into())),
+                    Dtype::F64 => Box::new(data.as_chunks().0.iter().map(|&b| f64::from_le_bytes(b))),
+                    Dtype::F16 => Box::new(data.as_chunks().0.iter().map(|&b| half(u16::from_le_bytes(b)))),
+                    Dtype::BF16 => Box::new(
                         data.as_chunks()
                             .0
                             .iter()
@@ -234,7 +216,7 @@ fn read(file: &TensorFile, bytes: &[u8]) {
         match integers {
             Ok((shape, values)) => {
                 assert_eq!((&shape[..], values.len()), (info.shape, len), "{}", info.name);
-                let signed = info.dtype.starts_with('I');
+                let signed = info.dtype.name().starts_with('I');
                 for (&value, bytes) in values.iter().zip(data.chunks_exact((data.len() / len.max(1)).max(1))) {
                     let fill = if signed && bytes[bytes.len() - 1] >= 0x80 { 0xff } else { 0 };
                     let mut whole = [fill; 16];
@@ -252,7 +234,8 @@ fn read(file: &TensorFile, bytes: &[u8]) {
             Err(error) => tell(&error),
         }
     }
-    for error in [file.read_f32("no such").err(), file.read_integers("no such").err(), file.read_bools("no such").err()] {
+    for error in [file.read_f32("no such").err(), file.read_integers("no such").err(), file.read_bools("no such").err()]
+    {
         tell(&error.expect("there is none"));
     }
 }
@@ -295,8 +278,10 @@ fn described(file: &TensorFile, description: &Description) {
     let mut params = Params::zeros(layout);
     assert_eq!(params.data().len(), parameters);
     params.data_mut().fill(7.5);
-    let floats =
-        file.iter().filter(|info| info.name.starts_with(&description.prefix)).all(|info| file.read_f32(info.name).is_ok());
+    let floats = file
+        .iter()
+        .filter(|info| info.name.starts_with(&description.prefix))
+        .all(|info| file.read_f32(info.name).is_ok());
     match file.load_into(&mut params, &LoadOptions::from(description)) {
         Ok(notes) => {
             assert!(floats, "loaded what are no floats: {notes:?}");
@@ -318,36 +303,8 @@ fn described(file: &TensorFile, description: &Description) {
     assert_eq!(pass.output().shape(), [2, 3, network.output_size()]);
 }
 
-/// The batch of the file over a small network, as `elman run` runs it.
-fn input(description: &Description, batch_first: bool) -> Result<(), Failure> {
-    let mut batch = Batch::read(path(), description, batch_first)?;
-    if batch.rows.saturating_mul(batch.steps.max(1)).saturating_mul(400) > ROOM {
-        return Ok(());
-    }
-    let config = elman::internals::NetworkConfig { batch_first, ..description.config(Nonlinearity::Tanh) };
-    let network = Recurrent::new(config, &mut ParamTable::new(), "").unwrap();
-    let width = description.input_size;
-    // From here on nothing is wrong with it.
-    let packed = batch.packed(width).unwrap();
-    batch.note_nan(packed.as_ref().map(|packed| &packed.rows));
-    assert!(batch.notes.iter().all(|note| !note.contains(char::is_control)), "{:?}", batch.notes);
-    let state = batch.state(&network).unwrap();
-    let mut pass = RecurrentWorkspace::default();
-    let input = batch.input(packed.as_ref(), width).unwrap();
-    network.forward(input, state.as_ref(), &mut pass, Threads::one()).unwrap();
-    let shape = match (&packed, batch.form) {
-        (None, _) => pass.output().shape(),
-        (Some(_), Form::BatchFirst) => pass.packed_output().to_batch_first(batch.steps).unwrap().shape(),
-        (Some(_), _) => pass.packed_output().to_padded(batch.steps).unwrap().shape(),
-    };
-    let outer = if batch.form == Form::BatchFirst { [batch.rows, batch.steps] } else { [batch.steps, batch.rows] };
-    assert_eq!(shape, [outer[0], outer[1], network.output_size()]);
-    assert!(batch.tokens <= batch.steps * batch.rows, "{} of {:?}", batch.tokens, batch.shape);
-    Ok(())
-}
-
 fuzz_target!(|data: &[u8]| {
-    let Ok(Input { bytes, expected, prefix, batch_first }) = Input::of(data) else { return };
+    let Ok(Input { bytes, expected, prefix }) = Input::of(data) else { return };
     fs::write(path(), &bytes).unwrap();
     match TensorFile::open(path()) {
         Err(error) => {
@@ -378,21 +335,8 @@ fuzz_target!(|data: &[u8]| {
             }
         }
     }
-    let small = Description {
-        kind: CellKind::Lstm,
-        prefix: String::new(),
-        input_size: 2,
-        hidden_sizes: vec![2],
-        bidirectional: true,
-        bias: true,
-        proj_size: 1,
-        unnumbered: false,
-    };
-    let gru = Description { kind: CellKind::Gru, bidirectional: false, proj_size: 0, ..small.clone() };
-    for description in [small, gru] {
-        if let Err(Failure::Run(text)) = input(&description, batch_first) {
-            assert!(!text.is_empty());
-        }
+    if let Err(error) = Whole::open(path()) {
+        tell(&error);
     }
     fs::remove_file(path()).unwrap();
 });

@@ -2,11 +2,11 @@
 
 #![no_main]
 
-use elman::{Cell, Nonlinearity};
+use elman::internals::Kernels;
+use elman::internals::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
 use elman::tensor::{PackedSequence, SeqRef};
-use elman::internals::{BackwardArgs, NetworkConfig, RecurrentWorkspace, Recurrent};
+use elman::{Cell, Nonlinearity};
 use elman::{Error, ParamTable, Params, Result, Rng, State, Threads};
-use elman::internals::{Kernels};
 use elman_fuzz::{Size, Within};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
@@ -404,8 +404,8 @@ impl Call {
             state: state.as_ref(),
             d_output: d_output.input()?,
             d_state_n: d_state.as_ref(),
-            wants_d_input: back.wants_d_input: d_input,
-            wants_d_state_0: back.wants_d_state_0: d_state_0,
+            wants_d_input: back.d_input,
+            wants_d_state_0: back.d_state_0,
         };
         let mut gradients = networks[usize::from(back.other_params)].1.zeros_like();
         check(network.backward(params, args, &mut gradients, pass, threads))?;

@@ -3,7 +3,7 @@
 use super::{Mat, SeqRef};
 
 /// Which way a layer goes through time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// From the first step to the last.
     #[default]

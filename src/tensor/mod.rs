@@ -14,5 +14,4 @@ pub(crate) use before::{Before, Cut, History, Resets};
 pub(crate) use lines::Lines;
 pub(crate) use packed::Order;
 pub use packed::{PackedRef, PackedSequence};
-pub(crate) use seq::MatMut;
-pub use seq::{Mat, Seq, SeqMut, SeqRef};
+pub use seq::{Mat, MatMut, Seq, SeqMut, SeqRef};

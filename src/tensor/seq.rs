@@ -549,5 +549,7 @@ mod tests {
         let error = Seq::zeros(usize::MAX, 2, 1).unwrap_err();
         assert!(error.to_string().contains("more elements than memory can address"), "{error}");
         assert!(matches!(Seq::zeros(1 << 62, 1, 1), Err(Error::Overflow { .. })));
+        let error = Seq::zeros(1 << 40, 1, 1).unwrap_err();
+        assert!(error.to_string().starts_with("sequence: needs 4,398,046,511,104 bytes (4.0 TiB)"), "{error}");
     }
 }

@@ -669,3 +669,11 @@ fn nothing_at_all_goes_through_every_network() {
         }
     }
 }
+
+#[test]
+fn weights_beyond_the_memory_are_an_error() {
+    // 32 TiB, of which half are the packed copies.
+    let error = Recurrent::new(Lstm::builder(1, 1 << 20), &mut ParamTable::new(), "rnn").unwrap_err();
+    assert_eq!(error.kind(), elman::ErrorKind::Memory);
+    assert!(error.to_string().starts_with("recurrent layers: needs 35,184,"), "{error}");
+}

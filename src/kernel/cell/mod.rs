@@ -7,6 +7,7 @@
 mod elman;
 mod gru;
 mod lstm;
+mod name;
 
 pub(super) use elman::{Elman, Relu, Tanh};
 pub(super) use gru::Gru;
@@ -18,8 +19,16 @@ use std::str::FromStr;
 use crate::error::{Error, Result};
 use crate::simd::Vector;
 
-/// What a layer computes at each step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a layer computes at each step. As text it is PyTorch's mode in lower case: `rnn_tanh`, `rnn_relu`, `gru`, `lstm`.
+///
+/// ```
+/// use elman::{Cell, Nonlinearity};
+///
+/// assert_eq!(Cell::Elman(Nonlinearity::Relu).to_string(), "rnn_relu");
+/// assert_eq!("lstm".parse::<Cell>()?, Cell::Lstm);
+/// # Ok::<(), elman::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cell {
     /// An Elman cell: one product and an activation.
     Elman(Nonlinearity),
@@ -30,7 +39,7 @@ pub enum Cell {
 }
 
 /// The activation of an Elman cell.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Nonlinearity {
     /// The hyperbolic tangent.
     #[default]
