@@ -224,7 +224,7 @@ fn losses_are_pytorchs() {
             let [prediction, gradient] =
                 if group == "mse" { ["prediction", "d_prediction"] } else { ["logits", "d_logits"] };
             let &[steps, batch, width] = fixture.shape(&name(prediction)) else { panic!("{settings}") };
-            let seq = |tensor: &str| Seq::from_slice(steps, batch, width, &fixture.f32(&name(tensor))).unwrap();
+            let seq = |tensor: &str| Seq::from_slice(&fixture.f32(&name(tensor)), steps, batch, width).unwrap();
             let mask: Vec<bool> = fixture.i64(&name("mask")).iter().map(|&mark| mark == 1).collect();
             let lengths: Vec<usize> = fixture.i64(&name("lengths")).iter().map(|&len| len as usize).collect();
             let (ragged, kind) = match settings["steps"].as_str().unwrap().strip_prefix("ragged_") {
@@ -404,7 +404,7 @@ fn what_does_not_fit_is_an_error_that_names_it() {
     let mut d = packed.clone();
     let error = CrossEntropy::new(&labels).evaluate(dense, d.seq_mut()).unwrap_err().to_string();
     assert_eq!(error, "d_prediction: rows of step 0: expected [4], got [3]");
-    if let Some(isa) = elman::Isa::ALL.into_iter().find(|&isa| Kernels::of(isa).is_none()) {
+    if let Some(isa) = elman::Isa::ALL.iter().copied().find(|&isa| Kernels::of(isa).is_none()) {
         assert_eq!(
             CrossEntropy::new(&labels).isa(isa).evaluate(dense, draw(1).view_mut()).unwrap_err().kind(),
             ErrorKind::Isa
