@@ -35,11 +35,12 @@ has --seconds "$@" || set -- "$@" --seconds 0
 has --json "$@" || set -- "$@" --json
 
 build
-# One run of the workload, in cli/src/measure/timed.rs.
+# One run of the workload, and one of a stream whose steps are timed one by one, in cli/src/measure/timed.rs.
 run='elman_cli::measure::timed::Work::run*'
+timed='elman_cli::measure::timed::Work::time_steps*'
 out=$made/callgrind-$name.out
 rm -f "$out" "$out".*
-valgrind --tool=callgrind --callgrind-out-file="$out" --dump-before="$run" \
+valgrind --tool=callgrind --callgrind-out-file="$out" --dump-before="$run" --dump-before="$timed" \
   --compress-strings=no --compress-pos=no "$elman" bench "$@" >"$made/callgrind.json" 2>"$made/callgrind.log" || {
   status=$?
   # Its own words are behind `==PID==`; the rest is what `elman bench` has to say.

@@ -14,7 +14,7 @@
 #
 # Across: arithmetic intensity, FLOP for each byte of weights that a run must read, a weight being 4 bytes. h_t needs
 # h_(t-1), so W_hh is read once a step, by all rows of the batch together; W_ih once a run, since the inputs of all steps are
-# known; one step a call reads both each step. Training reads W_hh a second time on the way back, and above the first
+# known; one step a call reads both each step. Training reads W_hh a second time in the backward pass, and above the first
 # layer W_ih (the gradient of a first layer's input is not computed). FLOP are those of `elman bench`, 2·G·H·(I + H) a token,
 # three times that in training. What flows besides, x, y and the gates kept for training, is not counted.
 # Up: GFLOP/s. Roofs: the FMA peak, and intensity times the bandwidth at which one core loads from each level of memory.

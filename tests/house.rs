@@ -7,7 +7,8 @@ use std::path::Path;
 /// The modules of the library from the ground up. A module may import from the rows above its own in this list, and from
 /// itself. A file or folder that stands higher or lower than its module is named with its path.
 const FLOORS: &[&[&str]] = &[
-    &["error", "rng"],
+    &["error"],
+    &["memory", "rng"],
     &["simd", "tensor"],
     &["kernel"],
     &["gemm", "parallel", "params"],

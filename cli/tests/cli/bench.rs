@@ -265,6 +265,20 @@ fn threads_beyond_the_machine_are_refused_and_predicted() {
 }
 
 #[test]
+fn what_does_not_fit_into_memory_is_told_before_it_is_allocated() {
+    let folder = folder();
+    for (args, part) in [
+        (&["--hidden", "1", "--input", "65536", "--batch", "65536", "--steps", "65536"][..], "the input"),
+        (&["--hidden", "65536", "--input", "1", "--batch", "65536", "--steps", "65536"], "the outputs of two layers"),
+        (&["--mode", "train", "--hidden", "8192", "--batch", "65536", "--steps", "65536"], "what the layers keep"),
+        (&["--hidden", "65536", "--layers", "65536", "--batch", "1"], "the other layers' weights"),
+    ] {
+        let line = run(folder.path(), &[&["bench"], args].concat());
+        line.refused(1, &["memory: expected to need at most the ", " there are, got ", part]);
+    }
+}
+
+#[test]
 fn wrong_calls_say_what_was_expected() {
     let folder = folder();
     for (args, words) in [

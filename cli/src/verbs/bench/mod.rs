@@ -3,6 +3,7 @@
 mod against;
 mod args;
 mod explain;
+mod memory;
 mod report;
 mod table;
 
@@ -23,6 +24,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         return explain::forecast(args, &workloads);
     }
     args.check()?;
+    workloads.iter().try_for_each(memory::of_run)?;
     if let Some(binary) = &args.against {
         return against::run(args, &workloads, binary);
     }
