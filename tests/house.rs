@@ -15,9 +15,9 @@ const FLOORS: &[&[&str]] = &[
     &["plan"],
     &["layer"],
     &["network"],
-    &["train/state"],
+    &["loss", "optim"],
     &["model"],
-    &["format", "loss", "optim"],
+    &["format"],
     &["reference", "train", "model/file", "model/state_dict"],
 ];
 
