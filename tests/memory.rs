@@ -16,8 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use elman::internals::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
 use elman::tensor::Seq;
-use elman::{Cell, Nonlinearity};
-use elman::{ParamTable, Params, Rng, Threads};
+use elman::{Cell, Lstm, ModelBuilder, Nonlinearity, ParamTable, Params, Rng, Rnn, Threads, Workspace};
 
 /// What passes may take besides: blocks of z, packed weights, rows in the order of an operand, mailboxes. Less than the
 /// smallest sequence here, 25 MiB, so that one too many is found; measured, up to 9 MiB.
@@ -76,10 +75,41 @@ fn draw(steps: usize, batch: usize, width: usize) -> Seq {
 }
 
 fn assert_within(peak: usize, floats: usize, what: &str) {
-    let (needs, mib) = (floats * size_of::<f32>(), |bytes: usize| bytes as f64 / f64::from(1 << 20));
+    let needs = floats * size_of::<f32>();
     eprintln!("{what}: needs {:.1} MiB, took {:.1} at its peak", mib(needs), mib(peak));
     assert!(peak >= needs, "{what}: the count does not work, or the formula is wrong");
     assert!(peak <= needs + SLACK, "{what}: {:.1} MiB beyond what it needs", mib(peak - needs));
+}
+
+/// Inference of whole models: what may be there at once are the outputs of two layers and, batch-first, one turned copy of
+/// input and output.
+fn models(base: usize) {
+    let lstm = |input, hidden| Lstm::builder(input, hidden);
+    let cases: [(&str, ModelBuilder, [usize; 3], usize); 6] = [
+        ("2 layers", lstm(128, 128).num_layers(2).into(), [50, 1024, 128], 2 * 128),
+        ("6 layers", lstm(128, 128).num_layers(6).into(), [50, 1024, 128], 2 * 128),
+        ("a head", lstm(128, 128).linear("fc", 4), [50, 1024, 128], 128 + 4),
+        ("batch-first", lstm(128, 128).batch_first(true).into(), [1024, 50, 128], 128 + 128 + 128),
+        ("a wide input, batch-first", lstm(1024, 1).batch_first(true).into(), [1024, 50, 1024], 1 + 1 + 1024),
+        ("many rows of one unit", Rnn::builder(1, 1).into(), [1, 100_000, 1], 1 + 1),
+    ];
+    for (what, builder, [first, second, width], floats) in cases {
+        let model = builder.model(&mut Rng::new(1)).unwrap();
+        let x = draw(first, second, width);
+        let here = CURRENT.load(Ordering::SeqCst);
+        for threads in [1, 2] {
+            let mut workspace = Workspace::default();
+            let threads = Threads::new(threads).unwrap();
+            let peak = peak(here, || drop(model.run_with(&x, None, &mut workspace, threads).unwrap()));
+            let most = first * second * floats * size_of::<f32>() + SLACK;
+            assert!(peak <= most, "{what}: {:.1} MiB, {:.1} at most", mib(peak), mib(most));
+        }
+    }
+    assert!(CURRENT.load(Ordering::SeqCst) <= base + SLACK, "all of it is given back");
+}
+
+fn mib(bytes: usize) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
 
 /// One test only: another one running beside it would be counted too.
@@ -87,6 +117,7 @@ fn assert_within(peak: usize, floats: usize, what: &str) {
 fn passes_take_little_more_than_what_they_give_and_keep() {
     let before = CURRENT.load(Ordering::SeqCst);
     assert_eq!(peak(before, || drop(std::hint::black_box(Vec::<u8>::with_capacity(1000)))), 1000, "the count works");
+    models(before);
 
     for [steps, batch, size] in [[50, 1024, 128], [4096, 8, 256]] {
         let (x, d_y) = (draw(steps, batch, size), draw(steps, batch, size));

@@ -59,9 +59,10 @@ impl Embedding {
         }
     }
 
-    /// Adds each row's gradient to its vector's, in the order of the rows.
+    /// The table's gradient: each vector's is the sum of those of its rows, in their order; zeros for one that did not come.
     pub(crate) fn backward(&self, x: SeqRef<'_>, d_y: SeqRef<'_>, gradients: &mut Params) {
         let d_weight = gradients.get_mut(self.weight);
+        d_weight.fill(0.0);
         for (row, d_y) in x.each_row().zip(d_y.each_row()) {
             let d = &mut d_weight[row[0] as usize * self.width..][..self.width];
             d.iter_mut().zip(d_y).for_each(|(d, d_y)| *d += d_y);

@@ -301,7 +301,6 @@ impl<'w> Run<'_, 'w> {
             Some(gradients) if gradients.is_like(&model.params) => gradients,
             other => other.insert(model.params.zeros_like()),
         };
-        gradients.data_mut().fill(0.0);
         let args = Back {
             reads: Reads { params: &model.params, kernels: model.kernels },
             x,
@@ -319,9 +318,7 @@ impl<'w> Run<'_, 'w> {
             d_first.shape_for(sizes(), rows)?;
             d_first.unsort(d_first_sorted, &batch.order.sorted);
         }
-        if state.is_none() {
-            model.own_gradients(d_first, gradients);
-        }
+        model.own_gradients(state.is_none().then_some(d_first), gradients);
         if upstream.input && batch.form == Form::BatchFirst {
             turn(d_x, [batch.steps, rows, model.spec.inputs], turned)?;
         }
@@ -357,9 +354,14 @@ fn one_step<'a>(input: &Input<'a>, [rows, width]: [usize; 2], batch_first: bool)
 }
 
 impl Model {
-    /// Adds the gradients of the first states, which every row has in common, to those of the parameters they are.
-    fn own_gradients(&self, d_first: &mut State, gradients: &mut Params) {
+    /// The gradients of the first states that are parameters: sums over the rows, which have them in common. Zeros where a
+    /// run began in others, and `d_first` is not given.
+    fn own_gradients(&self, mut d_first: Option<&mut State>, gradients: &mut Params) {
         for part in &self.own {
+            for id in [part.h_0].into_iter().chain(part.c_0) {
+                gradients.get_mut(id).fill(0.0);
+            }
+            let Some(d_first) = &mut d_first else { continue };
             for index in 0..part.count {
                 let (d_h, d_c) = d_first.of_mut(part.first + index);
                 sum_rows(d_h, index, part.count, gradients.get_mut(part.h_0));

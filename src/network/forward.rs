@@ -4,7 +4,7 @@ use super::batch::Flow;
 use super::dropout::Dropout;
 use super::{Recurrent, State};
 use crate::error::{Result, elements};
-use crate::layer::recurrent::{ForwardPass, Scratch, Tape};
+use crate::layer::recurrent::{ForwardPass, Layer, Scratch, Sizes, Tape};
 use crate::tensor::{Buffer, Lines, SeqMut, SeqRef};
 
 /// Where the rows are that a layer reads: outside, or in one of two buffers that layers write in turns.
@@ -205,11 +205,55 @@ impl Recurrent {
                 c_n,
                 tape: tapes.as_mut().map(|tapes| &mut tapes[direction]),
             };
-            let plan = layer.plan(flow.lines.steps(), flow.lines.rows(), flow.threads)?;
-            layer.forward(&plan, pass, scratch)?;
+            by_rows(layer, flow, pass, scratch)?;
         }
         Ok(())
     }
+}
+
+/// Runs a layer over its rows: some of them at a time in inference where all at once would need much memory. No row
+/// depends on another, so the bits are the same. What is kept in training has as many rows as the output anyway.
+fn by_rows(layer: &Layer, flow: Flow<'_>, mut pass: ForwardPass<'_>, scratch: &mut Scratch) -> Result<()> {
+    let rows = flow.lines.rows();
+    let most = if pass.tape.is_some() { rows } else { rows_at_once(layer.sizes()) };
+    let mut first = 0;
+    loop {
+        let n = most.min(rows - first);
+        let plan = layer.plan(flow.lines.steps(), n, flow.threads)?;
+        if n == rows {
+            return layer.forward(&plan, pass, scratch);
+        }
+        let (y, rest) = pass.y.split_rows(n);
+        let (h_n, h_rest) = pass.h_n.map(|h_n| h_n.split_at_mut(n * layer.sizes().output())).unzip();
+        let (c_n, c_rest) = pass.c_n.map(|c_n| c_n.split_at_mut(n * layer.sizes().hidden)).unzip();
+        let some = ForwardPass {
+            x: pass.x.rows(first, n),
+            h_0: pass.h_0.map(|h_0| h_0.rows(first, n)),
+            c_0: pass.c_0.map(|c_0| c_0.rows(first, n)),
+            resets: pass.resets.map(|resets| resets.rows(first, n)),
+            y,
+            h_n,
+            c_n,
+            tape: None,
+        };
+        layer.forward(&plan, some, scratch)?;
+        first += n;
+        if first == rows {
+            return Ok(());
+        }
+        pass = ForwardPass { y: rest, h_n: h_rest, c_n: c_rest, ..pass };
+    }
+}
+
+/// Rows whose states, gates and operands take some 8 MiB together, in whole groups of any tier; never fewer than share
+/// two workers well.
+fn rows_at_once(sizes: Sizes) -> usize {
+    const BYTES: usize = 8 << 20;
+    const FEWEST: usize = 256;
+    let [input, hidden] = [sizes.input, sizes.hidden].map(|n| n.next_multiple_of(16));
+    // Two operands, z, what is put aside, the cell state; and the input's rows, packed.
+    let floats = hidden.saturating_mul(3 + 2 * sizes.cell.gates()).saturating_add(input);
+    (BYTES / size_of::<f32>() / floats).next_multiple_of(FEWEST).max(FEWEST)
 }
 
 impl LayerMemory {

@@ -18,7 +18,7 @@ pub(in crate::model) struct Back<'a> {
     pub(in crate::model) d_y: SeqRef<'a>,
     pub(in crate::model) d_last: Option<&'a State>,
     pub(in crate::model) masks: Masks,
-    /// What the gradients of the parameters are added to.
+    /// Receives the gradients of the parameters.
     pub(in crate::model) gradients: &'a mut Params,
     /// Receives the gradient of the input, where it is wanted.
     pub(in crate::model) d_x: Option<&'a mut Buffer>,
@@ -103,7 +103,7 @@ impl Stage {
             }
             Kind::Linear(linear) => {
                 let d_x = d_x.map(|d_x| &mut d_x[..]);
-                let args = LinearBackward { params: reads.reads.params, x, d_y, write: Write::Add };
+                let args = LinearBackward { params: reads.reads.params, x, d_y, write: Write::Over };
                 linear.backward_rows(args, around.params, d_x, &mut room.linear);
             }
             Kind::Recurrent(recurrence) => {
@@ -116,7 +116,7 @@ impl Stage {
                     base: recurrence.states,
                     masks: Masks { base: reads.masks.base + recurrence.layers, ..reads.masks },
                     gradients: &mut *around.params,
-                    write: Write::Add,
+                    write: Write::Over,
                     d_x,
                     d_first: around.d_first.as_deref_mut(),
                 };
