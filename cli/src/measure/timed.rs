@@ -226,7 +226,7 @@ impl<'a> Work<'a> {
             None => [self.load.steps, self.load.batch],
         };
         let target = Seq::zeros(steps, batch, self.network.output_size())?;
-        let adam = Adam::new(&self.params, AdamConfig::default())?;
+        let adam = Adam::new(&self.params, AdamConfig::default().isa(self.load.kernels.isa()))?;
         Ok(Training { gradients: self.params.zeros_like(), adam, d_y: target.clone(), target })
     }
 
