@@ -6,8 +6,13 @@
 //!
 //!     cargo bench --bench prediction [-- CELL...]
 
+#[path = "../../benches/common/arguments.rs"]
+#[allow(dead_code, reason = "its tests read arguments without ending the process")]
+mod arguments;
+
 use std::process::ExitCode;
 
+use arguments::asked;
 use elman::internals::{Kernels, Machine};
 use elman::{Cell, Threads};
 use elman_cli::measure::{Effort, Mode, Workload, machine, round_trip};
@@ -17,54 +22,13 @@ const LIMIT: f64 = 1.35;
 
 const CELLS: [&str; 3] = ["rnn", "gru", "lstm"];
 
-/// What is to be done, of the words that cargo and its user pass on.
-enum Request {
-    /// Tell what there is, in the words of Rust's test harness.
-    List,
-    /// Run the workloads of these cells.
-    Run { cells: Vec<String>, smoke: bool },
-}
-
-impl Request {
-    fn of(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let (mut cells, mut smoke, mut list) = (Vec::new(), false, false);
-        for argument in arguments {
-            match argument.as_str() {
-                // `cargo bench` says so of itself.
-                "--bench" => {}
-                // Whether everything runs is all that is asked.
-                "--test" => smoke = true,
-                "--list" => list = true,
-                cell if CELLS.contains(&cell) => cells.push(argument),
-                other => return Err(format!("{other}: expected rnn, gru or lstm, --list or --test")),
-            }
-        }
-        if smoke || cells.is_empty() {
-            cells = CELLS.map(String::from).into();
-        }
-        Ok(if list { Request::List } else { Request::Run { cells, smoke } })
-    }
-}
-
 fn main() -> ExitCode {
-    match Request::of(std::env::args().skip(1)) {
-        Ok(Request::List) => {
-            CELLS.iter().for_each(|cell| println!("{cell}: benchmark"));
-            ExitCode::SUCCESS
-        }
-        Ok(Request::Run { cells, smoke }) => {
-            let factors = run(&cells, smoke);
-            verdict(factors, smoke)
-        }
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(2)
-        }
-    }
+    let (smoke, cells) = asked("prediction", "a cell", &CELLS);
+    verdict(run(&cells, smoke), smoke)
 }
 
 /// The factors that the predictions of all workloads are off by.
-fn run(cells: &[String], smoke: bool) -> Vec<f64> {
+fn run(cells: &[&str], smoke: bool) -> Vec<f64> {
     let kernels = Kernels::active().unwrap_or_else(|error| panic!("{error}"));
     println!("{}; predicted / measured of the table's workloads", kernels.isa());
     println!(
@@ -75,7 +39,7 @@ fn run(cells: &[String], smoke: bool) -> Vec<f64> {
     for threads in (1..=Threads::available().get().min(2)).map(|n| Threads::new(n).expect("at least one")) {
         let limits = machine(kernels, threads, round_trip());
         for load in Workload::table(threads, kernels) {
-            let wanted = cells.iter().any(|cell| cell == name(load.cell));
+            let wanted = cells.contains(&name(load.cell));
             if wanted && !(smoke && (load.hidden > 64 || load.mode == Mode::Train)) {
                 let ratio = ratio(&load, &limits, if smoke { 0.0 } else { 0.1 });
                 factors.push(ratio.max(1.0 / ratio));
