@@ -1,31 +1,77 @@
 //! Elman is a recurrent-network engine for CPUs: it trains and runs Elman RNNs, GRUs and LSTMs at the limit of the
 //! machine's arithmetic, gives the same bits however the work is cut, and speaks PyTorch's dialect.
 //!
-//! [`Rnn`], [`Gru`] and [`Lstm`] are `torch.nn.RNN`, `GRU` and `LSTM`: layers, directions, dropout, projections, ragged
-//! batches ([`PackedSequence`](tensor::PackedSequence)), forward and backward.
+//! A [`Model`] is a list of layers with its parameters: read from a file that PyTorch wrote, or built. [`Rnn`], [`Gru`] and
+//! [`Lstm`] are `torch.nn.RNN`, `GRU` and `LSTM`: layers, directions, dropout, projections, ragged batches
+//! ([`PackedSequence`](tensor::PackedSequence)), forward and backward.
 //!
 //! ```
-//! use elman::optim::{Adam, AdamConfig};
 //! use elman::tensor::Seq;
-//! use elman::train::Regression;
-//! use elman::{Rng, Rnn, Threads};
+//! use elman::{Lstm, Rng};
 //!
-//! // Learn to delay a signal by one step: an RNN of 8 units over 1 feature, and a linear head of 1 value a step.
-//! let mut rng = Rng::new(1);
-//! let mut model = Regression::new(Rnn::builder(1, 8), 1, &mut rng)?;
-//! let mut adam = Adam::new(model.params(), AdamConfig::default().lr(0.01))?;
-//!
-//! let signal: Vec<f32> = (0..101).map(|_| rng.uniform(-1.0, 1.0)).collect();
-//! let x = Seq::from_slice(&signal[1..], 100, 1, 1)?; // (T, B, I)
-//! let target = Seq::from_slice(&signal[..100], 100, 1, 1)?;
-//! let first = model.train(x.view(), None, target.view(), &mut adam, Threads::one())?;
-//! for _ in 0..300 {
-//!     model.train(x.view(), None, target.view(), &mut adam, Threads::one())?;
-//! }
-//! let last = model.train(x.view(), None, target.view(), &mut adam, Threads::one())?;
-//! assert!(last < first / 10.0);
+//! // 8 units over 3 features, and a linear head of 1 value a step; drawn as PyTorch does.
+//! let model = Lstm::builder(3, 8).linear("fc", 1).model(&mut Rng::new(1))?;
+//! let x = Seq::zeros(5, 2, 3)?; // 5 steps of 2 rows: (T, B, I)
+//! let y = model.run(&x)?;
+//! assert_eq!(y.values().shape(), [5, 2, 1]);
 //! # Ok::<(), elman::Error>(())
 //! ```
+//!
+//! # Run a PyTorch model
+//!
+//! `safetensors.torch.save_file(net.state_dict(), "net.safetensors")` in Python, and here
+//!
+//! ```no_run
+//! # use elman::{Model, tensor::Seq};
+//! # let x = Seq::zeros(5, 2, 3)?;
+//! let y = Model::open("net.safetensors")?.run(&x)?;
+//! # Ok::<(), elman::Error>(())
+//! ```
+//!
+//! A state dict holds names, shapes and numbers, but neither the order of its layers nor their activations nor which steps go
+//! on. It is run only where one reading exists: one recurrent network, at most one embedding whose width is its input, at
+//! most one linear layer over its output. Everything else is [`ErrorKind::Ambiguous`], with the candidates, and
+//! `ModelSpec::from_state_dict` settles it with a list such as `lstm, last, fc1, relu, fc2`. A file that `Model::save` wrote
+//! has its [`ModelSpec`] in the metadata, and PyTorch loads it strictly.
+//!
+//! # Train with a loss of your own
+//!
+//! [`train::Trainer`] takes steps with a loss of [`loss`] or with any closure. Without it a step is four lines:
+//!
+//! ```
+//! use elman::optim::{Adam, AdamConfig, Optimizer, clip_grad_norm};
+//! use elman::tensor::{Seq, SeqMut, SeqRef};
+//! use elman::train::TrainingState;
+//! use elman::{Gru, Rng, Threads, Workspace};
+//!
+//! let mut model = Gru::builder(3, 8).linear("fc", 1).model(&mut Rng::new(1))?;
+//! let mut adam = Adam::new(model.params(), AdamConfig::default())?;
+//! let (mut training, mut workspace) = (TrainingState::new(1), Workspace::default());
+//! let x = Seq::zeros(5, 2, 3)?;
+//! // Half the square of the last step: its gradient is the output there, and zero elsewhere.
+//! let mut loss = |y: SeqRef<'_>, mut d_y: SeqMut<'_>| {
+//!     let [steps, rows, _] = y.shape();
+//!     let mut sum = 0.0;
+//!     for t in 0..steps {
+//!         for row in 0..rows {
+//!             let value = if t + 1 == steps { y.step(t).row(row)[0] } else { 0.0 };
+//!             d_y.step(t).row(row)[0] = value;
+//!             sum += 0.5 * value * value;
+//!         }
+//!     }
+//!     Ok(sum)
+//! };
+//! for _ in 0..3 {
+//!     let run = model.forward_with(&x, None, &mut training, &mut workspace, Threads::one())?;
+//!     let (_loss, mut gradients) = run.learn(&mut loss)?;
+//!     clip_grad_norm(gradients.parameters_mut(), 1.0)?;
+//!     adam.step(&mut model.params_mut(), gradients.parameters())?;
+//! }
+//! # Ok::<(), elman::Error>(())
+//! ```
+//!
+//! A [`Run`] borrows the model, the input and the state that it ran over, so its backward pass cannot meet others; and what
+//! changes parameters is a guard whose drop makes the kernels' copy anew, so no run meets old weights.
 //!
 //! # Shapes
 //!

@@ -23,7 +23,7 @@ pub const IGNORE_INDEX: i64 = -100;
 /// use elman::loss::{CrossEntropy, Loss};
 /// use elman::tensor::Seq;
 ///
-/// let logits = Seq::from_slice(1, 3, 2, &[1.0, 1.0, 5.0, -3.0, 0.0, 0.0])?; // (T, B, C) = (1, 3, 2)
+/// let logits = Seq::from_slice(&[1.0, 1.0, 5.0, -3.0, 0.0, 0.0], 1, 3, 2)?; // (T, B, C) = (1, 3, 2)
 /// let mut d_logits = Seq::zeros(1, 3, 2)?;
 /// let mut loss = CrossEntropy::new(&[0, -100, 1]).class_weights(&[1.0, 3.0]);
 /// let value = loss.evaluate((&logits).into(), d_logits.view_mut())?;

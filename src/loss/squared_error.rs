@@ -16,8 +16,8 @@ const LANES: usize = 8;
 /// use elman::loss::{Loss, MeanSquaredError, Steps};
 /// use elman::tensor::Seq;
 ///
-/// let prediction = Seq::from_slice(2, 2, 1, &[0.0, 1.0, 2.0, 3.0])?; // (T, B, C)
-/// let target = Seq::from_slice(1, 2, 1, &[2.0, 1.0])?; // what each row should end with
+/// let prediction = Seq::from_slice(&[0.0, 1.0, 2.0, 3.0], 2, 2, 1)?; // (T, B, C)
+/// let target = Seq::from_slice(&[2.0, 1.0], 1, 2, 1)?; // what each row should end with
 /// let mut d_prediction = Seq::zeros(2, 2, 1)?;
 /// let mut loss = MeanSquaredError::new(&target).at(Steps::Last);
 /// assert_eq!(loss.evaluate((&prediction).into(), d_prediction.view_mut())?, 2.0);

@@ -274,7 +274,9 @@ fn the_model_is_what_the_library_trains() {
     let length = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
     let header: Value = serde_json::from_slice(&file[8..8 + length]).unwrap();
     assert_eq!(header["__metadata__"]["iterations"], "200");
-    assert!(header["__metadata__"]["elman.spec"].as_str().unwrap().contains("tanh"));
+    assert!(
+        header["__metadata__"]["elman.spec"].as_str().unwrap().contains("rnn rnn hidden=16\nlinear linear outputs=1")
+    );
     assert_eq!(header["__metadata__"]["seed"], "7");
 }
 
