@@ -221,7 +221,23 @@ impl<'w> Run<'_, 'w> {
     ///
     /// # Errors
     /// What `loss` gives, and [`backward`](Self::backward)'s.
-    pub fn learn(mut self, loss: &mut (impl Loss + ?Sized)) -> Result<(f32, Gradients<'w>)> {
+    pub fn learn(self, loss: &mut (impl Loss + ?Sized)) -> Result<(f32, Gradients<'w>)> {
+        self.learn_with(loss, Upstream::default())
+    }
+
+    /// The same with what else reaches the run from above, and what else is wanted: `upstream` has no gradient of the
+    /// output, which is the loss's.
+    ///
+    /// # Errors
+    /// As [`learn`](Self::learn), and [`ErrorKind::Setting`](crate::ErrorKind::Setting) for a gradient of the output.
+    pub fn learn_with(
+        mut self,
+        loss: &mut (impl Loss + ?Sized),
+        upstream: Upstream<'_>,
+    ) -> Result<(f32, Gradients<'w>)> {
+        if upstream.d_output.is_some() {
+            return Err(Error::setting("d_output", "none, as the loss gives it", "one"));
+        }
         let mut d_output = std::mem::take(&mut self.memory.get_mut().back.d_output);
         let y = self.output();
         let (lines, width) = (y.lines(), y.shape()[2]);
@@ -232,10 +248,9 @@ impl<'w> Run<'_, 'w> {
             None => Prediction::from(y),
         };
         let value = loss.evaluate(prediction, SeqMut::over(&mut d_output, lines, width));
-        let result =
-            value.and_then(|value| self.go_back(Some(From::Rows(&d_output)), Upstream::default()).map(|()| value));
+        let result = value.and_then(|value| self.go_back(Some(From::Rows(&d_output)), upstream).map(|()| value));
         self.memory.get_mut().back.d_output = d_output;
-        Ok((result?, self.gradients(Upstream::default())))
+        Ok((result?, self.gradients(upstream)))
     }
 
     /// The way back: the gradients of the parameters, and what else `upstream` wants.
