@@ -76,7 +76,7 @@ pub enum Error {
         /// What came.
         got: String,
     },
-    /// A value in the data is not one that the data may have: a class that there is not, a row longer than its sequence.
+    /// A value in the data is not one that the data may have: a class beyond the last, a row longer than its sequence.
     #[non_exhaustive]
     Value {
         /// The tensor, or one element of it.
@@ -206,7 +206,7 @@ impl Error {
         Error::Overflow { name: name.into(), shape: shape.into() }
     }
 
-    /// Memory that there is not: for what, how much, and what there is.
+    /// More memory than the machine has: for what, how much, and what there is.
     #[doc(hidden)]
     #[cold]
     pub fn memory(name: &str, bytes: u64, available: Option<u64>) -> Self {

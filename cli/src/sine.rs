@@ -79,7 +79,7 @@ impl Sine {
     ///
     /// # Errors
     /// [`Error::Setting`] for `hidden` of zero or a learning rate that is not a positive finite number,
-    /// [`Error::Overflow`] for a network that cannot be addressed, [`Error::Isa`] for an `ELMAN_ISA` that there is not.
+    /// [`Error::Overflow`] for a network that cannot be addressed, [`Error::Isa`] for an unknown or unavailable `ELMAN_ISA`.
     pub fn new(config: Config) -> Result<Self> {
         let Config { hidden, lr, seed, threads } = config;
         if !(lr.is_finite() && lr > 0.0) {

@@ -1,7 +1,7 @@
 //! Floor 5: a model as its user holds it: what it is ([`ModelSpec`]), its parameters, and their panels.
 //!
 //! `spec.rs` is what a model is, `chain/` its layers as they run, `workspace.rs` the memory they run in, `run.rs` inference,
-//! `training.rs` a run forward and its way back to gradients, `builder.rs` the builders with PyTorch's names, `file.rs` and
+//! `training.rs` a run forward and its backward pass to gradients, `builder.rs` the builders with PyTorch's names, `file.rs` and
 //! `state_dict.rs` models in files.
 
 mod builder;

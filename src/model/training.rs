@@ -1,4 +1,4 @@
-//! A model in training: a run forward is a value that holds on to what it ran over, and the way back is a method of it.
+//! A model in training: a run forward is a value that holds on to what it ran over, and the backward pass is a method of it.
 
 use super::TrainingState;
 use super::chain::{Back, Reads};
@@ -12,7 +12,7 @@ use crate::params::Params;
 use crate::tensor::{Lines, PackedRef, SeqMut, SeqRef};
 
 /// A run forward in training. It borrows the model, the input and the state that it ran over, so none of them can be others
-/// on the way back, and its memory, so that no other run overwrites what it kept.
+/// on the backward pass, and its memory, so that no other run overwrites what it kept.
 ///
 /// ```
 /// use elman::tensor::Seq;
@@ -30,7 +30,7 @@ use crate::tensor::{Lines, PackedRef, SeqMut, SeqRef};
 /// # Ok::<(), elman::Error>(())
 /// ```
 #[derive(Debug)]
-#[must_use = "a run is of use by its output and its way back"]
+#[must_use = "a run is of use by its output and its backward pass"]
 pub struct Run<'a, 'w> {
     model: &'a Model,
     input: Input<'a>,
@@ -91,7 +91,7 @@ pub struct Gradients<'w> {
 }
 
 impl Model {
-    /// Runs the model forward in training, from states of zeros or the model's own: keeps what the way back needs, and
+    /// Runs the model forward in training, from states of zeros or the model's own: keeps what the backward pass needs, and
     /// applies dropout. On the calling thread and in memory that it allocates; [`forward_with`](Self::forward_with) takes
     /// a state, memory that is there, and threads.
     ///
@@ -253,7 +253,7 @@ impl<'w> Run<'_, 'w> {
         Ok((result?, self.gradients(upstream)))
     }
 
-    /// The way back: the gradients of the parameters, and what else `upstream` wants.
+    /// The backward pass: the gradients of the parameters, and what else `upstream` wants.
     ///
     /// # Errors
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) naming `d_output`, `d_h_n` or `d_c_n`,

@@ -1,7 +1,5 @@
 //! `torch.nn.GRU`.
 
-use std::ops::{Deref, DerefMut};
-
 use super::kinds::{MAX_LAYERS, network};
 use super::{NetworkConfig, Recurrent};
 use crate::error::Result;
@@ -44,7 +42,7 @@ network! {
     /// | `weight_hh_l{k}` | \[3·H, H\]: W_hr, W_hz, W_hn |
     /// | `bias_ih_l{k}`, `bias_hh_l{k}` | \[3·H\]: r, z, n |
     ///
-    /// All drawn from U(-1/√H, 1/√H) by [`init`](Recurrent::init). Without `bias` there are no biases.
+    /// All drawn from U(-1/√H, 1/√H) when a model is made of it. Without `bias` there are no biases.
     ///
     /// # Example
     ///
@@ -52,20 +50,13 @@ network! {
     ///
     /// ```
     /// use elman::tensor::{PackedSequence, Seq};
-    /// use elman::internals::{RecurrentWorkspace};
-    /// use elman::{Gru, ParamTable, Params, Rng, Threads};
+    /// use elman::{Gru, Rng};
     ///
-    /// let mut table = ParamTable::new();
-    /// let mut gru = Gru::builder(3, 8).bidirectional(true).build(&mut table, "gru")?;
-    /// let mut params = Params::zeros(table);
-    /// gru.init(&mut params, &mut Rng::new(1));
-    /// gru.load(&params)?;
-    ///
+    /// let model = Gru::builder(3, 8).bidirectional(true).model(&mut Rng::new(1))?;
     /// let padded = Seq::zeros(7, 3, 3)?;
     /// let packed = PackedSequence::from_padded(padded.view(), &[4, 7, 2])?;
-    /// let mut pass = RecurrentWorkspace::default();
-    /// gru.forward(&packed, None, &mut pass, Threads::one())?;
-    /// let y = pass.packed_output().to_padded(7)?;
+    /// let output = model.run(&packed)?;
+    /// let y = output.packed().expect("as the input is").to_padded(7)?;
     /// assert_eq!(y.shape(), [7, 3, 16]);
     /// assert!(y.view().step(6).row(0).iter().all(|&y| y == 0.0)); // row 0 has four steps
     /// # Ok::<(), elman::Error>(())

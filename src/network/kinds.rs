@@ -1,4 +1,4 @@
-//! What the three kinds of network have in common: a type and a builder each, over [`Recurrent`](super::Recurrent).
+//! What the three kinds of network have in common: a name and a builder each.
 
 /// The most layers of a network: far beyond any there is, few enough to be listed.
 pub(super) const MAX_LAYERS: usize = 1 << 16;
@@ -10,8 +10,8 @@ macro_rules! network {
         { $($(#[$setting_doc:meta])* $setting:ident($arg:ident: $of:ty) $set:expr;)* }
     ) => {
         $(#[$doc])*
-        #[derive(Clone, Debug)]
-        pub struct $name(Recurrent);
+        #[derive(Debug)]
+        pub enum $name {}
 
         #[doc = concat!("The settings of a [`", stringify!($name), "`], with PyTorch's names and defaults.")]
         #[derive(Clone, Debug)]
@@ -24,8 +24,7 @@ macro_rules! network {
 
         impl $name {
             /// A network of `hidden_size` units a layer over `input_size` features, one layer and one direction unless
-            /// set otherwise, to be completed by
-            #[doc = concat!("[`", stringify!($builder), "::build`].")]
+            /// set otherwise. The builder's `model` makes a [`Model`](crate::Model) of it.
             #[must_use]
             pub fn builder(input_size: usize, hidden_size: usize) -> $builder {
                 let config = NetworkConfig::new($cell, input_size, Vec::new());
@@ -73,6 +72,7 @@ macro_rules! network {
             }
 
             /// The kernels to run on, [`Kernels::active`] unless set.
+            #[doc(hidden)]
             #[must_use]
             pub fn kernels(self, kernels: &'static Kernels) -> Self {
                 Self { config: NetworkConfig { kernels: Some(kernels), ..self.config }, ..self }
@@ -94,8 +94,9 @@ macro_rules! network {
             ///
             /// # Errors
             /// As [`Recurrent::new`].
-            pub fn build(self, table: &mut ParamTable, name: &str) -> Result<$name> {
-                Recurrent::new(self, table, name).map($name)
+            #[doc(hidden)]
+            pub fn build(self, table: &mut ParamTable, name: &str) -> Result<Recurrent> {
+                Recurrent::new(self, table, name)
             }
         }
 
@@ -106,26 +107,6 @@ macro_rules! network {
                 let layers = num_layers.min(MAX_LAYERS + 1);
                 let hidden_sizes = hidden_sizes.unwrap_or_else(|| vec![hidden_size; layers]);
                 NetworkConfig { hidden_sizes, ..config }
-            }
-        }
-
-        impl From<$name> for Recurrent {
-            fn from(network: $name) -> Recurrent {
-                network.0
-            }
-        }
-
-        impl Deref for $name {
-            type Target = Recurrent;
-
-            fn deref(&self) -> &Recurrent {
-                &self.0
-            }
-        }
-
-        impl DerefMut for $name {
-            fn deref_mut(&mut self) -> &mut Recurrent {
-                &mut self.0
             }
         }
     };

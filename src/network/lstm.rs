@@ -1,7 +1,5 @@
 //! `torch.nn.LSTM`.
 
-use std::ops::{Deref, DerefMut};
-
 use super::kinds::{MAX_LAYERS, network};
 use super::{NetworkConfig, Recurrent};
 use crate::error::Result;
@@ -49,50 +47,35 @@ network! {
     /// | `bias_ih_l{k}`, `bias_hh_l{k}` | \[4·H\]: i, f, g, o |
     /// | `weight_hr_l{k}` | \[P, H\], with a projection only |
     ///
-    /// All drawn from U(-1/√H, 1/√H) by [`init`](Recurrent::init), unless
+    /// All drawn from U(-1/√H, 1/√H) when a model is made of it, unless
     /// [`forget_bias`](LstmBuilder::forget_bias) sets the forget gate's bias. Without `bias` there are no biases.
     ///
     /// # Example
     ///
-    /// Two layers, forward and backward:
+    /// Two layers with dropout between them, forward and backward:
     ///
     /// ```
     /// use elman::tensor::Seq;
-    /// use elman::internals::{BackwardArgs, RecurrentWorkspace};
-    /// use elman::{ParamTable, Lstm, Params, Rng, Threads};
+    /// use elman::train::TrainingState;
+    /// use elman::{Lstm, Rng, Upstream};
     ///
-    /// let mut table = ParamTable::new();
-    /// let mut lstm = Lstm::builder(3, 8).num_layers(2).dropout(0.1).build(&mut table, "lstm")?;
-    /// let mut params = Params::zeros(table);
-    /// lstm.init(&mut params, &mut Rng::new(1));
-    /// lstm.load(&params)?;
-    ///
+    /// let model = Lstm::builder(3, 8).num_layers(2).dropout(0.1).name("lstm").model(&mut Rng::new(1))?;
     /// let x = Seq::zeros(5, 2, 3)?;
-    /// let mut pass = RecurrentWorkspace::default();
-    /// lstm.forward_training(&x, None, 1, &mut pass, Threads::one())?;
-    /// assert_eq!(pass.state().c_shape(), [2, 2, 8]);
+    /// let run = model.forward(&x, &mut TrainingState::new(1))?;
+    /// assert_eq!(run.state().c_shape(), [2, 2, 8]);
     ///
     /// let d_output = Seq::zeros(5, 2, 8)?; // what a loss gives
-    /// let mut gradients = params.zeros_like();
-    /// let args = BackwardArgs {
-    ///     input: (&x).into(),
-    ///     state: None,
-    ///     d_output: (&d_output).into(),
-    ///     d_state_n: None,
-    ///     wants_d_input: true,
-    ///     wants_d_state_0: false,
-    /// };
-    /// lstm.backward(&params, args, &mut gradients, &mut pass, Threads::one())?;
-    /// assert_eq!(pass.d_input().unwrap().shape(), [5, 2, 3]);
-    /// assert_eq!(gradients.named("lstm.weight_hh_l1")?.0, [32, 8]);
+    /// let gradients = run.backward(Upstream::output(&d_output).want_input())?;
+    /// assert_eq!(gradients.input().expect("it was asked for").shape(), [5, 2, 3]);
+    /// assert_eq!(gradients.parameters().named("lstm.weight_hh_l1")?.0, [32, 8]);
     /// # Ok::<(), elman::Error>(())
     /// ```
     Lstm, LstmBuilder, Cell::Lstm,
     {
         /// Outputs of a projection behind each layer, less than `hidden_size`; 0, none, unless set.
         proj_size(proj_size: usize) |config, proj_size| config.proj_size = proj_size;
-        /// What the forget gate starts from: [`init`](Recurrent::init) then sets its part of `bias_ih` to the value and
-        /// its part of `bias_hh` to zero. Values of 1 or more help to learn long dependences (Jozefowicz et al. 2015).
+        /// What the forget gate starts from: the model then begins with its part of `bias_ih` at the value and
+        /// its part of `bias_hh` at zero. Values of 1 or more help to learn long dependences (Jozefowicz et al. 2015).
         forget_bias(value: f32) |config, value| config.forget_bias = Some(value);
     }
 }

@@ -56,7 +56,7 @@ impl Recurrent {
     /// # Errors
     /// [`Error::Setting`] for a setting outside its range or a name that is taken,
     /// [`Error::Overflow`] for sizes that cannot be addressed,
-    /// [`Error::Isa`] for an `ELMAN_ISA` that there is not.
+    /// [`Error::Isa`] for an unknown or unavailable `ELMAN_ISA`.
     pub fn new(config: impl Into<NetworkConfig>, table: &mut ParamTable, name: &str) -> Result<Self> {
         let config = config.into();
         let kernels = config.kernels.map_or_else(Kernels::active, Ok)?;

@@ -1,7 +1,5 @@
 //! `torch.nn.RNN`.
 
-use std::ops::{Deref, DerefMut};
-
 use super::kinds::{MAX_LAYERS, network};
 use super::{NetworkConfig, Recurrent};
 use crate::error::Result;
@@ -41,26 +39,19 @@ network! {
     /// | `weight_hh_l{k}` | \[H, H\] |
     /// | `bias_ih_l{k}`, `bias_hh_l{k}` | \[H\] |
     ///
-    /// All drawn from U(-1/√H, 1/√H) by [`init`](Recurrent::init). Without `bias` there are no biases.
+    /// All drawn from U(-1/√H, 1/√H) when a model is made of it. Without `bias` there are no biases.
     ///
     /// # Example
     ///
     /// ```
     /// use elman::tensor::Seq;
-    /// use elman::internals::{RecurrentWorkspace};
-    /// use elman::{ParamTable, Params, Rng, Rnn, Threads};
+    /// use elman::{Rng, Rnn};
     ///
-    /// let mut table = ParamTable::new();
-    /// let mut rnn = Rnn::builder(3, 8).num_layers(2).build(&mut table, "rnn")?;
-    /// let mut params = Params::zeros(table);
-    /// rnn.init(&mut params, &mut Rng::new(1));
-    /// rnn.load(&params)?;
-    ///
+    /// let model = Rnn::builder(3, 8).num_layers(2).model(&mut Rng::new(1))?;
     /// let x = Seq::zeros(5, 2, 3)?; // five steps, two rows, three features
-    /// let mut pass = RecurrentWorkspace::default();
-    /// rnn.forward(&x, None, &mut pass, Threads::one())?;
-    /// assert_eq!(pass.output().shape(), [5, 2, 8]);
-    /// assert_eq!(pass.state().h_shape(), [2, 2, 8]); // two layers
+    /// let output = model.run(&x)?;
+    /// assert_eq!(output.values().shape(), [5, 2, 8]);
+    /// assert_eq!(output.state().h_shape(), [2, 2, 8]); // two layers
     /// # Ok::<(), elman::Error>(())
     /// ```
     Rnn, RnnBuilder, Cell::Elman(Nonlinearity::Tanh),

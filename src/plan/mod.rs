@@ -231,6 +231,7 @@ mod tests {
         assert_eq!(plan(16, 16, 8, 10, 8).row_workers, 1);
     }
 
+    #[cfg(feature = "threads")]
     #[test]
     fn big_work_uses_the_threads_it_may() {
         for threads in [1, 2, 4] {
@@ -240,6 +241,7 @@ mod tests {
         assert_eq!(plan(512, 512, 64, 100, 64).row_workers, 8, "a worker gets at least one full tile of rows");
     }
 
+    #[cfg(feature = "threads")]
     #[test]
     fn one_row_still_shares_its_weight_gradients() {
         let plan = plan(512, 512, 1, 100, 2);
@@ -254,6 +256,7 @@ mod tests {
         assert_eq!(narrow.time_block, Z_BLOCK / (8 * 256));
     }
 
+    #[cfg(feature = "threads")]
     #[test]
     fn weights_beyond_the_cache_serve_many_rows_at_once() {
         let large = plan(2048, 2048, 64, 50, 2);
@@ -261,6 +264,7 @@ mod tests {
         assert_eq!(plan(2048, 2048, 1, 50, 2).time_block, 50);
     }
 
+    #[cfg(feature = "threads")]
     #[test]
     fn few_rows_of_a_big_layer_share_its_units() {
         for threads in [2, 4, 8] {
@@ -272,6 +276,7 @@ mod tests {
         assert!(plan(256, 256, 1, 100, 64).unit_workers < 16);
     }
 
+    #[cfg(feature = "threads")]
     #[test]
     fn units_are_shared_by_who_keeps_nothing() {
         let train = Work::Train { d_input: true };

@@ -55,7 +55,7 @@ impl Buffer {
         Ok(buffer)
     }
 
-    /// [`resize`](Self::resize) where `len` comes from outside: memory that there is not for `name` is an error. Where the
+    /// [`resize`](Self::resize) where `len` comes from outside: more memory than there is for `name` is an error. Where the
     /// buffer need not grow it costs what `resize` does.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
 //! Floor 5: training. A [`Trainer`] takes one step after the other over any [`Model`](crate::Model); a loop of one's own
-//! calls [`Model::forward`](crate::Model::forward), the run's way back, and an
+//! calls [`Model::forward`](crate::Model::forward), the run's backward pass, and an
 //! [`Optimizer`](crate::optim::Optimizer).
 
 mod trainer;

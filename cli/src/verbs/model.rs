@@ -152,7 +152,7 @@ fn part_of(file: &TensorFile, part: &str, args: &ModelArgs) -> Result<String, Fa
 fn with_nonlinearity(file: &TensorFile, args: &ModelArgs, asked: Nonlinearity) -> Result<String, Failure> {
     let spec = match ModelSpec::from_file(file) {
         Ok((spec, _)) => spec,
-        // The metadata name an activation that there is not; the network is to be read without them.
+        // The metadata name an unknown activation; the network is to be read without them.
         Err(error) if error.kind() == ErrorKind::Setting => return part_of(file, "", args),
         Err(error) => return Err(refusal(file, args, error)),
     };
