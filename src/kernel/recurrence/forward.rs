@@ -122,12 +122,17 @@ impl<I: Copy> Step<'_, I> {
         if C::FACTS.has_cell_state() {
             c.store(&mut self.c[cell..]);
         }
-        if let Some(gates) = &mut self.gates {
+        // What a cell never keeps is not even asked for: a step of a small layer is mostly such questions.
+        if C::FACTS.needs_tape()
+            && let Some(gates) = &mut self.gates
+        {
             let row = gates.row(at.row());
             for (slot, value) in kept.as_ref().iter().enumerate() {
                 value.store(&mut row[slot * self.hidden + own..]);
             }
-            if let Some(cells) = &mut self.cells {
+            if C::FACTS.has_cell_state()
+                && let Some(cells) = &mut self.cells
+            {
                 c.store(&mut cells.row(at.row())[own..]);
             }
         }
@@ -249,10 +254,10 @@ pub(in crate::kernel) fn forward<V: Tiles, C: CellMath<V>>(isa: V::Isa, args: Fo
         }
         clear(args.resets.cut(direction, args.first + t), rows, mr, h.now, c);
         let (gates, cells, m) = match &mut kept {
-            Some(Kept { gates, cells, m }) => {
+            Some(Kept { gates, cells, m }) if C::FACTS.needs_tape() => {
                 (Some(gates.step(t)), cells.as_mut().map(|cells| cells.step(t)), m.as_mut().map(|m| m.step(t)))
             }
-            None => (None, None, None),
+            _ => (None, None, None),
         };
         let target = match &mut projection {
             Some(projection) => Target::Projection { operand: &mut *projection.operand, kept: m },
