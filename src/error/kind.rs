@@ -3,6 +3,20 @@
 use super::Error;
 
 /// What kind of thing an [`Error`] says went wrong. Later versions may add kinds.
+///
+/// ```
+/// use elman::tensor::Seq;
+/// use elman::{ErrorKind, Gru, Rng};
+///
+/// let model = Gru::builder(3, 8).model(&mut Rng::new(1))?;
+/// let x = Seq::zeros(5, 2, 4)?; // 4 features, not 3
+/// let error = model.run(&x).unwrap_err();
+/// match error.kind() {
+///     ErrorKind::Shape | ErrorKind::Length => println!("other data are needed: {error}"),
+///     kind => panic!("{kind:?}: {error}"),
+/// }
+/// # Ok::<(), elman::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {

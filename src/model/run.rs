@@ -9,6 +9,19 @@ use crate::parallel::Threads;
 use crate::tensor::{Lines, PackedRef, SeqRef};
 
 /// What a run gives: the output of the last layer, and the last states of the recurrent ones.
+///
+/// ```
+/// use elman::tensor::Seq;
+/// use elman::{Lstm, Readout, Rng};
+///
+/// let model = Lstm::builder(3, 8).readout(Readout::Last).linear("fc", 2).model(&mut Rng::new(1))?;
+/// let x = Seq::zeros(5, 4, 3)?; // 5 steps of 4 rows of 3 features: (T, B, I)
+/// let output = model.run(&x)?;
+/// assert_eq!(output.values().shape(), [1, 4, 2]); // the read-out leaves one step
+/// assert_eq!(output.values().step(0).row(3).len(), 2);
+/// assert_eq!(output.state().h_shape(), [1, 4, 8]); // (D·layers, B, H)
+/// # Ok::<(), elman::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Output<'w> {
     pub(super) memory: Memory<'w>,

@@ -7,6 +7,21 @@ pub use crate::layer::Readout;
 ///
 /// A spec can say more than the engine can run yet: what it cannot is refused by name, with
 /// `ErrorKind::Unsupported`, when a `Model` is made of it.
+///
+/// ```
+/// use elman::{LayerKind, Model, ModelSpec, Readout, RecurrentSpec, Rng};
+///
+/// // Indices of 100 words in, 2 numbers for each sequence out.
+/// let spec = ModelSpec::new(1)
+///     .layer("embedding", LayerKind::embedding(100, 16))
+///     .layer("lstm", RecurrentSpec::lstm(vec![32]))
+///     .layer("", Readout::Last)
+///     .layer("fc", LayerKind::linear(2));
+/// let model = Model::init(spec, &mut Rng::new(1))?;
+/// assert_eq!(model.outputs(), 2);
+/// assert_eq!(model.params().named("lstm.weight_ih_l0")?.0, [4 * 32, 16]);
+/// # Ok::<(), elman::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -83,6 +98,18 @@ pub enum LayerKind {
 }
 
 /// Recurrent layers: a cell, sizes, directions.
+///
+/// ```
+/// use elman::{Model, ModelSpec, RecurrentSpec};
+///
+/// // Two layers, both directions: 2·16 features a step.
+/// let mut gru = RecurrentSpec::gru(vec![32, 16]);
+/// gru.bidirectional = true;
+/// gru.dropout = 0.1;
+/// let model = Model::new(ModelSpec::new(3).layer("", gru))?;
+/// assert_eq!(model.outputs(), 32);
+/// # Ok::<(), elman::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]

@@ -40,6 +40,29 @@ pub struct Run<'a, 'w> {
 }
 
 /// The gradients that reach a run from above, and those wanted beside the parameters'. What is not given is zero.
+///
+/// An encoder whose output nobody reads learns from the gradient of its decoder's first state alone:
+///
+/// ```
+/// use elman::tensor::Seq;
+/// use elman::train::TrainingState;
+/// use elman::{Gru, Rng, Threads, Upstream, Workspace};
+///
+/// let mut rng = Rng::new(1);
+/// let (encoder, decoder) = (Gru::builder(3, 8).model(&mut rng)?, Gru::builder(2, 8).model(&mut rng)?);
+/// let (mut training, mut memory) = (TrainingState::new(1), [Workspace::default(), Workspace::default()]);
+/// let [above, below] = &mut memory;
+/// let (x, y) = (Seq::from_slice(&[0.5; 5 * 4 * 3], 5, 4, 3)?, Seq::zeros(6, 4, 2)?);
+///
+/// let encoded = encoder.forward_with(&x, None, &mut training, below, Threads::one())?;
+/// let decoded = decoder.forward_with(&y, Some(encoded.state()), &mut training, above, Threads::one())?;
+/// let d_output = Seq::from_slice(&[1.0; 6 * 4 * 8], 6, 4, 8)?; // what a loss gives for decoded.output()
+/// let gradients = decoded.backward(Upstream::output(&d_output).want_state())?;
+/// let d_state = gradients.state().expect("it was asked for");
+/// let gradients = encoded.backward(Upstream::last_state(d_state))?;
+/// assert!(gradients.parameters().data().iter().any(|&d| d != 0.0));
+/// # Ok::<(), elman::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Upstream<'a> {
     d_output: Option<Input<'a>>,
@@ -82,6 +105,25 @@ impl<'a> Upstream<'a> {
 }
 
 /// What a backward pass gives.
+///
+/// ```
+/// use elman::tensor::Seq;
+/// use elman::train::TrainingState;
+/// use elman::{Lstm, Rng, Upstream};
+///
+/// let model = Lstm::builder(3, 8).model(&mut Rng::new(1))?;
+/// let x = Seq::zeros(5, 4, 3)?;
+/// let run = model.forward(&x, &mut TrainingState::new(1))?;
+/// let d_output = Seq::zeros(5, 4, 8)?; // what a loss gives for run.output()
+/// let gradients = run.backward(Upstream::output(&d_output).want_state())?;
+/// for (name, shape, d) in gradients.parameters().iter() {
+///     assert_eq!(model.params().named(name)?.0, shape);
+///     assert!(d.iter().all(|&d| d == 0.0));
+/// }
+/// assert_eq!(gradients.state().expect("it was asked for").c_shape(), [1, 4, 8]);
+/// assert!(gradients.input().is_none()); // it was not
+/// # Ok::<(), elman::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Gradients<'w> {
     memory: Memory<'w>,

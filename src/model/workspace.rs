@@ -7,6 +7,23 @@ use crate::tensor::Buffer;
 
 /// The memory that a [`Model`](super::Model) runs in, and what its last run left there. It belongs to the caller, serves
 /// one model after another, grows to the largest use, and then allocates nothing more.
+///
+/// ```
+/// use elman::tensor::Seq;
+/// use elman::{Gru, Lstm, Rng, Threads, Workspace};
+///
+/// let mut rng = Rng::new(1);
+/// let (lstm, gru) = (Lstm::builder(3, 8).model(&mut rng)?, Gru::builder(8, 4).model(&mut rng)?);
+/// let mut workspace = Workspace::default();
+/// let x = Seq::zeros(5, 2, 3)?; // (T, B, I)
+///
+/// // An output lies in the workspace, so it is copied before the next run.
+/// let output = lstm.run_with(&x, None, &mut workspace, Threads::one())?;
+/// let between = Seq::from_slice(output.values().flat().expect("a whole output"), 5, 2, 8)?;
+/// let output = gru.run_with(&between, None, &mut workspace, Threads::one())?;
+/// assert_eq!(output.values().shape(), [5, 2, 4]);
+/// # Ok::<(), elman::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Workspace {
     pub(super) batch: Batch,

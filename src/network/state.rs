@@ -9,6 +9,22 @@ use crate::tensor::{Buffer, SeqRef};
 /// Row-major and one behind the other: layer 0 forward, layer 0 reverse where there is one, layer 1 forward, and so on,
 /// each (B, H). Where all layers have one size that is PyTorch's (D·layers, B, H); with a projection h is
 /// (D·layers, B, P). Never batch-first.
+///
+/// ```
+/// use elman::tensor::Seq;
+/// use elman::{Lstm, Rng, Threads, Workspace};
+///
+/// let model = Lstm::builder(3, 8).num_layers(2).model(&mut Rng::new(1))?;
+/// let mut state = model.zero_state(4)?; // for 4 rows
+/// assert_eq!((state.h_shape(), state.c_shape()), ([2, 4, 8], [2, 4, 8]));
+/// state.h_mut().fill(0.5);
+///
+/// let (x, mut workspace) = (Seq::zeros(5, 4, 3)?, Workspace::default());
+/// let output = model.run_with(&x, Some(&state), &mut workspace, Threads::one())?;
+/// // The upper layer gives out its h, so its h after 5 steps is the last step of the output.
+/// assert_eq!(output.state().h_of(1).flat(), output.values().steps(4, 1).flat());
+/// # Ok::<(), elman::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
     h: Part,
