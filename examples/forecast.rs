@@ -30,29 +30,30 @@ fn main() -> elman::Result<()> {
 
     let mut model = Gru::builder(1, 32).linear("fc", 1).model(&mut Rng::new(1))?;
     let mut trainer = Trainer::new(Adam::new(model.params(), AdamConfig::default().lr(0.01))?).clip_norm(1.0);
-    let (mut best, mut kept, mut waited) = (f32::INFINITY, model.clone(), 0);
-    for epoch in 0..400 {
+    let (mut best, mut kept, mut waited, mut stopped) = (f32::INFINITY, model.clone(), 0, None);
+    for epoch in 0..2000 {
         let x = SeqRef::new(&series[..train - 1], train - 1, 1, 1)?;
         let target = SeqRef::new(&series[1..train], train - 1, 1, 1)?;
         let loss = trainer.step(&mut model, x, &mut MeanSquaredError::new(target))?;
         let error = rmse(&model, &series[..valid], train)?;
-        if error < best {
-            (best, kept, waited) = (error, model.clone(), 0);
-        } else if waited == 30 {
-            println!("stopped after {epoch} epochs");
+        // Less than one per cent is no progress: else tiny gains would put the end off for ever.
+        waited = if error < 0.99 * best { 0 } else { waited + 1 };
+        if waited == 0 {
+            (best, kept) = (error, model.clone());
+        } else if waited == 60 {
+            stopped = Some(epoch);
             break;
-        } else {
-            waited += 1;
-            // Halved when nothing has become better for a while.
-            if waited % 10 == 0 {
-                let lr = trainer.optimizer().learning_rate() / 2.0;
-                trainer.optimizer_mut().set_learning_rate(lr)?;
-            }
+        } else if waited % 20 == 0 {
+            let lr = trainer.optimizer().learning_rate() / 2.0;
+            trainer.optimizer_mut().set_learning_rate(lr)?;
+            println!("epoch {epoch:>3}: learning rate {lr}");
         }
         if epoch % 50 == 0 {
             println!("epoch {epoch:>3}: loss {loss:.4}, validation RMSE {error:.4}");
         }
     }
+    println!("stopped after epoch {}", stopped.expect("validation stops the training before its last epoch"));
+    assert!(trainer.optimizer().learning_rate() < 0.01);
     let test = rmse(&kept, &series, valid)?;
     let naive: f32 = (valid..series.len()).map(|i| (series[i] - series[i - 1]).powi(2)).sum();
     let naive = (naive / (series.len() - valid) as f32).sqrt();
