@@ -42,6 +42,8 @@
 
 mod read;
 mod statement;
+#[cfg(test)]
+mod tests;
 mod write;
 
 /// The settings that are one word: a layer of one of these names has it in quotes.
