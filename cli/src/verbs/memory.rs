@@ -2,7 +2,7 @@
 //! cannot be met ends the process without a word, or another's in its place.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use indicatif::HumanBytes;
 
@@ -39,7 +39,7 @@ impl Needs {
 
     /// That there is as much.
     pub(crate) fn check(&self) -> Result<(), Failure> {
-        self.check_against(available())
+        self.check_against(elman::internals::available_memory())
     }
 
     fn check_against(&self, available: Option<u64>) -> Result<(), Failure> {
@@ -60,47 +60,6 @@ fn amount(bytes: u64) -> String {
         u64::MAX => "more than 16 EiB".into(),
         _ => HumanBytes(bytes).to_string(),
     }
-}
-
-/// Bytes that can be allocated without pushing anything out: the least of what the machine has and what every control
-/// group that this process is in may still take. None where the system does not say.
-fn available() -> Option<u64> {
-    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let groups = groups.lines().filter_map(group).flat_map(left_in);
-    machine(&fs::read_to_string("/proc/meminfo").ok()?).into_iter().chain(groups).min()
-}
-
-/// `MemAvailable` of `/proc/meminfo`, in bytes.
-fn machine(meminfo: &str) -> Option<u64> {
-    let kib = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB"))?;
-    kib.trim().parse::<u64>().ok()?.checked_mul(1024)
-}
-
-/// The folder of a control group for memory, of a line of `/proc/self/cgroup`, and the names of its files.
-fn group(line: &str) -> Option<(PathBuf, PathBuf, [&'static str; 2])> {
-    let mut fields = line.splitn(3, ':');
-    let (id, controllers, path) = (fields.next()?, fields.next()?, fields.next()?.trim_start_matches('/'));
-    if id == "0" && controllers.is_empty() {
-        let root = Path::new("/sys/fs/cgroup");
-        return Some((root.into(), root.join(path), ["memory.max", "memory.current"]));
-    }
-    let memory = controllers.split(',').any(|controller| controller == "memory");
-    let root = Path::new("/sys/fs/cgroup/memory");
-    memory.then(|| (root.into(), root.join(path), ["memory.limit_in_bytes", "memory.usage_in_bytes"]))
-}
-
-/// What the group and those that it is in may still take.
-fn left_in((root, group, [limit, usage]): (PathBuf, PathBuf, [&'static str; 2])) -> Vec<u64> {
-    let number = |folder: &Path, file: &str| fs::read_to_string(folder.join(file)).ok()?.trim().parse::<u64>().ok();
-    let left = |folder: &Path| {
-        // `max` is no number: there is no limit.
-        let limit = number(folder, limit)?;
-        // Pages of files that were read can be given up at any time.
-        let stat = fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
-        let cache = stat.lines().find_map(|line| line.strip_prefix("inactive_file ")?.parse::<u64>().ok()).unwrap_or(0);
-        Some(limit.saturating_sub(number(folder, usage)?.saturating_sub(cache)))
-    };
-    group.ancestors().take_while(|folder| folder.starts_with(&root)).filter_map(left).collect()
 }
 
 #[cfg(test)]
@@ -135,33 +94,5 @@ mod tests {
             let Err(Failure::Run(text)) = needs.check_against(available) else { panic!("no refusal") };
             assert!(text.contains("got more than 16 EiB"), "{text}");
         }
-    }
-
-    #[test]
-    fn the_system_is_understood() {
-        assert_eq!(machine("MemTotal:       16 kB\nMemAvailable:    3 kB\n"), Some(3072));
-        assert_eq!(machine("MemTotal:       16 kB\n"), None);
-        let (root, folder, [limit, _]) = group("0::/user.slice/a").unwrap();
-        assert_eq!((root.to_str(), folder.to_str()), (Some("/sys/fs/cgroup"), Some("/sys/fs/cgroup/user.slice/a")));
-        assert_eq!(limit, "memory.max");
-        assert_eq!(group("5:cpu,memory:/docker/b").unwrap().1, Path::new("/sys/fs/cgroup/memory/docker/b"));
-        assert!(group("4:cpu:/docker/b").is_none() && group("").is_none());
-        #[cfg(target_os = "linux")]
-        assert!(available().unwrap() > 1 << 20);
-    }
-
-    #[test]
-    fn a_group_may_take_what_its_groups_leave() {
-        let folder = tempfile::TempDir::new().unwrap();
-        let inner = folder.path().join("outer/inner");
-        fs::create_dir_all(&inner).unwrap();
-        let write = |at: &str, text: &str| fs::write(folder.path().join(at), text).unwrap();
-        write("outer/memory.max", "1000\n");
-        write("outer/memory.current", "700\n");
-        write("outer/memory.stat", "anon 600\ninactive_file 50\n");
-        write("outer/inner/memory.max", "max\n");
-        write("outer/inner/memory.current", "600\n");
-        let left = left_in((folder.path().into(), inner, ["memory.max", "memory.current"]));
-        assert_eq!(left, [350]);
     }
 }
