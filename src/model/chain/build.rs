@@ -5,7 +5,9 @@ use crate::error::{Error, Result, at_least_one};
 use crate::kernel::Kernels;
 use crate::layer::{Cell, Elementwise, Embedding, Linear, LinearSettings, Nonlinearity, Readout, Sizes};
 use crate::memory;
-use crate::model::spec::{Activation, CellSpec, LayerKind, LayerSpec, RecurrentSpec, Reset};
+use crate::model::spec::{
+    Activation, CellSpec, GruCellSpec, LayerKind, LayerSpec, LstmCellSpec, RecurrentSpec, Reset, RnnCellSpec,
+};
 use crate::network::{NetworkConfig, Recurrent};
 use crate::params::{ParamId, ParamTable, Params};
 use crate::rng::Rng;
@@ -208,7 +210,7 @@ fn cell(spec: &CellSpec, name: &str) -> Result<Cell> {
         false => Err(unsupported(name, &format!("{part} with the activation {activation:?}"))),
     };
     match spec {
-        CellSpec::Rnn { activation, clip } => {
+        CellSpec::Rnn(RnnCellSpec { activation, clip }) => {
             clipped(clip)?;
             match activation {
                 Tanh => Ok(Cell::Elman(Nonlinearity::Tanh)),
@@ -216,7 +218,7 @@ fn cell(spec: &CellSpec, name: &str) -> Result<Cell> {
                 other => Err(unsupported(name, &format!("an RNN with the activation {other:?}"))),
             }
         }
-        CellSpec::Gru { reset, gates, candidate, clip } => {
+        CellSpec::Gru(GruCellSpec { reset, gates, candidate, clip }) => {
             clipped(clip)?;
             needs("a GRU's gates", gates, Sigmoid)?;
             needs("a GRU's candidate", candidate, Tanh)?;
@@ -225,7 +227,7 @@ fn cell(spec: &CellSpec, name: &str) -> Result<Cell> {
                 Reset::Before => Err(unsupported(name, "a GRU that resets before the product")),
             }
         }
-        CellSpec::Lstm { peepholes, gates, candidate, output, clip, input_forget } => {
+        CellSpec::Lstm(LstmCellSpec { peepholes, gates, candidate, output, clip, input_forget }) => {
             clipped(clip)?;
             needs("an LSTM's gates", gates, Sigmoid)?;
             needs("an LSTM's candidate", candidate, Tanh)?;
