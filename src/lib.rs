@@ -188,8 +188,8 @@ pub use error::{Error, ErrorKind, Result};
 pub use kernel::Isa;
 pub use layer::{Cell, Direction, Nonlinearity};
 pub use model::{
-    Activation, CellSpec, Gradients, LayerKind, LayerSpec, Model, ModelBuilder, ModelSpec, Output, ParamsMut, Readout,
-    RecurrentSpec, Reset, Run, Upstream, Workspace,
+    Activation, CellSpec, Gradients, GruCellSpec, LayerKind, LayerSpec, LstmCellSpec, Model, ModelBuilder, ModelSpec,
+    Output, ParamsMut, Readout, RecurrentSpec, Reset, RnnCellSpec, Run, Upstream, Workspace,
 };
 #[cfg(feature = "safetensors")]
 pub use model::{SPEC_KEY, Taken};

@@ -3,6 +3,9 @@
 //! no state, no error but a panic. `tests/reference` judges it: by cases worked out by hand, by finite differences and
 //! by PyTorch.
 //!
+//! Its structs name every term of these equations, so that nobody can leave one out; a cell with other terms will have a
+//! struct of its own.
+//!
 //! T steps, B rows, I inputs, H units, G gates; P elements of a projected state, O = P or H; N rows of a head, C classes.
 //! Every slice is row-major; W is (out, in). σ is the sigmoid, · a matrix product, * a product of elements, ⊗ an outer
 //! product. In the equations t counts a row's steps in the order that it takes them, which [`Steps`] says.

@@ -1,6 +1,8 @@
 //! What the types that a user meets can do, whatever they are made of.
 
 use std::fmt::Debug;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use elman::tensor::{Mat, MatMut, PackedRef, PackedSequence, Seq, SeqMut, SeqRef};
 use elman::{
@@ -38,4 +40,48 @@ fn sequences_are_printed_by_their_shapes() {
     assert_eq!(format!("{step:?}"), "MatMut[3, 4]");
     let packed = PackedSequence::from_rows(&[&[1.0], &[2.0, 3.0]], 1).unwrap();
     assert_eq!(format!("{packed:?} {:?}", packed.view()), "PackedSequence[up to 2, 2, 1] PackedRef[up to 2, 2, 1]");
+}
+
+/// What can grow without a new major version: an enum that users can match on, a struct with fields that they can name.
+#[test]
+fn public_enums_and_settings_can_grow() {
+    /// What only `internals` gives out, and the reference, whose fields are the terms of its equations.
+    const FIXED: &[&str] =
+        &["src/gemm", "src/plan", "src/layer/linear.rs", "src/layer/recurrent", "src/reference", "src/reference.rs"];
+    /// More of the same.
+    const INTERNAL: &[&str] = &["BackwardArgs", "NetworkConfig"];
+
+    fn sources(folder: &Path, all: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { sources(&path, all) } else { all.push(path) }
+        }
+    }
+    let mut files = Vec::new();
+    sources(Path::new("src"), &mut files);
+    files.retain(|file| !FIXED.iter().any(|fixed| file.starts_with(fixed)));
+    let (mut seen, mut exhaustive) = (0, Vec::new());
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let lines: Vec<_> = text.lines().map(str::trim).collect();
+        for (i, line) in lines.iter().enumerate() {
+            let is_enum = line.starts_with("pub enum ") && line.ends_with('{');
+            // Its end is the first line that is a brace.
+            let rest = lines[i + 1..].iter().take_while(|line| **line != "}");
+            let is_open = line.starts_with("pub struct ") && line.ends_with('{') && {
+                let mut rest = rest.filter(|line| !line.starts_with("//"));
+                rest.any(|line| line.starts_with("pub ") && !line.starts_with("pub fn"))
+            };
+            let name = line.split([' ', '<', '(']).nth(2).unwrap_or_default();
+            if (is_enum || is_open) && !INTERNAL.contains(&name) {
+                seen += 1;
+                let attributes = lines[..i].iter().rev().take_while(|line| line.starts_with('#'));
+                if !attributes.into_iter().any(|line| *line == "#[non_exhaustive]") {
+                    exhaustive.push(format!("{}: {line}", file.display()));
+                }
+            }
+        }
+    }
+    assert!(seen > 25, "{seen} types were found");
+    assert!(exhaustive.is_empty(), "expected #[non_exhaustive]: {exhaustive:#?}");
 }

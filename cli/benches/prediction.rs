@@ -93,5 +93,6 @@ fn name(cell: Cell) -> &'static str {
         Cell::Elman(_) => CELLS[0],
         Cell::Gru => CELLS[1],
         Cell::Lstm => CELLS[2],
+        other => unreachable!("{other} is not among the workloads"),
     }
 }

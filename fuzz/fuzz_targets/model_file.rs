@@ -114,16 +114,15 @@ impl Model {
         let layers = if self.unnumbered { 1 } else { self.layers.get() };
         let hidden_sizes: Vec<_> = self.hidden.iter().take(layers).map(|hidden| hidden.get()).collect();
         let proj = if kind == CellKind::Lstm && !self.unnumbered { self.proj.get() } else { 0 };
-        Description {
-            kind,
-            prefix: ["", "rnn.", "a.b.", "\u{1b}é."][self.prefix.get()].into(),
-            input_size: self.input.get(),
-            bidirectional: self.bidirectional && !self.unnumbered,
-            bias: self.bias,
-            proj_size: if hidden_sizes.iter().all(|&hidden| proj < hidden) { proj } else { 0 },
-            hidden_sizes,
-            unnumbered: self.unnumbered,
+        let mut description = Description::new(kind, self.input.get(), hidden_sizes);
+        description.prefix = ["", "rnn.", "a.b.", "\u{1b}é."][self.prefix.get()].into();
+        description.bidirectional = self.bidirectional && !self.unnumbered;
+        description.bias = self.bias;
+        if description.hidden_sizes.iter().all(|&hidden| proj < hidden) {
+            description.proj_size = proj;
         }
+        description.unnumbered = self.unnumbered;
+        description
     }
 
     /// The file, and what it is to be described as where nothing is wrong with it.

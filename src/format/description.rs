@@ -83,7 +83,19 @@ impl FromStr for CellKind {
 }
 
 /// The recurrent layers of a state dict.
+///
+/// ```
+/// use elman::format::{CellKind, Description};
+///
+/// let mut gru = Description::new(CellKind::Gru, 3, [8]);
+/// gru.prefix = "rnn.".into();
+/// let tensors = gru.tensors();
+/// assert_eq!(tensors[0], ("rnn.weight_ih_l0".to_string(), vec![3 * 8, 3]));
+/// assert_eq!(gru.parameters()?, 3 * 8 * (3 + 8 + 2));
+/// # Ok::<(), elman::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Description {
     /// Their cell.
     pub kind: CellKind,
@@ -104,6 +116,22 @@ pub struct Description {
 }
 
 impl Description {
+    /// Layers of that cell, one above the other, at the root of the file: in one direction, with biases and without a
+    /// projection.
+    #[must_use]
+    pub fn new(kind: CellKind, input_size: usize, hidden_sizes: impl Into<Vec<usize>>) -> Self {
+        Self {
+            kind,
+            prefix: String::new(),
+            input_size,
+            hidden_sizes: hidden_sizes.into(),
+            bidirectional: false,
+            bias: true,
+            proj_size: 0,
+            unnumbered: false,
+        }
+    }
+
     /// Every tensor's name in the file and its shape, layer by layer in PyTorch's order.
     #[must_use]
     pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {

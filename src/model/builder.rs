@@ -3,7 +3,7 @@
 use super::{Activation, CellSpec, LayerKind, Model, ModelSpec, Readout, RecurrentSpec};
 use crate::error::Result;
 use crate::kernel::Isa;
-use crate::layer::{Cell, Nonlinearity};
+use crate::layer::Cell;
 use crate::network::{GruBuilder, LstmBuilder, NetworkConfig, RnnBuilder};
 use crate::rng::Rng;
 
@@ -99,8 +99,7 @@ impl ModelBuilder {
 /// The settings of a network as a spec, and what only its initialisation needs.
 fn begin(config: NetworkConfig) -> ModelBuilder {
     let (cell, kind) = match config.cell {
-        Cell::Elman(Nonlinearity::Tanh) => (CellSpec::rnn(Activation::Tanh), "rnn"),
-        Cell::Elman(Nonlinearity::Relu) => (CellSpec::rnn(Activation::Relu), "rnn"),
+        Cell::Elman(nonlinearity) => (CellSpec::rnn(nonlinearity.into()), "rnn"),
         Cell::Gru => (CellSpec::gru(), "gru"),
         Cell::Lstm => (CellSpec::lstm(), "lstm"),
     };

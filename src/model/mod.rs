@@ -1,6 +1,6 @@
 //! Floor 5: a model as its user holds it: what it is ([`ModelSpec`]), its parameters, and their panels.
 //!
-//! `spec.rs` is what a model is, `chain/` its layers as they run, `workspace.rs` the memory they run in, `run.rs` inference,
+//! `spec/` is what a model is, `chain/` its layers as they run, `workspace.rs` the memory they run in, `run.rs` inference,
 //! `training.rs` a run forward and its backward pass to gradients, `builder.rs` the builders with PyTorch's names, `file.rs` and
 //! `state_dict.rs` models in files.
 
@@ -21,7 +21,10 @@ mod workspace;
 
 pub use builder::ModelBuilder;
 pub use run::Output;
-pub use spec::{Activation, CellSpec, LayerKind, LayerSpec, ModelSpec, Readout, RecurrentSpec, Reset};
+pub use spec::{
+    Activation, CellSpec, GruCellSpec, LayerKind, LayerSpec, LstmCellSpec, ModelSpec, Readout, RecurrentSpec, Reset,
+    RnnCellSpec,
+};
 #[cfg(feature = "safetensors")]
 pub use state_dict::{SPEC_KEY, Taken};
 pub use training::{Gradients, Run, Upstream};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::spec::{Activation, CellSpec, LayerKind, LayerSpec, ModelSpec, Readout, RecurrentSpec, Reset};
+use super::spec::{Activation, CellSpec, LayerKind, LayerSpec, ModelSpec, Readout, RecurrentSpec, RnnCellSpec};
 use crate::error::{Error, Result};
 
 impl ModelSpec {
@@ -149,7 +149,7 @@ impl Module {
         };
         let mut state = "next(states, None)".to_string();
         if spec.initial_state {
-            let lstm = matches!(spec.cell, CellSpec::Lstm { .. });
+            let lstm = matches!(spec.cell, CellSpec::Lstm(_));
             let mut own = Vec::new();
             for (parameter, size) in [("h_0", out), ("c_0", hidden)].into_iter().take(if lstm { 2 } else { 1 }) {
                 let zeros = format!("nn.Parameter(torch.zeros({}, {size}))", layers * directions);
@@ -209,10 +209,12 @@ fn recurrent_call(name: &str, spec: &RecurrentSpec, width: usize, batch_first: b
         return refuse("a state delay in PyTorch");
     }
     let (module, activation) = match &spec.cell {
-        CellSpec::Rnn { activation: Activation::Tanh, clip: None } => ("nn.RNN", ""),
-        CellSpec::Rnn { activation: Activation::Relu, clip: None } => ("nn.RNN", ", nonlinearity=\"relu\""),
-        CellSpec::Gru { reset: Reset::After, .. } if spec.cell == CellSpec::gru() => ("nn.GRU", ""),
-        CellSpec::Lstm { .. } if spec.cell == CellSpec::lstm() => ("nn.LSTM", ""),
+        CellSpec::Rnn(RnnCellSpec { activation: Activation::Tanh, clip: None }) => ("nn.RNN", ""),
+        CellSpec::Rnn(RnnCellSpec { activation: Activation::Relu, clip: None }) => {
+            ("nn.RNN", ", nonlinearity=\"relu\"")
+        }
+        CellSpec::Gru(_) if spec.cell == CellSpec::gru() => ("nn.GRU", ""),
+        CellSpec::Lstm(_) if spec.cell == CellSpec::lstm() => ("nn.LSTM", ""),
         _ => return refuse("this cell in PyTorch"),
     };
     let mut call = format!("{module}({width}, {hidden}");

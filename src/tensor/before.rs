@@ -4,6 +4,7 @@ use super::{Mat, SeqRef};
 
 /// Which way a layer goes through time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Direction {
     /// From the first step to the last.
     #[default]

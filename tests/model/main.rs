@@ -6,6 +6,7 @@ mod misuse;
 #[cfg(feature = "safetensors")]
 mod readings;
 mod runs;
+mod specs;
 mod training;
 mod truncated;
 

@@ -3,8 +3,8 @@
 use elman::tensor::{PackedSequence, Seq};
 use elman::train::TrainingState;
 use elman::{
-    Activation, CellSpec, ErrorKind, Input, LayerKind, Lstm, Model, ModelSpec, Readout, RecurrentSpec, Rng, Rnn,
-    Upstream,
+    Activation, CellSpec, ErrorKind, GruCellSpec, Input, LayerKind, Lstm, LstmCellSpec, Model, ModelSpec, Readout,
+    RecurrentSpec, Rng, Rnn, Upstream,
 };
 
 fn model() -> Model {
@@ -104,22 +104,13 @@ fn what_the_engine_cannot_run_is_refused_by_name() {
         spec
     };
     let cell = |cell: CellSpec| ModelSpec::new(3).layer("net", RecurrentSpec::new(cell, vec![4]));
-    let mut before = CellSpec::gru();
-    if let CellSpec::Gru { reset, .. } = &mut before {
-        *reset = elman::Reset::Before;
-    }
-    let mut peepholes = CellSpec::lstm();
-    if let CellSpec::Lstm { peepholes, .. } = &mut peepholes {
-        *peepholes = true;
-    }
-    let mut clipped = CellSpec::lstm();
-    if let CellSpec::Lstm { clip, .. } = &mut clipped {
-        *clip = Some(3.0);
-    }
     for (spec, text) in [
-        (cell(before), "net: not supported: a GRU that resets before the product"),
-        (cell(peepholes), "net: not supported: an LSTM with peepholes"),
-        (cell(clipped), "net: not supported: activations whose input is clipped to 3"),
+        (
+            cell(GruCellSpec::new().reset(elman::Reset::Before).into()),
+            "net: not supported: a GRU that resets before the product",
+        ),
+        (cell(LstmCellSpec::new().peepholes(true).into()), "net: not supported: an LSTM with peepholes"),
+        (cell(LstmCellSpec::new().clip(3.0).into()), "net: not supported: activations whose input is clipped to 3"),
         (cell(CellSpec::rnn(Activation::Softsign)), "net: not supported: an RNN with the activation Softsign"),
         (recurrent(&|spec| spec.state_delay = 2), "net: not supported: a state delay of 2"),
         (ModelSpec::new(3).layer("", Activation::Softplus), "the activation Softplus between layers"),

@@ -45,32 +45,24 @@ fn file_of(table: &[(String, Vec<usize>)]) -> TensorFile {
     open(&crate_file(&tensors)).unwrap()
 }
 
+/// The same with something else about it.
+fn with(mut description: Description, change: impl FnOnce(&mut Description)) -> Description {
+    change(&mut description);
+    description
+}
+
 /// An LSTM of two layers and two directions, behind `rnn.`.
 fn lstm() -> Description {
-    Description {
-        kind: CellKind::Lstm,
-        prefix: "rnn.".into(),
-        input_size: 3,
-        hidden_sizes: vec![5, 5],
-        bidirectional: true,
-        bias: true,
-        proj_size: 2,
-        unnumbered: false,
-    }
+    with(Description::new(CellKind::Lstm, 3, vec![5, 5]), |it| {
+        it.prefix = "rnn.".into();
+        it.bidirectional = true;
+        it.proj_size = 2;
+    })
 }
 
 /// A GRU of one layer, at the root.
 fn gru() -> Description {
-    Description {
-        kind: CellKind::Gru,
-        prefix: String::new(),
-        input_size: 1,
-        hidden_sizes: vec![4],
-        bidirectional: false,
-        bias: true,
-        proj_size: 0,
-        unnumbered: false,
-    }
+    Description::new(CellKind::Gru, 1, vec![4])
 }
 
 #[test]
@@ -88,16 +80,13 @@ fn what_pytorch_saves_is_described() {
                             continue;
                         }
                         let (prefix, hidden_sizes) = (prefix.into(), hidden_sizes.clone());
-                        let expected = Description {
-                            kind,
-                            prefix,
-                            input_size,
-                            hidden_sizes,
-                            bidirectional,
-                            bias,
-                            proj_size,
-                            unnumbered,
-                        };
+                        let expected = with(Description::new(kind, input_size, hidden_sizes), |it| {
+                            it.prefix = prefix;
+                            it.bidirectional = bidirectional;
+                            it.bias = bias;
+                            it.proj_size = proj_size;
+                            it.unnumbered = unnumbered;
+                        });
                         let mut table = table_of(&expected);
                         let parameters: usize = table.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
                         assert_eq!(expected.parameters().unwrap(), parameters);
@@ -124,16 +113,7 @@ fn what_pytorch_saves_is_described() {
 #[test]
 fn pytorchs_own_file_is_described() {
     let file = TensorFile::open("tests/fixtures/sine_model.safetensors").unwrap();
-    let expected = Description {
-        kind: CellKind::Rnn,
-        prefix: "rnn.".into(),
-        input_size: 1,
-        hidden_sizes: vec![16],
-        bidirectional: false,
-        bias: true,
-        proj_size: 0,
-        unnumbered: false,
-    };
+    let expected = with(Description::new(CellKind::Rnn, 1, vec![16]), |it| it.prefix = "rnn.".into());
     assert_eq!(describe(&file, None, None).unwrap(), expected);
     assert_eq!(expected.parameters().unwrap(), 16 + 256 + 16 + 16);
     assert_eq!(file.metadata().collect::<Vec<_>>(), [("torch", "2.15.0+cu132")]);
@@ -152,7 +132,7 @@ fn a_kind_is_spelled_as_it_is_read() {
 
 #[test]
 fn where_the_layers_are_must_be_plain() {
-    let two = [table_of(&Description { prefix: "a.".into(), ..gru() }), table_of(&lstm())].concat();
+    let two = [table_of(&with(gru(), |it| it.prefix = "a.".into())), table_of(&lstm())].concat();
     let file = file_of(&two);
     assert_eq!(
         text(&describe(&file, None, None).unwrap_err()),
@@ -207,10 +187,16 @@ type Rule<'a> = (&'a Description, Option<CellKind>, &'a [&'a str], &'a [&'a str]
 #[test]
 fn each_rule_of_a_state_dict_is_told_by_name() {
     let (gru, lstm) = (gru(), lstm());
-    let plain = Description { proj_size: 0, bidirectional: false, ..lstm.clone() };
-    let deep = Description { hidden_sizes: vec![4; 4], ..gru.clone() };
-    let cell = Description { unnumbered: true, ..gru.clone() };
-    let projected = Description { hidden_sizes: vec![5], bidirectional: false, ..lstm.clone() };
+    let plain = with(lstm.clone(), |it| {
+        it.proj_size = 0;
+        it.bidirectional = false;
+    });
+    let deep = with(gru.clone(), |it| it.hidden_sizes = vec![4; 4]);
+    let cell = with(gru.clone(), |it| it.unnumbered = true);
+    let projected = with(lstm.clone(), |it| {
+        it.hidden_sizes = vec![5];
+        it.bidirectional = false;
+    });
     let table: &[Rule<'_>] = &[
         // What is missing.
         (&gru, None, &["weight_ih_l0"], &["weight_ih_l0: missing"]),
@@ -245,7 +231,7 @@ fn each_rule_of_a_state_dict_is_told_by_name() {
         ),
         // A bias in one layer.
         (
-            &Description { bias: false, ..plain.clone() },
+            &with(plain.clone(), |it| it.bias = false),
             None,
             &["rnn.bias_hh_l1: 20"],
             &[
@@ -323,7 +309,7 @@ fn each_rule_of_a_state_dict_is_told_by_name() {
         ),
         // The projection.
         (
-            &Description { hidden_sizes: vec![2], ..projected.clone() },
+            &with(projected.clone(), |it| it.hidden_sizes = vec![2]),
             None,
             &[],
             &["rnn.weight_hr_l0: expected proj_size < hidden_size, got 2 and 2"],
@@ -445,7 +431,7 @@ fn each_rule_of_a_state_dict_is_told_by_name() {
 
 #[test]
 fn thousands_of_layers_are_described() {
-    let many = Description { hidden_sizes: vec![1; 5000], ..gru() };
+    let many = with(gru(), |it| it.hidden_sizes = vec![1; 5000]);
     let mut table = table_of(&many);
     assert_eq!(describe(&file_of(&table), None, None).unwrap(), many);
     table.retain(|(name, _)| !name.ends_with('7'));
@@ -491,13 +477,19 @@ fn attack_sizes_at_the_edge_of_what_can_be_multiplied() {
     }
 
     for (description, overflows) in [
-        (Description { hidden_sizes: vec![usize::MAX], ..gru() }, true),
-        (Description { input_size: usize::MAX, ..gru() }, true),
-        (Description { hidden_sizes: vec![1, usize::MAX / 2], ..gru() }, true),
-        (Description { proj_size: usize::MAX, ..lstm() }, true),
-        (Description { input_size: isize::MAX as usize / 12, ..lstm() }, true),
-        (Description { hidden_sizes: vec![0; 3], ..lstm() }, false),
-        (Description { hidden_sizes: vec![], input_size: usize::MAX, ..lstm() }, false),
+        (with(gru(), |it| it.hidden_sizes = vec![usize::MAX]), true),
+        (with(gru(), |it| it.input_size = usize::MAX), true),
+        (with(gru(), |it| it.hidden_sizes = vec![1, usize::MAX / 2]), true),
+        (with(lstm(), |it| it.proj_size = usize::MAX), true),
+        (with(lstm(), |it| it.input_size = isize::MAX as usize / 12), true),
+        (with(lstm(), |it| it.hidden_sizes = vec![0; 3]), false),
+        (
+            with(lstm(), |it| {
+                it.hidden_sizes = vec![];
+                it.input_size = usize::MAX;
+            }),
+            false,
+        ),
     ] {
         match description.parameters() {
             Ok(0) => assert!(!overflows, "{description:?}"),

@@ -38,9 +38,9 @@ impl Facts {
 
     fn specified(spec: &RecurrentSpec, input_size: usize) -> Self {
         let (cell, nonlinearity) = match &spec.cell {
-            CellSpec::Rnn { activation, .. } => ("rnn", Some(Some(activation_name(*activation)))),
-            CellSpec::Gru { .. } => ("gru", None),
-            CellSpec::Lstm { .. } => ("lstm", None),
+            CellSpec::Rnn(cell) => ("rnn", Some(Some(activation_name(cell.activation)))),
+            CellSpec::Gru(_) => ("gru", None),
+            CellSpec::Lstm(_) => ("lstm", None),
             _ => ("another cell", None),
         };
         Self {

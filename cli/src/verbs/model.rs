@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use elman::format::{self as files, CellKind, Description, LoadOptions, TensorFile};
-use elman::{Activation, CellSpec, Error, ErrorKind, LayerKind, Model, ModelSpec, Nonlinearity};
+use elman::{CellSpec, Error, ErrorKind, LayerKind, LayerSpec, Model, ModelSpec, Nonlinearity};
 
 use super::Failure;
 use super::common::{cell, listed, nonlinearity};
@@ -156,19 +156,20 @@ fn with_nonlinearity(file: &TensorFile, args: &ModelArgs, asked: Nonlinearity) -
         Err(error) if error.kind() == ErrorKind::Setting => return part_of(file, "", args),
         Err(error) => return Err(refusal(file, args, error)),
     };
-    let words = spec.layers.iter().map(|layer| match &layer.kind {
-        LayerKind::Recurrent(recurrent) if matches!(recurrent.cell, CellSpec::Rnn { .. }) => {
-            format!("rnn {} {asked}", layer.name).replace("  ", " ")
+    let word = |layer: &LayerSpec| match &layer.kind {
+        LayerKind::Recurrent(recurrent) if matches!(recurrent.cell, CellSpec::Rnn(_)) => {
+            Ok(format!("rnn {} {asked}", layer.name).replace("  ", " "))
         }
-        LayerKind::Recurrent(recurrent) if layer.name.is_empty() => match recurrent.cell {
-            CellSpec::Gru { .. } => "gru".into(),
-            _ => "lstm".into(),
+        LayerKind::Recurrent(recurrent) if layer.name.is_empty() => match &recurrent.cell {
+            CellSpec::Gru(_) => Ok("gru".into()),
+            CellSpec::Lstm(_) => Ok("lstm".into()),
+            other => Err(Failure::Run(format!("--nonlinearity: expected layers of rnn, gru and lstm, got {other:?}"))),
         },
-        LayerKind::Activation(activation) => activation.to_string(),
-        LayerKind::Readout(readout) => readout.to_string(),
-        _ => layer.name.clone(),
-    });
-    Ok(words.collect::<Vec<_>>().join(", "))
+        LayerKind::Activation(activation) => Ok(activation.to_string()),
+        LayerKind::Readout(readout) => Ok(readout.to_string()),
+        _ => Ok(layer.name.clone()),
+    };
+    Ok(spec.layers.iter().map(word).collect::<Result<Vec<_>, Failure>>()?.join(", "))
 }
 
 /// The library's refusal with the options that settle it here.
@@ -219,11 +220,8 @@ fn choose(
     let mut any = false;
     for layer in &mut spec.layers {
         let LayerKind::Recurrent(recurrent) = &mut layer.kind else { continue };
-        if matches!(recurrent.cell, CellSpec::Rnn { .. }) {
-            recurrent.cell = CellSpec::rnn(match asked {
-                Nonlinearity::Tanh => Activation::Tanh,
-                Nonlinearity::Relu => Activation::Relu,
-            });
+        if matches!(recurrent.cell, CellSpec::Rnn(_)) {
+            recurrent.cell = CellSpec::rnn(asked.into());
             any = true;
         }
     }

@@ -29,6 +29,7 @@ use crate::simd::Vector;
 /// # Ok::<(), elman::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Cell {
     /// An Elman cell: one product and an activation.
     Elman(Nonlinearity),
@@ -40,6 +41,7 @@ pub enum Cell {
 
 /// The activation of an Elman cell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Nonlinearity {
     /// The hyperbolic tangent.
     #[default]

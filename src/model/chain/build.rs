@@ -4,7 +4,9 @@ use super::{Chain, Kind, Recurrence, Stage};
 use crate::error::{Error, Result, at_least_one};
 use crate::kernel::Kernels;
 use crate::layer::{Cell, Elementwise, Embedding, Linear, LinearSettings, Nonlinearity, Readout, Sizes};
-use crate::model::spec::{Activation, CellSpec, LayerKind, LayerSpec, RecurrentSpec, Reset};
+use crate::model::spec::{
+    Activation, CellSpec, GruCellSpec, LayerKind, LayerSpec, LstmCellSpec, RecurrentSpec, Reset, RnnCellSpec,
+};
 use crate::network::{NetworkConfig, Recurrent};
 use crate::params::{ParamId, ParamTable, Params};
 use crate::rng::Rng;
@@ -202,7 +204,7 @@ fn cell(spec: &CellSpec, name: &str) -> Result<Cell> {
         false => Err(unsupported(name, &format!("{part} with the activation {activation:?}"))),
     };
     match spec {
-        CellSpec::Rnn { activation, clip } => {
+        CellSpec::Rnn(RnnCellSpec { activation, clip }) => {
             clipped(clip)?;
             match activation {
                 Tanh => Ok(Cell::Elman(Nonlinearity::Tanh)),
@@ -210,7 +212,7 @@ fn cell(spec: &CellSpec, name: &str) -> Result<Cell> {
                 other => Err(unsupported(name, &format!("an RNN with the activation {other:?}"))),
             }
         }
-        CellSpec::Gru { reset, gates, candidate, clip } => {
+        CellSpec::Gru(GruCellSpec { reset, gates, candidate, clip }) => {
             clipped(clip)?;
             needs("a GRU's gates", gates, Sigmoid)?;
             needs("a GRU's candidate", candidate, Tanh)?;
@@ -219,7 +221,7 @@ fn cell(spec: &CellSpec, name: &str) -> Result<Cell> {
                 Reset::Before => Err(unsupported(name, "a GRU that resets before the product")),
             }
         }
-        CellSpec::Lstm { peepholes, gates, candidate, output, clip, input_forget } => {
+        CellSpec::Lstm(LstmCellSpec { peepholes, gates, candidate, output, clip, input_forget }) => {
             clipped(clip)?;
             needs("an LSTM's gates", gates, Sigmoid)?;
             needs("an LSTM's candidate", candidate, Tanh)?;

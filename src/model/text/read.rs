@@ -4,7 +4,10 @@ use std::str::FromStr;
 
 use super::statement::{Statement, refusal, statements};
 use crate::error::{Error, Result};
-use crate::model::spec::{Activation, CellSpec, LayerKind, LayerSpec, ModelSpec, Readout, RecurrentSpec, Reset};
+use crate::model::spec::{
+    Activation, CellSpec, GruCellSpec, LayerKind, LayerSpec, LstmCellSpec, ModelSpec, Readout, RecurrentSpec, Reset,
+    RnnCellSpec,
+};
 
 impl FromStr for ModelSpec {
     type Err = Error;
@@ -88,7 +91,7 @@ fn layer(mut statement: Statement) -> Result<LayerSpec> {
         "rnn" => {
             let activation = activation_of(of, "activation", Activation::Tanh)?;
             let clip = of.parsed("clip", "NUMBER")?;
-            recurrent(of, CellSpec::Rnn { activation, clip })?
+            recurrent(of, RnnCellSpec { activation, clip })?
         }
         "gru" => {
             let reset = match of.take("reset")?.as_deref() {
@@ -99,7 +102,7 @@ fn layer(mut statement: Statement) -> Result<LayerSpec> {
             let gates = activation_of(of, "gates", Activation::Sigmoid)?;
             let candidate = activation_of(of, "candidate", Activation::Tanh)?;
             let clip = of.parsed("clip", "NUMBER")?;
-            recurrent(of, CellSpec::Gru { reset, gates, candidate, clip })?
+            recurrent(of, GruCellSpec { reset, gates, candidate, clip })?
         }
         "lstm" => {
             let (peepholes, input_forget) = (of.flag("peepholes"), of.flag("input-forget"));
@@ -107,7 +110,7 @@ fn layer(mut statement: Statement) -> Result<LayerSpec> {
             let candidate = activation_of(of, "candidate", Activation::Tanh)?;
             let output = activation_of(of, "output", Activation::Tanh)?;
             let clip = of.parsed("clip", "NUMBER")?;
-            recurrent(of, CellSpec::Lstm { peepholes, gates, candidate, output, clip, input_forget })?
+            recurrent(of, LstmCellSpec { peepholes, gates, candidate, output, clip, input_forget })?
         }
         "linear" => {
             let outputs = required(of, "outputs")?;
@@ -124,7 +127,7 @@ fn layer(mut statement: Statement) -> Result<LayerSpec> {
         "residual" => {
             let from = of.parsed("from", "NUMBER")?.unwrap_or(0);
             let block = of.block.take().ok_or_else(|| refusal(of.line, "layers in braces after 'residual'", ""))?;
-            LayerKind::residual(from, block.into_iter().map(layer).collect::<Result<_>>()?)
+            LayerKind::residual(from, block.into_iter().map(layer).collect::<Result<Vec<_>>>()?)
         }
         other => match activation(other) {
             Some(activation) => activation.into(),
@@ -141,7 +144,7 @@ fn required(of: &mut Statement, key: &str) -> Result<usize> {
 }
 
 /// The layers of that cell, with the settings that all cells have.
-fn recurrent(of: &mut Statement, cell: CellSpec) -> Result<LayerKind> {
+fn recurrent(of: &mut Statement, cell: impl Into<CellSpec>) -> Result<LayerKind> {
     let sizes = of.list("hidden")?.ok_or_else(|| refusal(of.line, "hidden= and a size for each layer", &of.kind))?;
     let mut spec = RecurrentSpec::new(cell, sizes);
     spec.bidirectional = of.flag("bidirectional");

@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 
 use crate::error::ErrorKind;
-use crate::model::spec::{Activation, CellSpec, LayerKind, LayerSpec, ModelSpec, Readout, RecurrentSpec, Reset};
+use crate::model::spec::{
+    Activation, CellSpec, GruCellSpec, LayerKind, LayerSpec, LstmCellSpec, ModelSpec, Readout, RecurrentSpec, Reset,
+    RnnCellSpec,
+};
 
 /// Any number but NaN, which is not equal to itself.
 fn number() -> impl Strategy<Value = f32> {
@@ -72,21 +75,17 @@ fn cell() -> impl Strategy<Value = CellSpec> {
     let clip = || prop::option::of(number());
     let reset = prop::sample::select(&[Reset::Before, Reset::After][..]);
     prop_oneof![
-        (activation(), clip()).prop_map(|(activation, clip)| CellSpec::Rnn { activation, clip }),
-        (reset, activation(), activation(), clip()).prop_map(|(reset, gates, candidate, clip)| CellSpec::Gru {
+        (activation(), clip()).prop_map(|(activation, clip)| RnnCellSpec { activation, clip }.into()),
+        (reset, activation(), activation(), clip()).prop_map(|(reset, gates, candidate, clip)| GruCellSpec {
             reset,
             gates,
             candidate,
             clip
-        }),
+        }
+        .into()),
         (any::<[bool; 2]>(), activation(), activation(), activation(), clip()).prop_map(
-            |([peepholes, input_forget], gates, candidate, output, clip)| CellSpec::Lstm {
-                peepholes,
-                gates,
-                candidate,
-                output,
-                clip,
-                input_forget
+            |([peepholes, input_forget], gates, candidate, output, clip)| {
+                LstmCellSpec { peepholes, gates, candidate, output, clip, input_forget }.into()
             }
         ),
     ]

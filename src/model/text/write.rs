@@ -3,7 +3,10 @@
 use std::fmt::{self, Display, Formatter, Write as _};
 
 use super::plain;
-use crate::model::spec::{Activation, CellSpec, LayerKind, LayerSpec, ModelSpec, Readout, RecurrentSpec, Reset};
+use crate::model::spec::{
+    Activation, CellSpec, GruCellSpec, LayerKind, LayerSpec, LstmCellSpec, ModelSpec, Readout, RecurrentSpec, Reset,
+    RnnCellSpec,
+};
 
 impl Display for ModelSpec {
     /// The text that [`str::parse`] makes the same spec of; it ends with a line's end.
@@ -69,9 +72,9 @@ fn layers(f: &mut Formatter<'_>, specs: &[LayerSpec], depth: usize) -> fmt::Resu
 
 fn cell_name(cell: &CellSpec) -> &'static str {
     match cell {
-        CellSpec::Rnn { .. } => "rnn",
-        CellSpec::Gru { .. } => "gru",
-        CellSpec::Lstm { .. } => "lstm",
+        CellSpec::Rnn(_) => "rnn",
+        CellSpec::Gru(_) => "gru",
+        CellSpec::Lstm(_) => "lstm",
     }
 }
 
@@ -98,11 +101,11 @@ fn recurrent(f: &mut Formatter<'_>, spec: &RecurrentSpec) -> fmt::Result {
         if *got == usual { Ok(()) } else { write!(f, " {what}={got}") }
     };
     let clip = match &spec.cell {
-        CellSpec::Rnn { activation, clip } => {
+        CellSpec::Rnn(RnnCellSpec { activation, clip }) => {
             other(f, "activation", activation, Activation::Tanh)?;
             clip
         }
-        CellSpec::Gru { reset, gates, candidate, clip } => {
+        CellSpec::Gru(GruCellSpec { reset, gates, candidate, clip }) => {
             if *reset == Reset::Before {
                 f.write_str(" reset=before")?;
             }
@@ -110,7 +113,7 @@ fn recurrent(f: &mut Formatter<'_>, spec: &RecurrentSpec) -> fmt::Result {
             other(f, "candidate", candidate, Activation::Tanh)?;
             clip
         }
-        CellSpec::Lstm { peepholes, gates, candidate, output, clip, input_forget } => {
+        CellSpec::Lstm(LstmCellSpec { peepholes, gates, candidate, output, clip, input_forget }) => {
             if *peepholes {
                 f.write_str(" peepholes")?;
             }

@@ -158,7 +158,7 @@ impl Contest<'_> {
 fn arguments(load: &Workload, seconds: f64) -> Vec<String> {
     let mut list: Vec<String> = ["bench", "--json", "--cell", cell(load.cell)].map(Into::into).into();
     if let Some(name) = nonlinearity(load.cell) {
-        list.extend(["--nonlinearity".into(), name.into()]);
+        list.extend(["--nonlinearity".into(), name]);
     }
     for (option, value) in [
         ("--mode", load.mode.to_string()),

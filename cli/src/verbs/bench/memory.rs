@@ -19,6 +19,7 @@ pub(super) fn of_run(load: &Workload) -> Result<(), Failure> {
         Cell::Elman(_) => (1, 1),
         Cell::Gru => (3, 5),
         Cell::Lstm => (4, 6),
+        other => return Err(Failure::Run(format!("bench: what the cell {other} keeps is not known here"))),
     };
     let outputs = directions * hidden;
     let mut needs = Needs::default();

@@ -2,8 +2,8 @@
 
 use std::io::{self, Write as _};
 
+use elman::Cell;
 use elman::internals::Prediction;
-use elman::{Cell, Nonlinearity};
 use elman_cli::measure::{Measurement, Middle, Workload};
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ use crate::verbs::Failure;
 pub(super) struct Load<'a> {
     cell: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    nonlinearity: Option<&'a str>,
+    nonlinearity: Option<String>,
     mode: String,
     input_size: usize,
     hidden_sizes: Vec<usize>,
@@ -54,15 +54,15 @@ pub(super) fn cell(cell: Cell) -> &'static str {
         Cell::Elman(_) => "rnn",
         Cell::Gru => "gru",
         Cell::Lstm => "lstm",
+        _ => "another cell",
     }
 }
 
 /// An rnn's activation.
-pub(super) fn nonlinearity(cell: Cell) -> Option<&'static str> {
+pub(super) fn nonlinearity(cell: Cell) -> Option<String> {
     match cell {
-        Cell::Elman(Nonlinearity::Tanh) => Some("tanh"),
-        Cell::Elman(Nonlinearity::Relu) => Some("relu"),
-        Cell::Gru | Cell::Lstm => None,
+        Cell::Elman(nonlinearity) => Some(nonlinearity.to_string()),
+        _ => None,
     }
 }
 

@@ -1,6 +1,11 @@
 //! What a model is: its layers and their sizes, as plain data. Every file format yields one, and a `Model`
 //! is made of one.
 
+mod activation;
+mod cell;
+
+pub use self::activation::Activation;
+pub use self::cell::{CellSpec, GruCellSpec, LstmCellSpec, Reset, RnnCellSpec};
 pub use crate::layer::Readout;
 
 /// A model's layers, from input to output.
@@ -40,6 +45,18 @@ pub struct ModelSpec {
 }
 
 /// One layer of a [`ModelSpec`].
+///
+/// ```
+/// use elman::{LayerKind, LayerSpec, ModelSpec};
+///
+/// // Its parameters are `head.fc.weight` and `head.fc.bias`.
+/// let layer = LayerSpec::new("head.fc", LayerKind::linear(5));
+/// assert_eq!(layer.kind, LayerKind::linear(5));
+/// let mut spec = ModelSpec::new(3);
+/// spec.layers.push(layer);
+/// assert_eq!(spec, ModelSpec::new(3).layer("head.fc", LayerKind::linear(5)));
+/// # Ok::<(), elman::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -51,7 +68,26 @@ pub struct LayerSpec {
     pub kind: LayerKind,
 }
 
-/// What a layer of a [`ModelSpec`] computes.
+/// What a layer of a [`ModelSpec`] computes. Recurrent layers, activations and read-outs become one by `into`, which the
+/// methods that take a layer do by themselves; the others have constructors.
+///
+/// ```
+/// use elman::{Activation, LayerKind, LayerSpec, Model, ModelSpec, Readout, RecurrentSpec};
+///
+/// // A GRU beside which the input's last feature, the signal, goes on: the network learns what is to be added to it.
+/// let inside = [
+///     LayerSpec::new("rnn", RecurrentSpec::gru([16])),
+///     LayerSpec::new("fc", LayerKind::linear_without_bias(1)),
+/// ];
+/// let spec = ModelSpec::new(2)
+///     .layer("", LayerKind::scale([0.5, 1.0], [0.0])) // a factor for each feature, one offset for all
+///     .layer("", LayerKind::residual(1, inside))
+///     .layer("", Readout::Last)
+///     .layer("", Activation::Tanh);
+/// assert!(matches!(&spec.layers[1].kind, LayerKind::Residual { from: 1, layers, .. } if layers.len() == 2));
+/// assert_eq!(Model::new(spec)?.outputs(), 1);
+/// # Ok::<(), elman::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -103,9 +139,7 @@ pub enum LayerKind {
 /// use elman::{Model, ModelSpec, RecurrentSpec};
 ///
 /// // Two layers, both directions: 2·16 features a step.
-/// let mut gru = RecurrentSpec::gru(vec![32, 16]);
-/// gru.bidirectional = true;
-/// gru.dropout = 0.1;
+/// let gru = RecurrentSpec::gru([32, 16]).bidirectional(true).dropout(0.1);
 /// let model = Model::new(ModelSpec::new(3).layer("", gru))?;
 /// assert_eq!(model.outputs(), 32);
 /// # Ok::<(), elman::Error>(())
@@ -130,123 +164,6 @@ pub struct RecurrentSpec {
     pub initial_state: bool,
     /// How many steps before this one the state comes from; 1 for every network of PyTorch's.
     pub state_delay: usize,
-}
-
-/// What a recurrent layer computes at each step.
-#[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[non_exhaustive]
-pub enum CellSpec {
-    /// Elman's (1990), `torch.nn.RNN`.
-    #[non_exhaustive]
-    Rnn {
-        /// Of the sum.
-        activation: Activation,
-        /// Bounds the activation's input to \[-clip, clip\].
-        clip: Option<f32>,
-    },
-    /// The gated recurrent unit (Cho et al. 2014), `torch.nn.GRU`. Gates r, z, n.
-    #[non_exhaustive]
-    Gru {
-        /// Where the reset gate acts.
-        reset: Reset,
-        /// Of r and z.
-        gates: Activation,
-        /// Of n.
-        candidate: Activation,
-        /// Bounds the activations' inputs to \[-clip, clip\].
-        clip: Option<f32>,
-    },
-    /// Long short-term memory (Hochreiter and Schmidhuber 1997), `torch.nn.LSTM`. Gates i, f, g, o.
-    #[non_exhaustive]
-    Lstm {
-        /// Whether i, f and o see the cell state, each by a weight of its own a unit (Gers and Schmidhuber 2000).
-        peepholes: bool,
-        /// Of i, f and o.
-        gates: Activation,
-        /// Of g.
-        candidate: Activation,
-        /// Of the cell state on its way out.
-        output: Activation,
-        /// Bounds the activations' inputs to \[-clip, clip\].
-        clip: Option<f32>,
-        /// Whether f = 1 - i (ONNX's `input_forget`).
-        input_forget: bool,
-    },
-}
-
-/// Where a GRU's reset gate acts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[non_exhaustive]
-pub enum Reset {
-    /// On the state, before the product: n = act(W_n·x + b + U_n·(r * h)). ONNX's default.
-    Before,
-    /// On the product: n = act(W_n·x + b + r * (U_n·h + b_n)). PyTorch's.
-    After,
-}
-
-/// A function of each element; of the features of a step where it says so.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[non_exhaustive]
-pub enum Activation {
-    /// x.
-    Identity,
-    /// The hyperbolic tangent.
-    Tanh,
-    /// max(0, x).
-    Relu,
-    /// 1 / (1 + exp(-x)).
-    Sigmoid,
-    /// exp(x_i - max x) / Σ_j exp(x_j - max x) over the features of a step.
-    Softmax,
-    /// max(0, min(1, alpha·x + beta)).
-    #[non_exhaustive]
-    HardSigmoid {
-        /// The slope: 0.2 in ONNX and Keras 2, 1/6 in Keras 3.
-        alpha: f32,
-        /// The value at 0.
-        beta: f32,
-    },
-    /// x where it is above 0, else alpha·x.
-    #[non_exhaustive]
-    LeakyRelu {
-        /// The slope below 0.
-        alpha: f32,
-    },
-    /// x where it is above 0, else alpha·(exp(x) - 1).
-    #[non_exhaustive]
-    Elu {
-        /// The limit below 0, negated.
-        alpha: f32,
-    },
-    /// x / (1 + |x|).
-    Softsign,
-    /// ln(1 + exp(x)).
-    Softplus,
-    /// alpha·tanh(beta·x).
-    #[non_exhaustive]
-    ScaledTanh {
-        /// The factor outside.
-        alpha: f32,
-        /// The factor inside.
-        beta: f32,
-    },
-    /// alpha·x + beta.
-    #[non_exhaustive]
-    Affine {
-        /// The factor.
-        alpha: f32,
-        /// What is added.
-        beta: f32,
-    },
-    /// x where it is above alpha, else 0.
-    #[non_exhaustive]
-    ThresholdedRelu {
-        /// The threshold.
-        alpha: f32,
-    },
 }
 
 impl ModelSpec {
@@ -320,14 +237,14 @@ impl LayerKind {
 
     /// gain * x + offset: one value for all features, or one for each.
     #[must_use]
-    pub fn scale(gain: Vec<f32>, offset: Vec<f32>) -> Self {
-        Self::Scale { gain, offset }
+    pub fn scale(gain: impl Into<Vec<f32>>, offset: impl Into<Vec<f32>>) -> Self {
+        Self::Scale { gain: gain.into(), offset: offset.into() }
     }
 
     /// Layers whose input, from feature `from` on, is added to their output.
     #[must_use]
-    pub fn residual(from: usize, layers: Vec<LayerSpec>) -> Self {
-        Self::Residual { from, layers }
+    pub fn residual(from: usize, layers: impl Into<Vec<LayerSpec>>) -> Self {
+        Self::Residual { from, layers: layers.into() }
     }
 }
 
@@ -352,10 +269,10 @@ impl From<Readout> for LayerKind {
 impl RecurrentSpec {
     /// Layers of that cell, with PyTorch's defaults: one direction, biases, no projection, no dropout.
     #[must_use]
-    pub fn new(cell: CellSpec, hidden_sizes: Vec<usize>) -> Self {
+    pub fn new(cell: impl Into<CellSpec>, hidden_sizes: impl Into<Vec<usize>>) -> Self {
         Self {
-            cell,
-            hidden_sizes,
+            cell: cell.into(),
+            hidden_sizes: hidden_sizes.into(),
             bidirectional: false,
             bias: true,
             proj_size: 0,
@@ -367,46 +284,55 @@ impl RecurrentSpec {
 
     /// Layers of [`CellSpec::rnn`] with tanh.
     #[must_use]
-    pub fn rnn(hidden_sizes: Vec<usize>) -> Self {
+    pub fn rnn(hidden_sizes: impl Into<Vec<usize>>) -> Self {
         Self::new(CellSpec::rnn(Activation::Tanh), hidden_sizes)
     }
 
     /// Layers of [`CellSpec::gru`].
     #[must_use]
-    pub fn gru(hidden_sizes: Vec<usize>) -> Self {
+    pub fn gru(hidden_sizes: impl Into<Vec<usize>>) -> Self {
         Self::new(CellSpec::gru(), hidden_sizes)
     }
 
     /// Layers of [`CellSpec::lstm`].
     #[must_use]
-    pub fn lstm(hidden_sizes: Vec<usize>) -> Self {
+    pub fn lstm(hidden_sizes: impl Into<Vec<usize>>) -> Self {
         Self::new(CellSpec::lstm(), hidden_sizes)
     }
-}
 
-impl CellSpec {
-    /// Elman's cell with that activation.
+    /// The same with every layer going through time both ways.
     #[must_use]
-    pub fn rnn(activation: Activation) -> Self {
-        Self::Rnn { activation, clip: None }
+    pub fn bidirectional(self, bidirectional: bool) -> Self {
+        Self { bidirectional, ..self }
     }
 
-    /// PyTorch's GRU.
+    /// The same with or without `bias_ih` and `bias_hh`.
     #[must_use]
-    pub fn gru() -> Self {
-        Self::Gru { reset: Reset::After, gates: Activation::Sigmoid, candidate: Activation::Tanh, clip: None }
+    pub fn bias(self, bias: bool) -> Self {
+        Self { bias, ..self }
     }
 
-    /// PyTorch's LSTM.
+    /// The same with an LSTM's projection to so many outputs; 0 for none.
     #[must_use]
-    pub fn lstm() -> Self {
-        Self::Lstm {
-            peepholes: false,
-            gates: Activation::Sigmoid,
-            candidate: Activation::Tanh,
-            output: Activation::Tanh,
-            clip: None,
-            input_forget: false,
-        }
+    pub fn proj_size(self, proj_size: usize) -> Self {
+        Self { proj_size, ..self }
+    }
+
+    /// The same with that probability of dropout between the layers.
+    #[must_use]
+    pub fn dropout(self, dropout: f32) -> Self {
+        Self { dropout, ..self }
+    }
+
+    /// The same with a first state that is the model's own.
+    #[must_use]
+    pub fn initial_state(self, initial_state: bool) -> Self {
+        Self { initial_state, ..self }
+    }
+
+    /// The same with the state of so many steps before.
+    #[must_use]
+    pub fn state_delay(self, state_delay: usize) -> Self {
+        Self { state_delay, ..self }
     }
 }
