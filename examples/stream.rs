@@ -20,7 +20,7 @@ fn main() -> elman::Result<()> {
         let x = SeqRef::new(std::slice::from_ref(sample), 1, 1, 1)?; // (T, B, I)
         let y = model.run_with(x, Some(&state), &mut workspace, Threads::one())?;
         streamed.push(y.values().step(0).row(0)[0]);
-        state.copy_from(y.state());
+        state.copy_from(y.state())?;
     }
     let each = start.elapsed() / signal.len() as u32;
 

@@ -10,7 +10,7 @@ use std::{fmt, io};
 pub use kind::ErrorKind;
 
 /// The result of everything here that can fail.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong: one line of text by `Display`, at most 4 KB however long the names and lists in it are, a
 /// [`kind`](Self::kind) to decide by, and for what the system refused its own error as

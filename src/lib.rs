@@ -109,7 +109,7 @@
 //!     let x = SeqRef::new(std::slice::from_ref(sample), 1, 1, 1)?;
 //!     let y = model.run_with(x, Some(&state), &mut workspace, Threads::one())?;
 //!     assert_eq!(y.values().step(0).row(0), whole.values().step(t).row(0));
-//!     state.copy_from(y.state());
+//!     state.copy_from(y.state())?;
 //! }
 //! # Ok::<(), elman::Error>(())
 //! ```

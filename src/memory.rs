@@ -1,4 +1,4 @@
-//! How much memory there is, and whether a request fits it.
+//! How much memory there is, whether a request fits it, and room that grows without an abort where it does not.
 //!
 //! A system that hands out more than it has lets a huge request pass and kills the process when it is written to. So large
 //! requests are compared with what there is, before anything is allocated; small ones cost one comparison.
@@ -38,6 +38,24 @@ pub fn check_sum(name: &str, parts: &[(&str, u64)]) -> Result<()> {
     }
     let largest = parts.iter().max_by_key(|part| part.1).map(|&(part, bytes)| (part.to_string(), bytes));
     compare(name, bytes, largest)
+}
+
+/// Room for `len` elements in all, of what is called `name`. Allocates only where there is less. Every buffer whose size
+/// follows from a model or its data grows here: an allocation that fails elsewhere ends the process.
+///
+/// # Errors
+/// [`Error::Memory`]; the vector is then as it was.
+#[inline]
+pub(crate) fn reserve<T>(name: &str, vec: &mut Vec<T>, len: usize) -> Result<()> {
+    if len <= vec.capacity() { Ok(()) } else { grow(name, vec, len) }
+}
+
+#[cold]
+fn grow<T>(name: &str, vec: &mut Vec<T>, len: usize) -> Result<()> {
+    let bytes = (len as u64).saturating_mul(size_of::<T>() as u64);
+    check(name, bytes)?;
+    let more = len - vec.len();
+    vec.try_reserve_exact(more).map_err(|_| Error::memory(name, bytes, None))
 }
 
 #[cold]
@@ -182,6 +200,19 @@ mod linux {
 mod tests {
     use super::*;
     use crate::ErrorKind;
+
+    #[test]
+    fn room_that_there_is_not_is_an_error_and_the_vector_stays() {
+        let mut vec = vec![1_u64, 2];
+        for len in [1 << 60, usize::MAX] {
+            let error = reserve("order", &mut vec, len).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Memory);
+            assert!(error.to_string().starts_with("order: needs "), "{error}");
+            assert_eq!(vec, [1, 2]);
+        }
+        reserve("order", &mut vec, 5).unwrap();
+        assert!(vec.capacity() >= 5 && vec == [1, 2]);
+    }
 
     #[test]
     fn what_no_machine_has_is_refused_with_its_sum_and_largest_part() {

@@ -125,15 +125,37 @@ impl fmt::Debug for Params {
 
 impl Params {
     /// Zeros for every tensor of the table.
+    ///
+    /// # Panics
+    /// Where there is not as much memory, and the table's [`add`](ParamTable::add) could not tell.
     #[must_use]
     pub fn zeros(table: ParamTable) -> Self {
-        Self { data: Buffer::zeros(table.len()), table: Arc::new(table) }
+        Self::try_zeros(table).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// [`Error::Memory`].
+    pub(crate) fn try_zeros(table: ParamTable) -> Result<Self> {
+        Ok(Self { data: Buffer::try_zeros("parameters", table.len())?, table: Arc::new(table) })
     }
 
     /// Zeros over the same table: gradients for these parameters.
+    ///
+    /// # Panics
+    /// Where there is not as much memory.
     #[must_use]
     pub fn zeros_like(&self) -> Self {
-        Self { data: Buffer::zeros(self.data.len()), table: Arc::clone(&self.table) }
+        self.try_zeros_like("parameters").unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The same, for what is called `name`.
+    ///
+    /// # Errors
+    /// [`Error::Memory`].
+    pub(crate) fn try_zeros_like(&self, name: &str) -> Result<Self> {
+        Ok(Self { data: Buffer::try_zeros(name, self.data.len())?, table: Arc::clone(&self.table) })
     }
 
     /// Whether both are over the same table.

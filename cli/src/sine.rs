@@ -117,7 +117,7 @@ impl Sine {
         let target = SeqRef::new(&points[1..], STEPS, 1, 1)?;
         let mut loss = MeanSquaredError::new(target);
         let loss = self.trainer.step_from(&mut self.model, x, Some(&self.state), &mut loss)?;
-        self.state.copy_from(self.trainer.state());
+        self.state.copy_from(self.trainer.state())?;
         Ok(loss)
     }
 
@@ -166,7 +166,7 @@ impl Sine {
         let x = [x];
         let x = SeqRef::new(&x, 1, 1, 1)?;
         let output = self.model.run_with(x, Some(state), &mut self.workspace, self.threads)?;
-        state.copy_from(output.state());
+        state.copy_from(output.state())?;
         Ok(output.values().step(0).row(0)[0])
     }
 

@@ -4,7 +4,8 @@
 //! operands out anew for each product, into memory that it allocates: the one place where a warm step allocates.
 #![allow(unsafe_code)]
 
-use super::{GemmScratch, Product, Rows, Target};
+use super::{GemmScratch, Product, Rows, Target, WORKING};
+use crate::error::Result;
 use crate::kernel::gemm::Start;
 use crate::kernel::layout::{Depth, KB, round_up};
 use crate::tensor::{Buffer, SeqRef};
@@ -66,11 +67,11 @@ pub fn sgemm(
 }
 
 /// [`multiply`](super::multiply) without a tuned kernel: B goes back to rows, into `plain`, first.
-pub(super) fn multiply(args: Product<'_>, plain: &mut Buffer) {
+pub(super) fn multiply(args: Product<'_>, plain: &mut Buffer) -> Result<()> {
     let Product { a, b, start, c, stride } = args;
     let (Depth { runs, len }, cols) = (b.depth(), b.cols());
     let (padded, width) = (b.depth().padded(), round_up(cols));
-    plain.resize(padded * width);
+    plain.try_resize(WORKING, padded * width)?;
     for (p, panel) in b.data().chunks_exact((padded * KB).max(1)).enumerate() {
         for (row, line) in plain.chunks_exact_mut(width).zip(panel.chunks_exact(KB)) {
             row[p * KB..][..KB].copy_from_slice(line);
@@ -103,6 +104,7 @@ pub(super) fn multiply(args: Product<'_>, plain: &mut Buffer) {
             beta = 1.0;
         }
     }
+    Ok(())
 }
 
 /// Rows in a block of [`outer`]. A constant, as `matrixmultiply` adds up each block by itself: another length would be
@@ -115,21 +117,22 @@ pub(super) fn outer(
     left: SeqRef<'_>,
     targets: &mut [Target<'_>],
     scratch: &mut GemmScratch,
-) {
+) -> Result<()> {
     let GemmScratch { a, plain, .. } = scratch;
-    let rows = gather(Rows::Of(left), first, depth, a);
+    let rows = gather(Rows::Of(left), first, depth, a)?;
     for Target { right, c } in targets {
-        let cols = gather(*right, first, depth, plain);
+        let cols = gather(*right, first, depth, plain)?;
         let a = Strided { data: a, strides: (1, rows) };
         let b = Strided { data: plain, strides: (cols, 1) };
         sgemm((rows, depth, cols), a, b, 1.0, c, cols);
     }
+    Ok(())
 }
 
 /// Copies `depth` rows from `first` on into a matrix of their own; gives its width.
-fn gather(rows: Rows<'_>, first: usize, depth: usize, matrix: &mut Buffer) -> usize {
+fn gather(rows: Rows<'_>, first: usize, depth: usize, matrix: &mut Buffer) -> Result<usize> {
     let width = rows.width();
-    matrix.resize(depth * width);
+    matrix.try_resize(WORKING, depth * width)?;
     rows.visit(first, depth, |k, row| matrix[k * width..][..width].copy_from_slice(row));
-    width
+    Ok(width)
 }

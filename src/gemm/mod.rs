@@ -18,6 +18,7 @@ pub(crate) mod panel;
 pub use crate::kernel::blocking::Blocking;
 pub use panel::Panels;
 
+use crate::error::Result;
 use crate::kernel::blocking::block_rows;
 use crate::kernel::elementwise::ColumnSums;
 use crate::kernel::gemm::{Gemm, Outer, Start};
@@ -26,6 +27,9 @@ use crate::kernel::layout::{Depth, PanelsRef, round_up};
 use crate::kernel::{Isa, Kernels};
 use crate::tensor::{Buffer, History, SeqRef};
 use panel::{pack_rows, pack_transposed_row};
+
+/// What the memory is called that passes work in.
+pub(crate) const WORKING: &str = "working memory";
 
 /// Memory that products pack into; one for each worker. Grows to the largest use, then stays.
 #[derive(Clone, Debug, Default)]
@@ -36,9 +40,15 @@ pub struct GemmScratch {
 }
 
 impl GemmScratch {
-    /// Makes room for products whose A is (rows, k), k padded.
-    pub(crate) fn reserve(&mut self, rows: usize, padded: usize) {
-        self.a.reserve(rows.min(block_rows(padded, 1) + 8) * padded);
+    /// Makes room for products of A (rows, k), k padded, with a B of that many columns, padded.
+    ///
+    /// # Errors
+    /// [`Error::Memory`](crate::Error::Memory).
+    pub(crate) fn try_reserve(&mut self, kernels: &Kernels, (rows, padded): (usize, usize), cols: usize) -> Result<()> {
+        if kernels.isa() == Isa::Portable {
+            return self.plain.try_reserve(WORKING, padded * cols);
+        }
+        self.a.try_reserve(WORKING, rows.min(block_rows(padded, 1) + 8) * padded)
     }
 }
 
@@ -76,11 +86,18 @@ pub(crate) struct Product<'a> {
 }
 
 /// Computes a product.
-pub(crate) fn multiply(kernels: &Kernels, blocking: Blocking, args: Product<'_>, scratch: &mut GemmScratch) {
+///
+/// # Errors
+/// [`Error::Memory`](crate::Error::Memory); part of C may be written.
+pub(crate) fn multiply(
+    kernels: &Kernels,
+    blocking: Blocking,
+    args: Product<'_>,
+    scratch: &mut GemmScratch,
+) -> Result<()> {
     let mr = group_rows(kernels.isa().lanes());
     if kernels.isa() == Isa::Portable {
-        fallback::multiply(args, &mut scratch.plain);
-        return;
+        return fallback::multiply(args, &mut scratch.plain);
     }
     let Product { a, b, start, c, stride } = args;
     let (rows, padded) = (a.lines().total(), b.depth().padded());
@@ -90,7 +107,7 @@ pub(crate) fn multiply(kernels: &Kernels, blocking: Blocking, args: Product<'_>,
     for (block, c) in c[..rows * stride].chunks_mut((mc * stride).max(1)).enumerate() {
         let first = block * mc;
         let rows = mc.min(rows - first);
-        scratch.a.resize(rows * padded);
+        scratch.a.try_resize(WORKING, rows * padded)?;
         match a.flat() {
             Some(flat) => {
                 let width = a.shape()[2];
@@ -102,6 +119,7 @@ pub(crate) fn multiply(kernels: &Kernels, blocking: Blocking, args: Product<'_>,
         }
         (kernels.gemm)(Gemm { a: &scratch.a, rows, b, start, c, stride, kc: blocking.kc });
     }
+    Ok(())
 }
 
 /// Rows to be summed over, step by step.
@@ -167,6 +185,9 @@ pub(crate) struct Target<'a> {
 
 /// For each target, C = Aᵀ·B or C += Aᵀ·B: the sum over all rows of the outer products of A's row and B's, in the order
 /// of [`Rows`]. A's rows are laid out once for all targets. The bits of C are those of adding to zeros.
+///
+/// # Errors
+/// [`Error::Memory`](crate::Error::Memory); part of the sums may be written.
 pub(crate) fn outer(
     kernels: &Kernels,
     blocking: Blocking,
@@ -174,7 +195,7 @@ pub(crate) fn outer(
     targets: &mut [Target<'_>],
     write: Write,
     scratch: &mut GemmScratch,
-) {
+) -> Result<()> {
     let (total, rows) = (left.lines().total(), left.shape()[2]);
     let (portable, mr) = (kernels.isa() == Isa::Portable, group_rows(kernels.isa().lanes()));
     let kc = if portable { fallback::DEPTH } else { blocking.kc };
@@ -185,18 +206,19 @@ pub(crate) fn outer(
     for first in (0..total).step_by(kc) {
         let depth = kc.min(total - first);
         if portable {
-            fallback::outer((first, depth), left, targets, scratch);
+            fallback::outer((first, depth), left, targets, scratch)?;
             continue;
         }
         let start = if first == 0 { write.start() } else { Start::Accumulate };
-        scratch.a.resize(rows * round_up(depth));
+        scratch.a.try_resize(WORKING, rows * round_up(depth))?;
         Rows::Of(left).visit(first, depth, |k, row| pack_transposed_row(&mut scratch.a, depth, mr, k, row));
         for Target { right, c } in &mut *targets {
-            scratch.b.reshape(Depth::of(depth), right.width());
+            scratch.b.reshape(WORKING, Depth::of(depth), right.width())?;
             right.visit(first, depth, |k, row| scratch.b.set_row(k, row));
             (kernels.outer)(Outer { a: &scratch.a, rows, b: scratch.b.view(), start, c, kc: blocking.kc });
         }
     }
+    Ok(())
 }
 
 /// The sums of the columns of `seq` from `first` on, over all rows in the order of [`Rows`].
@@ -224,11 +246,12 @@ pub(crate) fn column_sums(kernels: &Kernels, seq: SeqRef<'_>, first: usize, sums
 /// and B in panels.
 ///
 /// # Panics
-/// If `a` or `c` have other lengths.
+/// If `a` or `c` have other lengths, or there is no memory to pack into.
 pub fn product(kernels: &Kernels, blocking: Blocking, a: &[f32], b: &Panels, c: &mut [f32], scratch: &mut GemmScratch) {
     let rows = a.len() / b.k().max(1);
     let a = SeqRef::new(a, 1, rows, b.k()).expect("a is (rows, k)");
     assert_eq!(c.len(), rows * b.cols(), "c is (rows, cols)");
     let stride = b.cols();
-    multiply(kernels, blocking, Product { a, b: b.view(), start: Start::Zero, c, stride }, scratch);
+    let product = Product { a, b: b.view(), start: Start::Zero, c, stride };
+    multiply(kernels, blocking, product, scratch).unwrap_or_else(|error| panic!("{error}"));
 }

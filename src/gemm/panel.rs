@@ -1,10 +1,14 @@
 //! Packing: matrices as they come, row-major, into the layouts of [`kernel::layout`](crate::kernel::layout), and out of
 //! them.
 
+use crate::error::{Error, Result, elements};
 use crate::kernel::Kernels;
 use crate::kernel::groups::{group_rows, groups};
 use crate::kernel::layout::{Depth, GateColumns, KB, PanelsRef, Place, copy_few, round_up};
 use crate::tensor::{Buffer, MatMut};
+
+/// What weights in panels are called.
+pub(crate) const PACKED: &str = "packed weights";
 
 /// A matrix B (k, cols) in panels, owned: laid out once, multiplied often, on any tier.
 #[derive(Clone, Debug, Default)]
@@ -16,19 +20,27 @@ pub struct Panels {
 
 impl Panels {
     /// Room for a (k, cols) matrix.
+    ///
+    /// # Panics
+    /// Where there is not as much memory.
     #[must_use]
     pub fn new(k: usize, cols: usize) -> Self {
         let mut panels = Self::default();
-        panels.reshape(Depth::of(k), cols);
+        panels.reshape("panels", Depth::of(k), cols).unwrap_or_else(|error| panic!("{error}"));
         panels
     }
 
-    /// Makes room for a (k, cols) matrix, allocating only to grow. Its contents are unspecified.
-    pub(crate) fn reshape(&mut self, depth: Depth, cols: usize) {
+    /// Makes room for a (k, cols) matrix called `name`, allocating only to grow. Its contents are unspecified.
+    ///
+    /// # Errors
+    /// [`Error::Overflow`], [`Error::Memory`]; the panels are then as they were.
+    pub(crate) fn reshape(&mut self, name: &str, depth: Depth, cols: usize) -> Result<()> {
         let len = depth.len.checked_next_multiple_of(KB).zip(cols.checked_next_multiple_of(KB));
         let len = len.and_then(|(k, cols)| k.checked_mul(depth.runs)?.checked_mul(cols));
-        self.data.resize(len.expect("a matrix that can be addressed"));
+        let len = len.ok_or_else(|| Error::overflow(name, &[depth.runs, depth.len, cols]))?;
+        self.data.try_resize(name, elements(name, &[len])?)?;
         (self.depth, self.cols) = (depth, cols);
+        Ok(())
     }
 
     /// Packs the transpose of `weight`: (cols, k) row-major, PyTorch's [out, in].
@@ -41,15 +53,22 @@ impl Panels {
 
     /// Makes room for the transpose of `weight`, (gates * hidden, k) row-major, and packs it: the gates' panels
     /// alternate, each gate padded to whole panels. A single gate is not padded.
-    pub(crate) fn pack_gates_of(&mut self, weight: &[f32], (gates, hidden): (usize, usize), k: usize) {
-        self.reshape_gates((gates, hidden), k);
+    ///
+    /// # Errors
+    /// As [`reshape`](Self::reshape).
+    pub(crate) fn pack_gates_of(&mut self, weight: &[f32], (gates, hidden): (usize, usize), k: usize) -> Result<()> {
+        self.reshape_gates((gates, hidden), k)?;
         assert_eq!(weight.len(), gates * hidden * k, "a ({}, {k}) matrix", gates * hidden);
         self.pack_gates(weight, gates);
+        Ok(())
     }
 
     /// Makes room for the transpose of a (gates * hidden, k) matrix. New memory is zeros.
-    pub(crate) fn reshape_gates(&mut self, (gates, hidden): (usize, usize), k: usize) {
-        self.reshape(Depth::of(k), if gates == 1 { hidden } else { GateColumns { gates }.width(hidden) });
+    ///
+    /// # Errors
+    /// As [`reshape`](Self::reshape).
+    pub(crate) fn reshape_gates(&mut self, (gates, hidden): (usize, usize), k: usize) -> Result<()> {
+        self.reshape(PACKED, Depth::of(k), if gates == 1 { hidden } else { GateColumns { gates }.width(hidden) })
     }
 
     fn pack_gates(&mut self, weight: &[f32], gates: usize) {
@@ -221,7 +240,7 @@ mod tests {
             let element = |row: usize, k: usize| (row * 100 + k + 1) as f32;
             let weight: Vec<f32> = (0..gates * hidden * k).map(|i| element(i / k, i % k)).collect();
             let mut panels = Panels::default();
-            panels.pack_gates_of(&weight, (gates, hidden), k);
+            panels.pack_gates_of(&weight, (gates, hidden), k).unwrap();
             assert_eq!(panels.cols(), gates * round_up(hidden));
             for gate in 0..gates {
                 for unit in 0..round_up(hidden) {
@@ -235,7 +254,7 @@ mod tests {
             }
             // The other way round the gates' units are k, each gate padded by itself.
             let mut panels = Panels::default();
-            panels.reshape(Depth { runs: gates, len: hidden }, k);
+            panels.reshape("panels", Depth { runs: gates, len: hidden }, k).unwrap();
             panels.pack(&weight);
             for row in 0..gates * hidden {
                 let place = row / hidden * round_up(hidden) + row % hidden;

@@ -64,8 +64,9 @@ pub(crate) struct Outer<'a> {
 /// What the elements start from, and what becomes of them: for some registers of a row at a time, from `at` on. Lanes at
 /// columns beyond the last hold anything.
 pub(crate) trait Epilogue<V: Vector> {
-    /// Whether one row of few k is worth code of its own, [`row_product`].
-    const ROW: bool = false;
+    /// The registers of sixteen lanes that [`row_product`] sums side by side, where one row of few k is worth code of its
+    /// own; 1 stands for as many as there are, up to 4.
+    const ROW: Option<usize> = None;
 
     /// How the accumulators of the tile beginning at column `col` are initialised. The default, [`Start::Accumulate`],
     /// calls [`start`](Self::start) for each row; with the other variants the kernel sets them itself.
@@ -271,11 +272,22 @@ pub(crate) fn row_product<V: Vector, E: Epilogue<V>>(isa: V::Isa, a: &[f32], b: 
             epilogue.finish(at, &row[0]);
         }};
     }
-    match (V::LANES, registers) {
-        (16, 1) => tile!(1, 0),
-        (16, 2) => tile!(2, 0),
-        (16, 3) => tile!(3, 0),
-        (16, 4) => tile!(4, 0),
+    match (V::LANES, E::ROW, registers) {
+        // Every gate of sixteen units.
+        (16, Some(3), _) => {
+            for v in (0..registers).step_by(3) {
+                tile!(3, v);
+            }
+        }
+        (16, Some(4), _) => {
+            for v in (0..registers).step_by(4) {
+                tile!(4, v);
+            }
+        }
+        (16, _, 1) => tile!(1, 0),
+        (16, _, 2) => tile!(2, 0),
+        (16, _, 3) => tile!(3, 0),
+        (16, _, 4) => tile!(4, 0),
         _ => {
             for v in (0..registers / 2 * 2).step_by(2) {
                 tile!(2, v);

@@ -1,7 +1,8 @@
 //! The head: y = x·Wᵀ + b.
 
 use crate::error::{Result, at_least_one, check_shape, elements};
-use crate::gemm::{Blocking, GemmScratch, Panels, Product, Rows, Target, Write, column_sums, multiply, outer};
+use crate::gemm::panel::PACKED;
+use crate::gemm::{Blocking, GemmScratch, Panels, Product, Rows, Target, WORKING, Write, column_sums, multiply, outer};
 use crate::kernel::Kernels;
 use crate::kernel::gemm::Start;
 use crate::kernel::layout::Depth;
@@ -81,6 +82,8 @@ impl Linear {
         let dot = if name.is_empty() { "" } else { "." };
         let weight = table.add(format!("{name}{dot}weight"), &[out_features, in_features])?;
         let bias = bias.then(|| table.add(format!("{name}{dot}bias"), &[out_features])).transpose()?;
+        let mut panels = Panels::default();
+        panels.reshape(PACKED, Depth::of(in_features), out_features)?;
         Ok(Self {
             in_features,
             out_features,
@@ -88,8 +91,8 @@ impl Linear {
             bias,
             kernels,
             blocking: Blocking::of(kernels.isa()),
-            panels: Panels::new(in_features, out_features),
-            bias_columns: Buffer::zeros(out_features.next_multiple_of(16)),
+            panels,
+            bias_columns: Buffer::try_zeros(PACKED, out_features.next_multiple_of(16))?,
         })
     }
 
@@ -137,15 +140,17 @@ impl Linear {
         let [steps, batch, _] = x.shape();
         check_shape("input", &[steps, batch, self.in_features], &x.shape())?;
         y.reshape(steps, batch, self.out_features)?;
-        self.forward_rows(x, y.data_mut(), scratch);
-        Ok(())
+        self.forward_rows(x, y.data_mut(), scratch)
     }
 
     /// The same for every row of `x` in view, one after the other in `y`.
-    pub(crate) fn forward_rows(&self, x: SeqRef<'_>, y: &mut [f32], scratch: &mut LinearScratch) {
+    ///
+    /// # Errors
+    /// [`Error::Memory`](crate::Error::Memory).
+    pub(crate) fn forward_rows(&self, x: SeqRef<'_>, y: &mut [f32], scratch: &mut LinearScratch) -> Result<()> {
         let start = Start::Columns(&self.bias_columns);
         let product = Product { a: x, b: self.panels.view(), start, c: y, stride: self.out_features };
-        multiply(self.kernels, self.blocking, product, &mut scratch.gemm);
+        multiply(self.kernels, self.blocking, product, &mut scratch.gemm)
     }
 
     /// The backward pass: adds to the parameters' gradients; `d_x`, where it is wanted, takes the shape (T, B, in) and
@@ -173,31 +178,34 @@ impl Linear {
             d_x.reshape(steps, batch, input)?;
         }
         let args = LinearBackward { params, x, d_y, write: Write::Add };
-        self.backward_rows(args, gradients, d_x.map(|d_x| d_x.data_mut()), scratch);
-        Ok(())
+        self.backward_rows(args, gradients, d_x.map(|d_x| d_x.data_mut()), scratch)
     }
 
     /// The same for every row in view; those of `d_x` lie one after the other.
+    ///
+    /// # Errors
+    /// [`Error::Memory`](crate::Error::Memory).
     pub(crate) fn backward_rows(
         &self,
         args: LinearBackward<'_>,
         gradients: &mut Params,
         d_x: Option<&mut [f32]>,
         scratch: &mut LinearScratch,
-    ) {
+    ) -> Result<()> {
         let LinearBackward { params, x, d_y, write } = args;
         let d_weight = gradients.tensor_mut(self.weight);
         let mut targets = [Target { right: Rows::Of(x), c: d_weight }];
-        outer(self.kernels, self.blocking, d_y, &mut targets, write, &mut scratch.gemm);
+        outer(self.kernels, self.blocking, d_y, &mut targets, write, &mut scratch.gemm)?;
         if let Some(bias) = self.bias {
             column_sums(self.kernels, d_y, 0, gradients.tensor_mut(bias), write);
         }
         if let Some(d_x) = d_x {
-            scratch.weight.reshape(Depth::of(self.out_features), self.in_features);
+            scratch.weight.reshape(WORKING, Depth::of(self.out_features), self.in_features)?;
             scratch.weight.pack(params.tensor(self.weight));
             let b = scratch.weight.view();
             let product = Product { a: d_y, b, start: Start::Zero, c: d_x, stride: self.in_features };
-            multiply(self.kernels, self.blocking, product, &mut scratch.gemm);
+            multiply(self.kernels, self.blocking, product, &mut scratch.gemm)?;
         }
+        Ok(())
     }
 }

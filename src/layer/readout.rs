@@ -1,5 +1,7 @@
 //! Which steps of a sequence go on.
 
+use crate::error::Result;
+use crate::memory;
 use crate::tensor::SeqRef;
 
 /// Which steps of a sequence go on.
@@ -20,9 +22,19 @@ pub enum Readout {
 impl Readout {
     /// One step of `x` for each row: row i of `x` goes to row `row(i)` of `y`, which has as many rows of the same width.
     /// Rows without steps give zeros. `at` receives, for [`Readout::Max`], the step that each element came from.
-    pub(crate) fn forward(self, x: SeqRef<'_>, row: impl Fn(usize) -> usize, y: &mut [f32], at: &mut Vec<u32>) {
+    ///
+    /// # Errors
+    /// [`Error::Memory`](crate::Error::Memory).
+    pub(crate) fn forward(
+        self,
+        x: SeqRef<'_>,
+        row: impl Fn(usize) -> usize,
+        y: &mut [f32],
+        at: &mut Vec<u32>,
+    ) -> Result<()> {
         let [steps, _, width] = x.shape();
         if self == Self::Max {
+            memory::reserve("steps of the largest", at, y.len())?;
             at.clear();
             at.resize(y.len(), 0);
         }
@@ -56,6 +68,7 @@ impl Readout {
                 y[row(i) * width..][..width].iter_mut().for_each(|y| *y /= n.max(1) as f32);
             }
         }
+        Ok(())
     }
 
     /// The gradient of each step, from `d_y` of the one that was left: `d_x` has the rows of `x`, one after the other.

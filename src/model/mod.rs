@@ -119,7 +119,7 @@ impl Model {
         let Place { width: outputs, sizes, own, .. } = place;
         let parts = spec.parts.iter().map(|(name, part)| Ok((name.clone(), Self::on(part.clone(), kernels.isa())?)));
         let parts = parts.collect::<Result<_>>()?;
-        let params = Params::zeros(table);
+        let params = Params::try_zeros(table)?;
         let mut model = Self { spec, chain, kernels, params, stale: true, sizes, own, outputs, parts };
         model.pack()?;
         Ok(model)

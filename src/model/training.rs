@@ -187,7 +187,6 @@ impl Model {
         let mut states = States { first, last: if packed { &mut *last_sorted } else { &mut *last }, base: 0 };
         let reads = Reads { params: &self.params, kernels: self.kernels };
         let masks = Masks { seed: training.seed(), step: training.step(), base: 0 };
-        training.advance();
         self.chain.train(flow, x, reads, &mut states, masks, (stages, room))?;
         if packed {
             last.unsort(last_sorted, &batch.order.sorted);
@@ -198,6 +197,7 @@ impl Model {
             let y = y.flat().expect("a whole output");
             turn(y, [batch.steps, batch.batch, self.outputs], turned)?;
         }
+        training.advance();
         workspace.last = Last { place: None, width: self.outputs, one_step, masks };
         Ok(())
     }
@@ -356,7 +356,7 @@ impl<'w> Run<'_, 'w> {
         to.shape_for(sizes(), rows)?;
         let gradients = match gradients {
             Some(gradients) if gradients.is_like(&model.params) => gradients,
-            other => other.insert(model.params.zeros_like()),
+            other => other.insert(model.params.try_zeros_like("gradients")?),
         };
         let args = Back {
             reads: Reads { params: &model.params, kernels: model.kernels },

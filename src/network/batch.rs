@@ -84,7 +84,7 @@ impl Batch {
                 (Form::Unbatched, x.shape())
             }
             Source::Packed(packed) => {
-                self.order.copy_from(packed.order());
+                self.order.copy_from(packed.order())?;
                 (Form::Packed, packed.seq().shape())
             }
             Source::Indices { steps, batch, .. } if batch_first => (Form::BatchFirst, [batch, steps, 1]),

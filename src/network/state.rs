@@ -97,13 +97,19 @@ impl State {
     }
 
     /// Makes it the same as `other`; allocates only to grow.
-    pub fn copy_from(&mut self, other: &Self) {
-        for (to, from) in [(&mut self.h, &other.h), (&mut self.c, &other.c)] {
-            to.widths.clone_from(&from.widths);
-            to.data.resize(from.data.len());
+    ///
+    /// # Errors
+    /// [`Error::Memory`](crate::Error::Memory) where there is not as much; it is then as it was.
+    pub fn copy_from(&mut self, other: &Self) -> Result<()> {
+        self.h.data.try_reserve("h_0", other.h.data.len())?;
+        self.c.data.try_reserve("c_0", other.c.data.len())?;
+        for (name, to, from) in [("h_0", &mut self.h, &other.h), ("c_0", &mut self.c, &other.c)] {
+            to.data.try_resize(name, from.data.len())?;
             to.data.copy_from_slice(&from.data);
+            to.widths.clone_from(&from.widths);
         }
         self.batch = other.batch;
+        Ok(())
     }
 
     /// Rows of the batch.

@@ -51,8 +51,8 @@ impl Moments {
         check_fraction("betas[0]", betas.0)?;
         check_fraction("betas[1]", betas.1)?;
         let (kernels, tensors) = (Kernels::chosen(isa)?, params.tensors());
-        let (mean, square) = (params.zeros_like(), params.zeros_like());
-        Ok(Self { lr, betas, eps, decay, kernels, tensors, mean, square, step: 0 })
+        let [mean, square] = BUFFERS.map(|name| params.try_zeros_like(name));
+        Ok(Self { lr, betas, eps, decay, kernels, tensors, mean: mean?, square: square?, step: 0 })
     }
 
     pub(super) fn step(&mut self, params: &mut Params, gradients: &Params) -> Result<()> {

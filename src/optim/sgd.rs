@@ -136,7 +136,7 @@ impl Sgd {
             let got = format_args!("momentum {momentum} and dampening {dampening}");
             return Err(Error::setting("nesterov", "a momentum above 0 and a dampening of 0", got));
         }
-        let velocity = (momentum > 0.0).then(|| params.zeros_like());
+        let velocity = (momentum > 0.0).then(|| params.try_zeros_like(BUFFER)).transpose()?;
         Ok(Self { config, kernels: Kernels::chosen(isa)?, tensors: params.tensors(), velocity, step: 0 })
     }
 }

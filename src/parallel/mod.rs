@@ -7,4 +7,4 @@ mod threads;
 
 pub(crate) use team::{Member, Team};
 pub use threads::Threads;
-pub(crate) use threads::{Divide, Shares, share};
+pub(crate) use threads::{Divide, Shares, share, try_share};

@@ -18,6 +18,7 @@ use std::thread::yield_now;
 use std::time::{Duration, Instant};
 
 use super::pool::join;
+use crate::error::Result;
 use crate::tensor::Buffer;
 
 /// How long the first member waits for others. A sleeping thread of rayon's takes 5 to 50 µs to come.
@@ -109,7 +110,10 @@ impl<'a> Mail<'a> {
 impl Team {
     /// Makes room for that many members and says what they exchange: `n` things that make up `pieces`, each of which has so
     /// many floats for each thing; the pieces lie one behind the other. Allocates only to grow.
-    pub(crate) fn arrange(&mut self, members: usize, n: usize, pieces: impl Iterator<Item = usize>) {
+    ///
+    /// # Errors
+    /// [`Error::Memory`](crate::Error::Memory).
+    pub(crate) fn arrange(&mut self, members: usize, n: usize, pieces: impl Iterator<Item = usize>) -> Result<()> {
         if self.seats.len() < members {
             self.seats.resize_with(members, Seat::default);
         }
@@ -123,9 +127,10 @@ impl Team {
         (self.layout.n, self.layout.len) = (n, len);
         for mail in &mut self.boxes {
             if mail.len() < len {
-                mail.resize(len);
+                mail.try_resize("working memory", len)?;
             }
         }
+        Ok(())
     }
 
     /// Runs `work` once on each of up to as many threads as there are scratches, all at the same time; `first` goes to
@@ -296,7 +301,7 @@ mod tests {
     /// Gives the number of members that came.
     fn play(members: usize, len: usize, turns: usize) -> usize {
         let mut team = Team::default();
-        team.arrange(members, len, [1, 1].into_iter());
+        team.arrange(members, len, [1, 1].into_iter()).unwrap();
         let mut scratch = vec![(Vec::new(), 0); members];
         team.meet((), &mut scratch, &|mut member, first, (data, seat)| {
             *data = vec![1.0; 2 * len];
@@ -360,7 +365,7 @@ mod tests {
     fn a_member_that_panics_does_not_leave_the_others_waiting() {
         let outcome = std::panic::catch_unwind(|| {
             let mut team = Team::default();
-            team.arrange(2, 1, [2].into_iter());
+            team.arrange(2, 1, [2].into_iter()).unwrap();
             team.meet((), &mut [(), ()], &|mut member, _, ()| {
                 // Alone, the first member is the one.
                 assert!(member.seat + 1 < member.members, "on purpose");

@@ -1,5 +1,6 @@
 //! How many threads, and how work is cut between them: always an argument, always in advance.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -208,27 +209,43 @@ pub(crate) fn share<W: Divide, S: Send>(
     scratch: &mut [S],
     run: &(impl Fn(Range<usize>, W, &mut S) + Sync),
 ) {
-    fork(shares, 0..shares.workers, output, &mut scratch[..shares.workers], run);
+    let Ok(()) = try_share(shares, output, scratch, &|rows, output, scratch| {
+        run(rows, output, scratch);
+        Ok::<(), Infallible>(())
+    });
 }
 
-fn fork<W: Divide, S: Send>(
+/// [`share`] of work that can fail: all shares run, whatever becomes of the others.
+///
+/// # Errors
+/// Of the shares that fail, the first one's.
+pub(crate) fn try_share<W: Divide, S: Send, E: Send>(
+    shares: Shares<'_>,
+    output: W,
+    scratch: &mut [S],
+    run: &(impl Fn(Range<usize>, W, &mut S) -> Result<(), E> + Sync),
+) -> Result<(), E> {
+    fork(shares, 0..shares.workers, output, &mut scratch[..shares.workers], run)
+}
+
+fn fork<W: Divide, S: Send, E: Send>(
     shares: Shares<'_>,
     workers: Range<usize>,
     output: W,
     scratch: &mut [S],
-    run: &(impl Fn(Range<usize>, W, &mut S) + Sync),
-) {
+    run: &(impl Fn(Range<usize>, W, &mut S) -> Result<(), E> + Sync),
+) -> Result<(), E> {
     if let [scratch] = scratch {
-        run(shares.of(workers.start), output, scratch);
-        return;
+        return run(shares.of(workers.start), output, scratch);
     }
     let middle = workers.start + workers.len() / 2;
     let (first, rest) = output.divide(shares.begin(middle) - shares.begin(workers.start));
     let (scratch, others) = scratch.split_at_mut(middle - workers.start);
-    join(
+    let (first, second) = join(
         || fork(shares, workers.start..middle, first, scratch, run),
         || fork(shares, middle..workers.end, rest, others, run),
     );
+    first.and(second)
 }
 
 #[cfg(test)]

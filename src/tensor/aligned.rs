@@ -4,7 +4,7 @@
 use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::memory;
 
 /// Sixteen floats, one cache line.
@@ -21,71 +21,49 @@ pub struct Buffer {
 
 impl Buffer {
     /// `len` zeros.
+    ///
+    /// # Panics
+    /// Where there is not as much memory.
     #[must_use]
     pub fn zeros(len: usize) -> Self {
-        let mut buffer = Self::default();
-        buffer.resize(len);
-        buffer
-    }
-
-    /// The elements of `from`, copied.
-    #[must_use]
-    pub fn copy_of(from: &[f32]) -> Self {
-        let mut buffer = Self::zeros(from.len());
-        buffer.copy_from_slice(from);
-        buffer
-    }
-
-    /// Makes room for `len` elements; the length stays. Allocates only where `len` exceeds every length before.
-    pub fn reserve(&mut self, len: usize) {
-        let lines = len.div_ceil(16);
-        if lines > self.lines.capacity() {
-            self.lines.reserve_exact(lines - self.lines.len());
-            ask_for_huge_pages(self.lines.spare_capacity_mut());
-        }
+        Self::try_zeros("buffer", len).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// `len` zeros for `name`.
     ///
     /// # Errors
-    /// [`Error::Memory`] where there is not as much.
+    /// [`Error::Memory`](crate::Error::Memory) where there is not as much.
     pub(crate) fn try_zeros(name: &str, len: usize) -> Result<Self> {
         let mut buffer = Self::default();
         buffer.try_resize(name, len)?;
         Ok(buffer)
     }
 
-    /// [`resize`](Self::resize) where `len` comes from outside: more memory than there is for `name` is an error. Where the
-    /// buffer need not grow it costs what `resize` does.
-    ///
-    /// # Errors
-    /// [`Error::Memory`]; the buffer is then as it was.
-    #[inline]
-    pub(crate) fn try_resize(&mut self, name: &str, len: usize) -> Result<()> {
-        if len.div_ceil(16) > self.lines.capacity() {
-            self.try_grow(name, len)?;
-        }
-        self.resize(len);
-        Ok(())
-    }
-
-    #[cold]
-    fn try_grow(&mut self, name: &str, len: usize) -> Result<()> {
-        let lines = len.div_ceil(16);
-        let bytes = (lines as u64).saturating_mul(size_of::<Line>() as u64);
-        memory::check(name, bytes)?;
-        let more = lines - self.lines.len();
-        self.lines.try_reserve_exact(more).map_err(|_| Error::memory(name, bytes, None))?;
-        ask_for_huge_pages(self.lines.spare_capacity_mut());
-        Ok(())
-    }
-
     /// Makes the length `len`. What the elements hold afterwards is unspecified: callers write before they read.
     /// Allocates only where `len` exceeds every length before.
-    pub fn resize(&mut self, len: usize) {
-        self.reserve(len);
+    ///
+    /// # Errors
+    /// [`Error::Memory`](crate::Error::Memory) where there is not as much for `name`; the buffer is then as it was.
+    #[inline]
+    pub(crate) fn try_resize(&mut self, name: &str, len: usize) -> Result<()> {
+        self.try_reserve(name, len)?;
         self.lines.resize(len.div_ceil(16), Line([0.0; 16]));
         self.len = len;
+        Ok(())
+    }
+
+    /// Makes room for `len` elements; the length stays. Allocates only where `len` exceeds every length before.
+    ///
+    /// # Errors
+    /// As [`try_resize`](Self::try_resize).
+    #[inline]
+    pub(crate) fn try_reserve(&mut self, name: &str, len: usize) -> Result<()> {
+        let lines = len.div_ceil(16);
+        if lines > self.lines.capacity() {
+            memory::reserve(name, &mut self.lines, lines)?;
+            ask_for_huge_pages(self.lines.spare_capacity_mut());
+        }
+        Ok(())
     }
 }
 
@@ -150,7 +128,8 @@ mod tests {
 
     #[test]
     fn memory_that_there_is_not_is_an_error_and_the_buffer_stays() {
-        let mut buffer = Buffer::copy_of(&[1.0, 2.0]);
+        let mut buffer = Buffer::zeros(2);
+        buffer.copy_from_slice(&[1.0, 2.0]);
         for len in [1 << 44, isize::MAX as usize / size_of::<f32>()] {
             let error = buffer.try_resize("output", len).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Memory);
@@ -170,7 +149,7 @@ mod tests {
             assert_eq!(buffer.as_ptr() as usize % 64, 0);
             buffer.fill(1.5);
             assert!(buffer.iter().all(|&x| x == 1.5));
-            buffer.resize(len + 3);
+            buffer.try_resize("buffer", len + 3).unwrap();
             assert_eq!(buffer.len(), len + 3);
             assert!(buffer[..len].iter().all(|&x| x == 1.5));
         }

@@ -39,7 +39,13 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    /// The order of rows of those lengths: the longer before the shorter, else as they come.
+    /// Room for the order of that many rows, the longest of that many steps.
+    fn reserve(&mut self, steps: usize, batch: usize) -> Result<()> {
+        memory::reserve("order of the rows", &mut self.sorted, batch)?;
+        memory::reserve("order of the rows", &mut self.offsets, steps + 1)
+    }
+
+    /// The order of rows of those lengths: the longer before the shorter, else as they come. There is room for it.
     fn assign(&mut self, lengths: impl Fn(usize) -> usize, batch: usize) {
         let Self { offsets, sorted } = self;
         sorted.clear();
@@ -59,9 +65,14 @@ impl Order {
     }
 
     /// The same order in this memory.
-    pub(crate) fn copy_from(&mut self, other: &Self) {
+    ///
+    /// # Errors
+    /// [`Error::Memory`].
+    pub(crate) fn copy_from(&mut self, other: &Self) -> Result<()> {
+        self.reserve(other.steps(), other.sorted.len())?;
         self.offsets.clone_from(&other.offsets);
         self.sorted.clone_from(&other.sorted);
+        Ok(())
     }
 
     /// Steps of the longest row.
@@ -144,8 +155,8 @@ impl PackedSequence {
         from: impl Fn(usize, usize) -> &'a [f32],
     ) -> Result<()> {
         let Self { data, width: own_width, order } = self;
-        memory::check("order of the rows", (batch as u64).saturating_mul(size_of::<usize>() as u64))?;
         let total = (0..batch).map(&lengths).sum();
+        order.reserve((0..batch).map(&lengths).max().unwrap_or(0), batch)?;
         data.try_resize("packed", elements("packed", &[total, width])?)?;
         order.assign(lengths, batch);
         *own_width = width;
@@ -183,10 +194,12 @@ impl PackedSequence {
     /// Zeros of that width for the same rows in the same order.
     ///
     /// # Errors
-    /// [`Error::Overflow`].
+    /// [`Error::Overflow`], [`Error::Memory`].
     pub fn zeros_like(&self, width: usize) -> Result<Self> {
         let len = elements("packed", &[self.order.lines().end(), width])?;
-        Ok(Self { data: Buffer::try_zeros("packed", len)?, width, order: self.order.clone() })
+        let mut order = Order::default();
+        order.copy_from(&self.order)?;
+        Ok(Self { data: Buffer::try_zeros("packed", len)?, width, order })
     }
 
     /// Every element, to be written.

@@ -41,10 +41,10 @@ pub struct Trainer<O> {
     clip: Option<Clip>,
     threads: Threads,
     workspace: Workspace,
-    /// The state that the next carried step begins in.
-    carried: Option<State>,
-    /// Room for it.
-    spare: State,
+    /// The state that the next carried step begins in, and room for the one that it ends in.
+    states: [State; 2],
+    /// Which is which; none where it begins as a sequence does.
+    carried: Option<usize>,
 }
 
 /// How gradients are kept from growing.
@@ -52,6 +52,12 @@ pub struct Trainer<O> {
 enum Clip {
     Norm(f32),
     Value(f32),
+}
+
+/// The state that a step begins in, zeros or the model's own where it is not given, and where the one goes that it ends in.
+struct Between<'a> {
+    first: Option<&'a State>,
+    last: Option<&'a mut State>,
 }
 
 impl<O: Optimizer> Trainer<O> {
@@ -64,8 +70,8 @@ impl<O: Optimizer> Trainer<O> {
             clip: None,
             threads: Threads::one(),
             workspace: Workspace::default(),
+            states: Default::default(),
             carried: None,
-            spare: State::default(),
         }
     }
 
@@ -94,7 +100,7 @@ impl<O: Optimizer> Trainer<O> {
     }
 
     /// One step: forward over `input` from states of zeros or the model's own, the loss, backward, and the optimiser. Gives
-    /// the loss before the step.
+    /// the loss before the step. A step that fails changes neither the model nor what the next step begins with.
     ///
     /// # Errors
     /// As [`Model::forward_with`], the loss's, the optimiser's, and
@@ -119,20 +125,36 @@ impl<O: Optimizer> Trainer<O> {
         state: Option<&State>,
         loss: &mut (impl Loss + Send),
     ) -> Result<f32> {
-        let input = input.into();
+        self.step_between(model, input.into(), Between { first: state, last: None }, loss)
+    }
+
+    fn step_between(
+        &mut self,
+        model: &mut Model,
+        input: Input<'_>,
+        between: Between<'_>,
+        loss: &mut (impl Loss + Send),
+    ) -> Result<f32> {
         let (threads, flop) = (self.threads, model.largest_flop(&input));
-        threads.inside_for(flop, || self.step_inside(model, input, state, loss))
+        let before = self.training.clone();
+        let value = threads.inside_for(flop, || self.step_inside(model, input, between, loss));
+        if value.is_err() {
+            self.training = before;
+        }
+        value
     }
 
     fn step_inside(
         &mut self,
         model: &mut Model,
         input: Input<'_>,
-        state: Option<&State>,
+        Between { first, last }: Between<'_>,
         loss: &mut (impl Loss + Send),
     ) -> Result<f32> {
         let Self { optimizer, training, clip, threads, workspace, .. } = self;
-        let run = model.forward_with(input, state, training, workspace, *threads)?;
+        let run = model.forward_with(input, first, training, workspace, *threads)?;
+        // Before anything is learned: this may fail.
+        last.map_or(Ok(()), |last| last.copy_from(run.state()))?;
         let (value, mut gradients) = run.learn(loss)?;
         match *clip {
             Some(Clip::Norm(max_norm)) => _ = clip_grad_norm(gradients.parameters_mut(), max_norm)?,
@@ -173,28 +195,25 @@ impl<O: Optimizer> Trainer<O> {
         loss: &mut (impl Loss + Send),
     ) -> Result<f32> {
         model.check_carries()?;
-        // Out of its place, as a step borrows everything.
-        let carried = self.carried.take();
-        let value = self.step_from(model, input, carried.as_ref(), loss);
-        match (value, carried) {
-            (Ok(value), carried) => {
-                let mut next = carried.unwrap_or_else(|| std::mem::take(&mut self.spare));
-                next.copy_from(self.state());
-                self.carried = Some(next);
-                Ok(value)
-            }
-            (Err(error), carried) => {
-                self.carried = carried;
-                Err(error)
-            }
+        // Out of their place, as a step borrows everything.
+        let mut states = std::mem::take(&mut self.states);
+        let [even, odd] = &mut states;
+        let (first, last, next) = match self.carried {
+            None => (None, even, 0),
+            Some(0) => (Some(&*even), odd, 1),
+            Some(_) => (Some(&*odd), even, 0),
+        };
+        let value = self.step_between(model, input.into(), Between { first, last: Some(last) }, loss);
+        self.states = states;
+        if value.is_ok() {
+            self.carried = Some(next);
         }
+        value
     }
 
     /// Lets the next carried step begin as a sequence does: in zeros, or the model's own state.
     pub fn forget(&mut self) {
-        if let Some(carried) = self.carried.take() {
-            self.spare = carried;
-        }
+        self.carried = None;
     }
 
     /// The states after the last step, in the order of the batch.

@@ -122,7 +122,7 @@ fn a_state_is_carried_from_one_run_to_the_next() {
         for row in 0..3 {
             assert_same(output.values().step(0).row(row), whole.values().step(t).row(row), "step by step");
         }
-        state.copy_from(output.state());
+        state.copy_from(output.state()).unwrap();
     }
     assert_same(state.c(), whole.state().c(), "c_n");
 }

@@ -289,7 +289,7 @@ impl<'a> Work<'a> {
     fn step(&mut self, t: usize) -> Result<()> {
         let Self { load, network, x, state, workspace, .. } = self;
         network.forward(x.view().steps(t, 1), Some(state), workspace, load.threads)?;
-        state.copy_from(workspace.state());
+        state.copy_from(workspace.state())?;
         Ok(())
     }
 

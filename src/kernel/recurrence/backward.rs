@@ -127,7 +127,7 @@ struct BackEnd<'a, C, I> {
 }
 
 impl<V: Vector, C: CellMath<V>> Epilogue<V> for BackEnd<'_, C, V::Isa> {
-    const ROW: bool = C::FACTS.gates == 1;
+    const ROW: Option<usize> = Some(1);
 
     #[inline(always)]
     fn start(&self, at: Place, row: &mut [V]) {
@@ -226,12 +226,11 @@ pub(in crate::kernel) fn backward<V: Tiles, C: CellMath<V>>(isa: V::Isa, args: B
         }
         // Nothing comes back from beyond the last step: a product over no k.
         let b = if alive == 0 { w_hh.without_rows() } else { w_hh };
-        let upstream = Upstream {
-            d_y: d_y.step(t),
-            d_h_n: d_h_n.filter(|_| !C::FACTS.passes_state() && alive < live),
-            joined: alive..live,
-        };
-        let cell = history.states.step(t);
+        let joined = alive..live;
+        let d_h_n = if C::FACTS.passes_state() { None } else { d_h_n.filter(|_| !joined.is_empty()) };
+        let upstream = Upstream { d_y: d_y.step(t), d_h_n, joined };
+        // Of a cell without one any matrix will do: to find the right one would take a sixth of a small step.
+        let cell = if C::FACTS.has_cell_state() { history.states.step(t) } else { upstream.d_y };
         let operands = Operands { a: &*carry.now, rows, live, b };
         let (upstream, second) = match &mut projection {
             None => (Some(upstream), None),

@@ -164,7 +164,7 @@ impl<I: Copy> Step<'_, I> {
 struct End<'a, C, I>(Step<'a, I>, PhantomData<C>);
 
 impl<V: Vector, C: CellMath<V>> Epilogue<V> for End<'_, C, V::Isa> {
-    const ROW: bool = C::FACTS.gates == 1;
+    const ROW: Option<usize> = Some(C::FACTS.gates);
 
     #[inline(always)]
     fn initial(&self, col: usize) -> Start<'_> {

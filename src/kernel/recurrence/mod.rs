@@ -78,7 +78,7 @@ fn step_product<V: Tiles, E: Epilogue<V>>(
     epilogue: &mut E,
 ) {
     match chains {
-        Chains::Four if E::ROW && operands.rows == 1 => row_product(isa, operands.a, operands.b, epilogue),
+        Chains::Four if E::ROW.is_some() && operands.rows == 1 => row_product(isa, operands.a, operands.b, epilogue),
         Chains::Four => product::<V, Blocked, E, 4>(operands, kc, tile, epilogue),
         Chains::One => product::<V, Blocked, E, 1>(operands, kc, tile, epilogue),
     }

@@ -12,10 +12,10 @@ use super::memory::{Scratch, Tape, Worker};
 use super::weights::{Layer, Weights, check_len};
 use super::{Sizes, Write};
 use crate::error::{Error, Result, check_shape};
-use crate::gemm::{Product, Rows, multiply};
+use crate::gemm::{Product, Rows, WORKING, multiply};
 use crate::kernel::layout::{Depth, PanelsRef, round_up};
 use crate::kernel::recurrence::{BackProjection, Backward, Carry, Projection};
-use crate::parallel::{Divide, share};
+use crate::parallel::{Divide, try_share};
 use crate::plan::Plan;
 use crate::tensor::{History, Mat, Resets, SeqMut, SeqRef};
 
@@ -104,7 +104,8 @@ impl Layer {
     ///
     /// # Errors
     /// [`Error::Shape`] or [`Error::Length`] naming the tensor that does not fit; [`Error::State`] for a tape that no
-    /// forward run over these steps has filled, and for a plan without workers or steps.
+    /// forward run over these steps has filled, and for a plan without workers or steps; [`Error::Memory`], after which
+    /// the gradients and the tape are of no use.
     pub fn backward(&self, plan: &Plan, pass: BackwardPass<'_>, scratch: &mut Scratch) -> Result<()> {
         plan.check()?;
         self.check_backward(&pass)?;
@@ -115,12 +116,12 @@ impl Layer {
 
         let Tape { gates: d_a, cells, m, d_h, filled } = tape;
         *filled = None;
-        d_a.resize(lines.end() * facts.gradients() * width);
-        d_h.resize(if projection > 0 { lines.end() * round_up(output) } else { 0 });
+        d_a.try_resize("tape", lines.end() * facts.gradients() * width)?;
+        d_h.try_resize("tape", if projection > 0 { lines.end() * round_up(output) } else { 0 })?;
         let cells = facts.has_cell_state().then(|| SeqRef::over(cells, lines, width));
 
         scratch.reserve(plan.row_workers.max(plan.gradient_workers));
-        self.lay_out_backward(weights, scratch);
+        self.lay_out_backward(weights, scratch)?;
         let Scratch { workers, w_hh, w_ih, w_hr, zeros, .. } = scratch;
         let back = Back { w_hh: w_hh.view(), w_hr: w_hr.view() };
         let resets = Resets(pass.resets);
@@ -134,56 +135,69 @@ impl Layer {
             d_h_0: pass.d_h_0.map(|d_h_0| (d_h_0, output)),
             d_c_0: pass.d_c_0.map(|d_c_0| (d_c_0, hidden)),
         };
-        share(plan.rows(lines), written, workers, &|rows, written, worker: &mut Worker| {
-            self.backward_rows(plan, read.rows(rows.start, rows.len()), &back, written, worker);
-        });
+        try_share(plan.rows(lines), written, workers, &|rows, written, worker: &mut Worker| {
+            self.backward_rows(plan, read.rows(rows.start, rows.len()), &back, written, worker)
+        })?;
 
         let d_a = SeqRef::over(d_a, lines, facts.gradients() * width);
         let projected = (projection > 0)
             .then(|| [SeqRef::over(d_h, lines, round_up(output)), SeqRef::over(m, lines, width).columns(0, hidden)]);
         let before = Rows::Before(History { states: y, first: h_0, resets, direction }, zeros);
-        self.gradients(plan, Sums { d_a, x: Rows::Of(x), before, projected }, gradients, workers);
+        self.gradients(plan, Sums { d_a, x: Rows::Of(x), before, projected }, gradients, workers)?;
 
         if let Some((d_x, write)) = d_x {
-            w_ih.reshape(Depth { runs: facts.gates, len: hidden }, input);
+            w_ih.reshape(WORKING, Depth { runs: facts.gates, len: hidden }, input)?;
             w_ih.pack(weights.weight_ih);
             // No step depends on another: all rows are as one step's.
             let d_a = d_a.columns(0, facts.gates * width).as_one_step();
-            share(plan.gradients(lines.end()), (d_x, input), workers, &|rows, (c, stride), worker: &mut Worker| {
-                let a = d_a.rows(rows.start, rows.len());
-                let product = Product { a, b: w_ih.view(), start: write.start(), c, stride };
-                multiply(self.kernels, plan.backward, product, &mut worker.gemm);
-            });
+            try_share(
+                plan.gradients(lines.end()),
+                (d_x, input),
+                workers,
+                &|rows, (c, stride), worker: &mut Worker| {
+                    let a = d_a.rows(rows.start, rows.len());
+                    let product = Product { a, b: w_ih.view(), start: write.start(), c, stride };
+                    multiply(self.kernels, plan.backward, product, &mut worker.gemm)
+                },
+            )?;
         }
         Ok(())
     }
 
     /// Lays out the weights that the recurrence multiplies with, the other way round than forward.
-    fn lay_out_backward(&self, weights: Weights<'_>, scratch: &mut Scratch) {
+    fn lay_out_backward(&self, weights: Weights<'_>, scratch: &mut Scratch) -> Result<()> {
         let Sizes { cell, hidden, projection, .. } = self.sizes;
         let Scratch { w_hh, w_hr, zeros, .. } = scratch;
-        w_hh.reshape(Depth { runs: cell.gates(), len: hidden }, self.sizes.output());
+        w_hh.reshape(WORKING, Depth { runs: cell.gates(), len: hidden }, self.sizes.output())?;
         w_hh.pack(weights.weight_hh);
         if let Some(weight_hr) = weights.weight_hr {
-            w_hr.reshape(Depth::of(projection), hidden);
+            w_hr.reshape(WORKING, Depth::of(projection), hidden)?;
             w_hr.pack(weight_hr);
         }
-        zeros.resize(self.sizes.output());
+        zeros.try_resize(WORKING, self.sizes.output())?;
         zeros.fill(0.0);
+        Ok(())
     }
 
     /// One worker's rows, backward through time.
-    fn backward_rows(&self, plan: &Plan, read: Read<'_>, back: &Back<'_>, written: Written<'_>, worker: &mut Worker) {
+    fn backward_rows(
+        &self,
+        plan: &Plan,
+        read: Read<'_>,
+        back: &Back<'_>,
+        written: Written<'_>,
+        worker: &mut Worker,
+    ) -> Result<()> {
         let Sizes { cell, hidden, projection, direction, .. } = self.sizes;
         let facts = cell.facts();
         let (output, width, rows) = (self.sizes.output(), round_up(hidden), read.y.shape()[1]);
         let Worker { carry: [now, next], operand, bypass, spill, .. } = worker;
         let carried = rows * facts.gates * width;
-        now.resize(carried);
-        next.resize(carried);
-        operand.resize(if projection > 0 { rows * round_up(output) } else { 0 });
-        spill.resize(rows * width);
-        bypass.resize(if facts.looks_back() { rows * width } else { 0 });
+        now.try_resize(WORKING, carried)?;
+        next.try_resize(WORKING, carried)?;
+        operand.try_resize(WORKING, if projection > 0 { rows * round_up(output) } else { 0 })?;
+        spill.try_resize(WORKING, rows * width)?;
+        bypass.try_resize(WORKING, if facts.looks_back() { rows * width } else { 0 })?;
         if facts.looks_back() {
             fill_rows(bypass, width, if facts.has_cell_state() { read.d_c_n } else { read.d_h_n });
         }
@@ -211,6 +225,7 @@ impl Layer {
                 to.copy_from_slice(&from[..hidden]);
             }
         }
+        Ok(())
     }
 
     fn check_backward(&self, pass: &BackwardPass<'_>) -> Result<()> {

@@ -7,11 +7,11 @@ use super::weights::{Layer, check_len};
 use super::{Direction, Sizes};
 use crate::error::{Result, check_shape};
 use crate::gemm::panel::pack_rows;
-use crate::gemm::{Product, multiply};
+use crate::gemm::{Product, WORKING, multiply};
 use crate::kernel::gemm::Start;
 use crate::kernel::layout::{GateColumns, KB, round_up};
 use crate::kernel::recurrence::{Carry, Exchange, Forward, Kept, Projection};
-use crate::parallel::{Divide, share};
+use crate::parallel::{Divide, try_share};
 use crate::plan::{Plan, Work};
 use crate::tensor::{Buffer, Mat, Resets, SeqMut, SeqRef};
 
@@ -94,7 +94,8 @@ impl Layer {
     ///
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) or [`Error::Length`](crate::Error::Length) naming the tensor that does not
-    /// fit; [`Error::Setting`](crate::Error::Setting) for a plan without workers or steps.
+    /// fit; [`Error::Setting`](crate::Error::Setting) for a plan without workers or steps;
+    /// [`Error::Memory`](crate::Error::Memory), after which the output and the tape are of no use.
     pub fn forward(&self, plan: &Plan, pass: ForwardPass<'_>, scratch: &mut Scratch) -> Result<()> {
         plan.check()?;
         self.check_forward(&pass)?;
@@ -103,21 +104,21 @@ impl Layer {
         let facts = self.sizes.cell.facts();
         let work = if pass.tape.is_some() { Work::Train { d_input: false } } else { Work::Infer };
         let plan = &plan.for_work(self.sizes.shape(lines.steps(), lines.rows()), work);
-        let kept = pass.tape.map(|tape| {
-            let Tape { gates, cells, m, filled, .. } = tape;
-            let total = lines.end();
-            *filled = Some((lines.total(), self.sizes));
-            let slots = facts.gradients() * width;
-            gates.resize(total * slots);
-            cells.resize(if facts.has_cell_state() { total * width } else { 0 });
-            m.resize(if projection > 0 { total * width } else { 0 });
-            Kept {
+        let (mut filled, mut kept) = (None, None);
+        if let Some(tape) = pass.tape {
+            let Tape { gates, cells, m, filled: of, .. } = tape;
+            *of = None;
+            let (total, slots) = (lines.end(), facts.gradients() * width);
+            gates.try_resize("tape", total * slots)?;
+            cells.try_resize("tape", if facts.has_cell_state() { total * width } else { 0 })?;
+            m.try_resize("tape", if projection > 0 { total * width } else { 0 })?;
+            filled = Some(of);
+            kept = facts.needs_tape().then(|| Kept {
                 gates: SeqMut::over(gates, lines, slots),
                 cells: facts.has_cell_state().then(|| SeqMut::over(cells, lines, width)),
                 m: (projection > 0).then(|| SeqMut::over(m, lines, width)),
-            }
-        });
-        let kept = kept.filter(|_| facts.needs_tape());
+            });
+        }
         let (x, resets) = (pass.x, Resets(pass.resets));
         let [h_0, c_0] = [pass.h_0, pass.c_0].map(|state| state.map(|state| state.step(0)));
         let h_n = pass.h_n.map(|h_n| (h_n, output));
@@ -125,24 +126,28 @@ impl Layer {
         let read = Read { x, h_0, c_0, resets };
         let written = Written { y: pass.y, h_n, c_n, kept };
         if plan.unit_workers > 1 {
-            self.forward_units(plan, read, written, scratch);
-            return Ok(());
+            self.forward_units(plan, read, written, scratch)?;
+        } else {
+            scratch.reserve(plan.row_workers);
+            try_share(plan.rows(lines), written, &mut scratch.workers, &|rows, written, worker: &mut Worker| {
+                if !rows.is_empty() {
+                    let read = read.rows(rows.start, rows.len());
+                    let Written { mut y, h_n, c_n, kept } = written;
+                    let all = Share { units: 0..hidden, exchange: None, y: Some(y.reborrow()), kept };
+                    self.run(plan, read, all, worker)?;
+                    self.last_states(read, y, [h_n, c_n], worker);
+                }
+                Ok(())
+            })?;
         }
-        scratch.reserve(plan.row_workers);
-        share(plan.rows(lines), written, &mut scratch.workers, &|rows, written, worker: &mut Worker| {
-            if !rows.is_empty() {
-                let read = read.rows(rows.start, rows.len());
-                let Written { mut y, h_n, c_n, kept } = written;
-                let all = Share { units: 0..hidden, exchange: None, y: Some(y.reborrow()), kept };
-                self.run(plan, read, all, worker);
-                self.last_states(read, y, [h_n, c_n], worker);
-            }
-        });
+        if let Some(filled) = filled {
+            *filled = Some((lines.total(), self.sizes));
+        }
         Ok(())
     }
 
     /// One worker's rows and units, forward. Leaves the last cell states in `bypass`.
-    pub(super) fn run(&self, plan: &Plan, read: Read<'_>, share: Share<'_>, worker: &mut Worker) {
+    pub(super) fn run(&self, plan: &Plan, read: Read<'_>, share: Share<'_>, worker: &mut Worker) -> Result<()> {
         let Sizes { cell, hidden, projection, direction, .. } = self.sizes;
         let Share { units, mut exchange, mut y, mut kept } = share;
         let [steps, rows, _] = read.x.shape();
@@ -154,10 +159,10 @@ impl Layer {
         let bias = Start::Columns(&self.bias[columns.clone()]);
         let bias_apart = if cell.facts().last_apart { &self.bias_apart[columns] } else { &[] };
 
-        self.begin(read, worker);
+        self.begin(read, worker)?;
         let Worker { gemm, z, carry: [now, next], operand, bypass: c, spill, .. } = worker;
         let spills = w_hh.depth().padded() > plan.forward.kc;
-        spill.resize(if spills { rows * own } else { 0 });
+        spill.try_resize(WORKING, if spills { rows * own } else { 0 })?;
         let mut h = Carry { now, next };
 
         let blocks = steps.div_ceil(plan.time_block);
@@ -165,13 +170,13 @@ impl Layer {
             let first = direction.nth(n, blocks) * plan.time_block;
             let block = plan.time_block.min(steps - first);
             let x = read.x.steps(first, block);
-            z.resize(x.lines().total() * own);
+            z.try_resize(WORKING, x.lines().total() * own)?;
             let ahead = (n + 1 < blocks).then(|| {
                 let first = direction.nth(n + 1, blocks) * plan.time_block;
                 read.x.steps(first, plan.time_block.min(steps - first))
             });
             let input = Product { a: x, b: w_ih, start: bias, c: &mut z[..], stride: own };
-            multiply(self.kernels, plan.forward, input, gemm);
+            multiply(self.kernels, plan.forward, input, gemm)?;
             let kept = kept.as_mut().map(|Kept { gates, cells, m }| Kept {
                 gates: steps_of(gates, first, block),
                 cells: cells.as_mut().map(|cells| steps_of(cells, first, block)),
@@ -199,24 +204,25 @@ impl Layer {
             };
             (self.kernels.recurrence(cell).forward)(args);
         }
+        Ok(())
     }
 
     /// The first states into a worker's operands, and room for what a run carries.
-    fn begin(&self, read: Read<'_>, worker: &mut Worker) {
+    fn begin(&self, read: Read<'_>, worker: &mut Worker) -> Result<()> {
         let Sizes { cell, hidden, projection, .. } = self.sizes;
         let (rows, width, output) = (read.x.shape()[1], round_up(hidden), round_up(self.sizes.output()));
         let Worker { carry: [now, next], operand, bypass: c, .. } = worker;
-        now.resize(rows * output);
-        next.resize(rows * output);
+        now.try_resize(WORKING, rows * output)?;
+        next.try_resize(WORKING, rows * output)?;
         match read.h_0 {
             Some(h_0) => pack_rows(self.kernels, now, rows, output, |row| h_0.row(row)),
             None => now.fill(0.0),
         }
         // Rows that begin later find their first state in either.
         next.copy_from_slice(now);
-        c.resize(if cell.facts().has_cell_state() { rows * width } else { 0 });
+        c.try_resize(WORKING, if cell.facts().has_cell_state() { rows * width } else { 0 })?;
         fill_rows(c, width, read.c_0);
-        operand.resize(if projection > 0 { rows * width } else { 0 });
+        operand.try_resize(WORKING, if projection > 0 { rows * width } else { 0 })
     }
 
     /// Each row's state after its last step, and the cell state that a run left with its worker.

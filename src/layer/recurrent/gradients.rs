@@ -10,9 +10,10 @@ use std::ops::Range;
 
 use super::memory::Worker;
 use super::{Layer, Sizes, Write};
-use crate::gemm::{Rows, Target, column_sums, outer};
+use crate::error::Result;
+use crate::gemm::{Rows, Target, WORKING, column_sums, outer};
 use crate::kernel::layout::round_up;
-use crate::parallel::{Divide, share};
+use crate::parallel::{Divide, try_share};
 use crate::plan::Plan;
 use crate::tensor::SeqRef;
 
@@ -63,7 +64,16 @@ impl Divide for Part<'_> {
 
 impl Layer {
     /// All of them: a worker takes the whole sum for its own rows.
-    pub(super) fn gradients(&self, plan: &Plan, sums: Sums<'_>, out: Gradients<'_>, workers: &mut [Worker]) {
+    ///
+    /// # Errors
+    /// [`Error::Memory`](crate::Error::Memory).
+    pub(super) fn gradients(
+        &self,
+        plan: &Plan,
+        sums: Sums<'_>,
+        out: Gradients<'_>,
+        workers: &mut [Worker],
+    ) -> Result<()> {
         let Sizes { cell, input, hidden, projection, .. } = self.sizes;
         let Gradients { write, d_weight_ih, d_weight_hh, d_bias, d_weight_hr } = out;
         let part = Part {
@@ -71,16 +81,22 @@ impl Layer {
             d_weight_hh: (d_weight_hh, self.sizes.output()),
             d_bias: d_bias.map(|d_bias| d_bias.map(|d_bias| (d_bias, 1))),
         };
-        share(plan.gradients(cell.gates() * hidden), part, workers, &|rows, part, worker: &mut Worker| {
-            self.gradients_of(plan, rows, sums, part, write, worker);
-        });
+        try_share(plan.gradients(cell.gates() * hidden), part, workers, &|rows, part, worker: &mut Worker| {
+            self.gradients_of(plan, rows, sums, part, write, worker)
+        })?;
         if let (Some(d_weight_hr), Some([d_h, m])) = (d_weight_hr, sums.projected) {
-            share(plan.gradients(projection), (d_weight_hr, hidden), workers, &|rows, (c, _), worker: &mut Worker| {
-                let left = d_h.columns(rows.start, rows.len());
-                let target = Target { right: Rows::Of(m), c };
-                outer(self.kernels, plan.backward, left, &mut [target], write, &mut worker.gemm);
-            });
+            try_share(
+                plan.gradients(projection),
+                (d_weight_hr, hidden),
+                workers,
+                &|rows, (c, _), worker: &mut Worker| {
+                    let left = d_h.columns(rows.start, rows.len());
+                    let target = Target { right: Rows::Of(m), c };
+                    outer(self.kernels, plan.backward, left, &mut [target], write, &mut worker.gemm)
+                },
+            )?;
         }
+        Ok(())
     }
 
     /// Those of some rows of W_ih, W_hh and the biases.
@@ -92,7 +108,7 @@ impl Layer {
         mut out: Part<'_>,
         write: Write,
         worker: &mut Worker,
-    ) {
+    ) -> Result<()> {
         let (hidden, width, facts) = (self.sizes.hidden, round_up(self.sizes.hidden), self.sizes.cell.facts());
         let ((d_weight_ih, input), (d_weight_hh, output)) = (&mut out.d_weight_ih, &mut out.d_weight_hh);
         let mut row = rows.start;
@@ -110,17 +126,17 @@ impl Layer {
             let mut x = Target { right: sums.x, c: &mut d_weight_ih[at * *input..][..len * *input] };
             let mut h = Target { right: sums.before, c: &mut d_weight_hh[at * *output..][..len * *output] };
             let mut sum = |left, targets: &mut [Target<'_>]| {
-                outer(self.kernels, plan.backward, left, targets, write, &mut worker.gemm);
+                outer(self.kernels, plan.backward, left, targets, write, &mut worker.gemm)
             };
             if columns[0] == columns[1] {
-                sum(left_x, &mut [x, h]);
+                sum(left_x, &mut [x, h])?;
             } else {
-                sum(left_x, std::slice::from_mut(&mut x));
-                sum(left_h, std::slice::from_mut(&mut h));
+                sum(left_x, std::slice::from_mut(&mut x))?;
+                sum(left_h, std::slice::from_mut(&mut h))?;
             }
             if let Some(d_bias) = &mut out.d_bias {
                 let sums_of = &mut worker.sums;
-                sums_of.resize(len);
+                sums_of.try_resize(WORKING, len)?;
                 for (i, ((d_bias, _), column)) in d_bias.iter_mut().zip(columns).enumerate() {
                     // The recurrent bias has the same gradient, but where the recurrent part stays apart.
                     if i == 0 || columns[0] != columns[1] {
@@ -135,5 +151,6 @@ impl Layer {
             }
             row += len;
         }
+        Ok(())
     }
 }

@@ -3,6 +3,8 @@
 use super::forward::{Read, Share, Written};
 use super::memory::{Scratch, Worker};
 use super::weights::Layer;
+use crate::error::Result;
+use crate::gemm::WORKING;
 use crate::gemm::panel::{pack_rows, unpack_rows};
 use crate::kernel::groups::{group_rows, groups};
 use crate::kernel::layout::{KB, round_up};
@@ -12,23 +14,32 @@ use crate::tensor::{Lines, SeqMut};
 
 impl Layer {
     /// All rows forward, by workers that own units and show each other their states after every step.
-    pub(super) fn forward_units(&self, plan: &Plan, read: Read<'_>, written: Written<'_>, scratch: &mut Scratch) {
+    ///
+    /// # Errors
+    /// [`Error::Memory`](crate::Error::Memory).
+    pub(super) fn forward_units(
+        &self,
+        plan: &Plan,
+        read: Read<'_>,
+        written: Written<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
         let (hidden, mr) = (self.sizes.hidden, group_rows(self.kernels.isa().lanes()));
         let (width, panels) = (round_up(hidden), hidden.div_ceil(KB));
         let cell_state = self.sizes.cell.facts().has_cell_state();
         let rows = read.x.lines().rows();
         if rows == 0 {
-            return;
+            return Ok(());
         }
         let members = plan.unit_workers.min(panels);
         scratch.reserve(members);
         let Scratch { workers, team, .. } = scratch;
         // Reserve for every possible member: who joins, and with how many units, differs from call to call, and a warm
-        // call must not allocate.
+        // call must not allocate. And a member that failed would leave the others waiting.
         let block = plan.time_block.min(read.x.lines().steps()) * rows;
-        workers[..members].iter_mut().for_each(|worker| self.reserve(worker, rows, block));
+        workers[..members].iter_mut().try_for_each(|worker| self.reserve(worker, rows, block))?;
         // An operand is made of groups of rows, and of each a panel has its part.
-        team.arrange(members, panels, groups(rows, mr).map(|(_, size)| size * KB));
+        team.arrange(members, panels, groups(rows, mr).map(|(_, size)| size * KB))?;
         team.meet(written, &mut workers[..members], &|mut member: Member<'_>, written, worker: &mut Worker| {
             // The first member has the whole output in hand after each step; nobody else needs to write it.
             let (mut y, states) = written.map_or((None, [None, None]), |all| (Some(all.y), [all.h_n, all.c_n]));
@@ -46,7 +57,8 @@ impl Layer {
                     unpack_rows(self.kernels, next, rows, after, others.step(t));
                 }
             };
-            self.run(plan, read, Share { units, exchange: Some(&mut exchange), y: own, kept: None }, worker);
+            let share = Share { units, exchange: Some(&mut exchange), y: own, kept: None };
+            self.run(plan, read, share, worker).expect("room that was reserved");
             if cell_state {
                 // By way of an operand, which is what can be exchanged.
                 let Worker { bypass: c, carry: [operand, _], .. } = worker;
@@ -58,18 +70,19 @@ impl Layer {
                 self.last_states(read, y, states, worker);
             }
         });
+        Ok(())
     }
 
     /// Room for a worker that runs these rows, `block` of all steps at a time.
-    fn reserve(&self, worker: &mut Worker, rows: usize, block: usize) {
+    fn reserve(&self, worker: &mut Worker, rows: usize, block: usize) -> Result<()> {
         let facts = self.sizes.cell.facts();
         let (width, input) = (round_up(self.sizes.hidden), round_up(self.sizes.input));
         let Worker { gemm, z, carry, bypass, spill, .. } = worker;
-        gemm.reserve(block, input);
-        z.reserve(block * facts.gates * width);
-        carry.iter_mut().for_each(|carry| carry.reserve(rows * width));
-        bypass.reserve(if facts.has_cell_state() { rows * width } else { 0 });
-        spill.reserve(rows * facts.gates * width);
+        gemm.try_reserve(self.kernels, (block, input), facts.gates * width)?;
+        z.try_reserve(WORKING, block * facts.gates * width)?;
+        carry.iter_mut().try_for_each(|carry| carry.try_reserve(WORKING, rows * width))?;
+        bypass.try_reserve(WORKING, if facts.has_cell_state() { rows * width } else { 0 })?;
+        spill.try_reserve(WORKING, rows * facts.gates * width)
     }
 }
 

@@ -3,6 +3,7 @@
 use super::Sizes;
 use crate::error::{Error, Result, elements};
 use crate::gemm::Panels;
+use crate::gemm::panel::PACKED;
 use crate::kernel::Kernels;
 use crate::kernel::layout::GateColumns;
 use crate::parallel::Threads;
@@ -44,7 +45,7 @@ impl Layer {
     ///
     /// # Errors
     /// [`Error::Setting`] for sizes of zero and for a projection that is not smaller than the layer or not an LSTM's,
-    /// [`Error::Overflow`] for weights that cannot be addressed.
+    /// [`Error::Overflow`] for weights that cannot be addressed, [`Error::Memory`] where there is not as much memory.
     pub fn new(sizes: Sizes, kernels: &'static Kernels) -> Result<Self> {
         sizes.check()?;
         let Sizes { cell, input, hidden, projection, .. } = sizes;
@@ -57,10 +58,10 @@ impl Layer {
             bias: Buffer::default(),
             bias_apart: Buffer::default(),
         };
-        layer.w_ih.reshape_gates((cell.gates(), hidden), input);
-        layer.w_hh.reshape_gates((cell.gates(), hidden), sizes.output());
-        layer.w_hr.reshape_gates((1, projection), hidden);
-        layer.reshape_biases();
+        layer.w_ih.reshape_gates((cell.gates(), hidden), input)?;
+        layer.w_hh.reshape_gates((cell.gates(), hidden), sizes.output())?;
+        layer.w_hr.reshape_gates((1, projection), hidden)?;
+        layer.reshape_biases()?;
         Ok(layer)
     }
 
@@ -96,12 +97,12 @@ impl Layer {
         let facts = self.sizes.cell.facts();
         let columns = GateColumns { gates: facts.gates };
         let gates = facts.gates;
-        self.w_ih.pack_gates_of(weights.weight_ih, (gates, hidden), input);
-        self.w_hh.pack_gates_of(weights.weight_hh, (gates, hidden), self.sizes.output());
+        self.w_ih.pack_gates_of(weights.weight_ih, (gates, hidden), input)?;
+        self.w_hh.pack_gates_of(weights.weight_hh, (gates, hidden), self.sizes.output())?;
         if let Some(weight_hr) = weights.weight_hr {
-            self.w_hr.pack_gates_of(weight_hr, (1, projection), hidden);
+            self.w_hr.pack_gates_of(weight_hr, (1, projection), hidden)?;
         }
-        self.reshape_biases();
+        self.reshape_biases()?;
         if let Some([ih, hh]) = weights.bias {
             for (row, (&ih, &hh)) in ih.iter().zip(hh).enumerate() {
                 let (gate, unit) = (row / hidden, row % hidden);
@@ -117,13 +118,14 @@ impl Layer {
     }
 
     /// Biases of zero.
-    fn reshape_biases(&mut self) {
+    fn reshape_biases(&mut self) -> Result<()> {
         let Sizes { cell, hidden, .. } = self.sizes;
         let width = GateColumns { gates: cell.gates() }.width(hidden);
-        self.bias.resize(width);
-        self.bias_apart.resize(if cell.facts().last_apart { width } else { 0 });
+        self.bias.try_resize(PACKED, width)?;
+        self.bias_apart.try_resize(PACKED, if cell.facts().last_apart { width } else { 0 })?;
         self.bias.fill(0.0);
         self.bias_apart.fill(0.0);
+        Ok(())
     }
 
     /// The shapes of `weight_ih`, `weight_hh`, `weight_hr`, and of either bias.

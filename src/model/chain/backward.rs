@@ -104,7 +104,7 @@ impl Stage {
             Kind::Linear(linear) => {
                 let d_x = d_x.map(|d_x| &mut d_x[..]);
                 let args = LinearBackward { params: reads.reads.params, x, d_y, write: Write::Over };
-                linear.backward_rows(args, around.params, d_x, &mut room.linear);
+                linear.backward_rows(args, around.params, d_x, &mut room.linear)?;
             }
             Kind::Recurrent(recurrence) => {
                 let args = Backward {

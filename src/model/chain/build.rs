@@ -4,6 +4,7 @@ use super::{Chain, Kind, Recurrence, Stage};
 use crate::error::{Error, Result, at_least_one};
 use crate::kernel::Kernels;
 use crate::layer::{Cell, Elementwise, Embedding, Linear, LinearSettings, Nonlinearity, Readout, Sizes};
+use crate::memory;
 use crate::model::spec::{
     Activation, CellSpec, GruCellSpec, LayerKind, LayerSpec, LstmCellSpec, RecurrentSpec, Reset, RnnCellSpec,
 };
@@ -126,7 +127,12 @@ fn kind(spec: &LayerKind, name: &str, first: bool, place: &mut Place<'_>) -> Res
         }
         LayerKind::Scale { gain, offset } => {
             let [gain, offset] = [("gain", gain), ("offset", offset)].map(|(what, values)| match values.len() {
-                1 => Ok(vec![values[0]; place.width]),
+                1 => {
+                    let mut all = Vec::new();
+                    memory::reserve(what, &mut all, place.width)?;
+                    all.resize(place.width, values[0]);
+                    Ok(all)
+                }
                 n if n == place.width => Ok(values.clone()),
                 n => {
                     let expected = format!("1 value or {}, one for each feature", place.width);

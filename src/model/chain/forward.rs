@@ -74,13 +74,13 @@ impl Chain {
                 Kind::Linear(linear) => {
                     let (x, y, index) = at.rooms(&mut memory.pair, flow.lines);
                     y.try_resize("output", elements("output", &[flow.lines.end(), stage.width])?)?;
-                    linear.forward_rows(x, y, &mut room.linear);
+                    linear.forward_rows(x, y, &mut room.linear)?;
                     at = At::Pair { index, width: stage.width };
                 }
                 Kind::Readout(readout) => {
                     let (x, y, index) = at.rooms(&mut memory.pair, flow.lines);
                     y.try_resize("output", elements("output", &[flow.lines.rows(), stage.width])?)?;
-                    readout.forward(x, |i| flow.row(i), y, &mut memory.at);
+                    readout.forward(x, |i| flow.row(i), y, &mut memory.at)?;
                     (at, flow) = (At::Pair { index, width: stage.width }, one_step(flow));
                 }
             }
@@ -131,7 +131,7 @@ impl Chain {
             }
             match &stage.kind {
                 Kind::Embedding(embedding) => embedding.forward(reads.params, x, y),
-                Kind::Linear(linear) => linear.forward_rows(x, y, &mut room.linear),
+                Kind::Linear(linear) => linear.forward_rows(x, y, &mut room.linear)?,
                 Kind::Elementwise(elementwise) => {
                     copy(x, y);
                     elementwise.forward(reads.kernels, y, stage.width);
@@ -141,7 +141,7 @@ impl Chain {
                     scale(y, gain, offset);
                 }
                 Kind::Readout(Readout::EveryStep) => copy(x, y),
-                Kind::Readout(readout) => readout.forward(x, |i| flow.row(i), y, at),
+                Kind::Readout(readout) => readout.forward(x, |i| flow.row(i), y, at)?,
                 Kind::Recurrent(_) | Kind::Residual { .. } => unreachable!("done above"),
             }
         }
