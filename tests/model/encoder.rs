@@ -27,10 +27,13 @@ const OUTPUTS: usize = 2;
 /// PyTorch's names of a layer's parameters.
 const TENSORS: [&str; 4] = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"];
 
-/// What a step computes: the loss, and under the models' names the gradients of both.
+/// Gradients under the names of their parameters.
+type Named<T> = Vec<(String, Vec<T>)>;
+
+/// What a step computes: the loss, and the gradients of both models.
 struct Step<T> {
     loss: T,
-    gradients: [Vec<(String, Vec<T>)>; 2],
+    gradients: [Named<T>; 2],
 }
 
 struct Case {
@@ -224,7 +227,7 @@ impl Hand {
         first: Option<[&[f32]; 2]>,
         d_y: &Seq,
         d_last: Option<[&[f32]; 2]>,
-    ) -> (Vec<(String, Vec<f32>)>, [Vec<f32>; 2]) {
+    ) -> (Named<f32>, [Vec<f32>; 2]) {
         let plan = self.layer.plan(STEPS[self.model], BATCH, Threads::one()).unwrap();
         let tensors = case.tensors(self.model);
         let [mut d_ih, mut d_hh, mut d_bias_ih, mut d_bias_hh] = tensors.map(|tensor| vec![f32::NAN; tensor.len()]);
