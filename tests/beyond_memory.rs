@@ -1,12 +1,13 @@
 //! Sizes inside every stated range that no machine has the memory for: an error that names the bytes, and nothing is
 //! allocated. Where a size might fit somewhere, it is tried where the system tells that it does not.
 
-use elman::internals::{NetworkConfig, Recurrent, available_memory};
+use elman::internals::{Cell, NetworkConfig, Recurrent, available_memory};
 use elman::loss::MeanSquaredError;
 use elman::optim::{Sgd, SgdConfig};
+use elman::params::ParamTable;
 use elman::tensor::{Seq, SeqRef};
 use elman::train::{Trainer, TrainingState};
-use elman::{Cell, ErrorKind, Gru, LayerKind, Lstm, Model, ModelSpec, ParamTable, Result, Rng};
+use elman::{ErrorKind, Gru, LayerKind, Lstm, Model, ModelSpec, Result, Rng};
 
 /// That it is an error of memory about `name`, and tells the bytes.
 fn assert_beyond<T>(result: Result<T>, name: &str) {

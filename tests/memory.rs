@@ -14,9 +14,10 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use elman::internals::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
+use elman::internals::{BackwardArgs, Cell, NetworkConfig, Recurrent, RecurrentWorkspace};
+use elman::params::ParamTable;
 use elman::tensor::Seq;
-use elman::{Cell, Lstm, ModelBuilder, Nonlinearity, ParamTable, Params, Rng, Rnn, Threads, Workspace};
+use elman::{Lstm, ModelBuilder, Nonlinearity, Params, Rng, Rnn, Threads, Workspace};
 
 /// What passes may take besides: blocks of z, packed weights, rows in the order of an operand, mailboxes. Less than the
 /// smallest sequence here, 25 MiB, so that one too many is found; measured, up to 9 MiB.

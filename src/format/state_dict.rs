@@ -119,7 +119,7 @@ impl fmt::Display for LoadReport {
 /// The same parameters and metadata (in whatever order) give the same bytes. The file appears whole or not at all.
 ///
 /// ```no_run
-/// # let params = elman::Params::zeros(elman::ParamTable::new());
+/// # let params = elman::Params::zeros(elman::params::ParamTable::new());
 /// elman::format::save("model.safetensors", &params, [("epoch", "12")])?;
 /// elman::format::save("plain.safetensors", &params, elman::format::NO_METADATA)?;
 /// # Ok::<(), elman::Error>(())

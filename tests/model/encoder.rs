@@ -2,18 +2,16 @@
 //! written by hand over the engine's layers with the same bits, and over the reference in f64.
 
 use elman::internals::{
-    BackwardPass, ForwardPass, Gradients as LayerGradients, Kernels, Layer, Linear, LinearScratch, LinearSettings,
-    Scratch, Sizes, Tape, Weights, Write,
+    BackwardPass, Cell, Direction, ForwardPass, Gradients as LayerGradients, Kernels, Layer, Linear, LinearScratch,
+    LinearSettings, Scratch, Sizes, Tape, Weights, Write,
 };
 use elman::loss::{MeanSquaredError, mse};
 use elman::optim::{Adam, AdamConfig, Optimizer};
+use elman::params::ParamTable;
 use elman::reference::{self, Steps};
 use elman::tensor::{Seq, SeqRef};
 use elman::train::{Trainer, TrainingState};
-use elman::{
-    Cell, Direction, Gru, Lstm, Model, ModelBuilder, Nonlinearity, ParamTable, Params, Rng, Rnn, Threads, Upstream,
-    Workspace,
-};
+use elman::{Gru, Lstm, Model, ModelBuilder, Nonlinearity, Params, Rng, Rnn, Threads, Upstream, Workspace};
 
 use crate::{assert_same, draw};
 

@@ -3,11 +3,11 @@
 use crate::compare::assert_same_bits;
 use crate::network::{Case, Options};
 use crate::tiers::tiers;
-use elman::internals::Kernels;
-use elman::internals::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
+use elman::Nonlinearity;
+use elman::internals::{BackwardArgs, Cell, Kernels, NetworkConfig, Recurrent, RecurrentWorkspace};
+use elman::params::ParamTable;
 use elman::tensor::{PackedSequence, Seq};
-use elman::{Cell, Nonlinearity};
-use elman::{Error, Gru, Input, Lstm, ParamTable, Params, Result, Rng, Rnn, State, Threads};
+use elman::{Error, Gru, Input, Lstm, Params, Result, Rng, Rnn, State, Threads};
 
 const TANH: Cell = Cell::Elman(Nonlinearity::Tanh);
 
@@ -234,7 +234,7 @@ fn dropout_zeroes_its_share_and_keeps_the_mean() {
         let mean = values.iter().map(|&y| f64::from(y)).sum::<f64>() / elements;
         assert!(p == 1.0 || (mean - 1.0).abs() < 0.03, "mean {mean} with p = {p}");
         // The states of the first layer are from before the dropout.
-        assert!(pass.state().h_of(0).step(0).row(0).iter().all(|&h| h == 1.0));
+        assert!(pass.state().h_of(0).unwrap().step(0).row(0).iter().all(|&h| h == 1.0));
 
         network.forward(&x, None, &mut pass, Threads::one()).unwrap();
         let output = pass.output();
@@ -442,7 +442,7 @@ fn states_are_made_of_pytorchs_tensors() {
     let state = network.state(4, Some(h.view()), Some(c.view())).unwrap();
     assert_eq!((state.h(), state.c(), state.batch()), (h.data(), c.data(), 4));
     assert_eq!((state.h_shape(), state.c_shape()), ([2, 4, 2], [2, 4, 5]));
-    assert_eq!(state.h_of(1).step(0).row(3), h.view().step(1).row(3));
+    assert_eq!(state.h_of(1).unwrap().step(0).row(3), h.view().step(1).row(3));
     assert_eq!(state.c_of(1).unwrap().step(0).row(3), c.view().step(1).row(3));
     let half = network.state(4, None, Some(c.view())).unwrap();
     assert!(half.h().iter().all(|&h| h == 0.0) && half.c() == c.data());

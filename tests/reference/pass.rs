@@ -1,8 +1,8 @@
 //! A layer with everything that goes through it.
 
+use elman::Nonlinearity;
 use elman::Rng;
-use elman::reference::{Gradients, Layer, Output, Steps};
-use elman::{Cell, Nonlinearity};
+use elman::reference::{Cell, Gradients, Layer, Output, Steps};
 
 use crate::{dot, draw};
 

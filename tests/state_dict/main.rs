@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use elman::format::{NO_METADATA, check_writable, load, save, write_atomic};
-use elman::{Error, ParamTable, Params};
+use elman::params::ParamTable;
+use elman::{Error, Params};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use tempfile::TempDir;
 

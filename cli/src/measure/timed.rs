@@ -6,8 +6,9 @@ use std::time::Instant;
 use elman::internals::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
 use elman::loss;
 use elman::optim::{Adam, AdamConfig, Optimizer};
+use elman::params::ParamTable;
 use elman::tensor::{PackedSequence, Seq, SeqRef};
-use elman::{Input, ParamTable, Params, Result, Rng, State};
+use elman::{Input, Params, Result, Rng, State};
 
 use super::stats::{Histogram, median, noise};
 use super::{Mode, Workload, fma_peak};
@@ -314,8 +315,8 @@ fn input<'a>(x: &'a Seq, packed: Option<&'a PackedSequence>) -> Input<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use elman::internals::Kernels;
-    use elman::{Cell, Threads};
+    use elman::Threads;
+    use elman::internals::{Cell, Kernels};
 
     fn small(mode: Mode) -> Workload {
         Workload { layers: 2, ..Workload::square(Cell::Gru, mode, 8, [3, 5], Threads::one()) }

@@ -6,12 +6,13 @@
 use super::grid::{CellKind, Network, Work};
 use super::{Digests, fnv1a};
 use crate::network::{Case, FORWARD};
-use elman::internals::{Kernels, Linear, LinearScratch, NetworkConfig, RecurrentWorkspace};
+use elman::internals::{Cell, Kernels, Linear, LinearScratch, NetworkConfig, RecurrentWorkspace};
 use elman::loss::{CrossEntropy, IGNORE_INDEX, Loss, MeanSquaredError, mse};
 use elman::optim::{Adam, AdamConfig, Optimizer, Sgd, SgdConfig};
+use elman::params::ParamTable;
 use elman::tensor::Seq;
 use elman::train::Trainer;
-use elman::{Cell, Gru, Lstm, ModelBuilder, Nonlinearity, ParamTable, Params, Rng, Rnn, Threads};
+use elman::{Gru, Lstm, ModelBuilder, Nonlinearity, Params, Rng, Rnn, Threads};
 
 impl Work {
     /// A head by itself takes the active tier, the one that `ELMAN_ISA` names, and no other.
