@@ -1,4 +1,4 @@
-//! How much memory a pass takes at its peak: what it gives out and keeps for the way back, and little besides.
+//! How much memory a pass takes at its peak: what it gives out and keeps for the backward pass, and little besides.
 //!
 //! Counted is everything allocated while the passes run, from an empty [`RecurrentWorkspace`] on. Input, target gradient, parameters and
 //! their gradients are the caller's and made before. In bytes, with H' = H rounded up to 16:

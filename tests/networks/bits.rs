@@ -193,7 +193,7 @@ proptest! {
     }
 }
 
-/// The plan of a layer on its way forward; backward it may take as many.
+/// The plan of a layer forward; backward it may take as many workers.
 fn plan(case: &Case, layer: usize, n: usize, isa: Isa) -> (Shape, Plan) {
     let NetworkConfig { cell, ref hidden_sizes, input_size, proj_size, .. } = case.config;
     let (h, _) = case.widths();

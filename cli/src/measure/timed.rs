@@ -316,10 +316,22 @@ fn input<'a>(x: &'a Seq, packed: Option<&'a PackedSequence>) -> Input<'a> {
 mod tests {
     use super::*;
     use elman::Threads;
-    use elman::internals::Cell;
+    use elman::internals::{Cell, Kernels};
 
     fn small(mode: Mode) -> Workload {
         Workload { layers: 2, ..Workload::square(Cell::Gru, mode, 8, [3, 5], Threads::one()) }
+    }
+
+    /// A tier is timed whole: the layers, and the optimiser too.
+    #[test]
+    fn adam_steps_on_the_tier_of_the_layers() {
+        for kernels in Kernels::available() {
+            let load = Workload { kernels, ..small(Mode::Train) };
+            let work = Work::new(&load).unwrap();
+            assert_eq!(work.network.kernels().isa(), kernels.isa());
+            let adam = format!("{:?}", work.training.as_ref().unwrap().adam);
+            assert!(adam.contains(&format!("isa: {:?}", kernels.isa())), "{adam}");
+        }
     }
 
     #[test]

@@ -101,7 +101,7 @@ fn run_network(network: &Network, kernels: &'static Kernels, threads: Threads) -
     let (case, mut pass) = (case(network), RecurrentWorkspace::default());
     let inferred = case.infer(kernels, threads, &mut pass);
     let trained = case.run(kernels, threads, &mut pass);
-    // All that is not of the way forward is a gradient.
+    // All that the forward run does not give is a gradient.
     let gradients = trained.0.iter().filter(|(name, _)| !FORWARD.contains(&&name[..]));
     Digests {
         outputs: fnv1a(FORWARD.map(|name| inferred.get(name))),
