@@ -181,6 +181,7 @@ mod plan;
 pub mod reference;
 mod rng;
 mod simd;
+mod stream;
 pub mod tensor;
 pub mod train;
 
@@ -195,6 +196,7 @@ pub use network::{Gru, GruBuilder, Input, Lstm, LstmBuilder, Rnn, RnnBuilder, St
 pub use parallel::Threads;
 pub use params::Params;
 pub use rng::Rng;
+pub use stream::Stream;
 
 /// What the engine is made of, for its own benches, tests, fuzzers and command line: no promise that any of it stays as
 /// it is from one version to the next.

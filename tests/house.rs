@@ -17,7 +17,7 @@ const FLOORS: &[&[&str]] = &[
     &["network"],
     &["loss", "optim"],
     &["model"],
-    &["format"],
+    &["format", "stream"],
     &["reference", "train", "model/file", "model/state_dict"],
 ];
 

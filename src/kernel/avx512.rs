@@ -7,5 +7,5 @@ super::table::kernel_table! {
     isa: Avx512,
     vector: F32x16,
     token: Avx512::new(),
-    features: ["avx512f"],
+    features: ["avx512f", "avx512vl", "avx2", "fma"],
 }

@@ -17,6 +17,7 @@ pub(crate) mod groups;
 pub(crate) mod layout;
 pub(crate) mod peak;
 pub(crate) mod recurrence;
+pub(crate) mod step;
 mod table;
 pub(crate) mod tile;
 
@@ -32,6 +33,7 @@ use gemm::{Gemm, Outer};
 use layout::Place;
 use peak::Peak;
 use recurrence::{Backward, Forward};
+use step::{Dense, Steps};
 
 /// A tier of instructions.
 ///
@@ -90,6 +92,7 @@ pub struct Kernels {
     pub(crate) outer: fn(Outer<'_>),
     /// Of an Elman cell with tanh and with relu, a GRU, an LSTM: as [`Kernels::recurrence`] counts them.
     recurrence: [Recurrence; 4],
+    pub(crate) dense: fn(Dense<'_>),
     pub(crate) column_sums: fn(ColumnSums<'_>),
     pub(crate) pack_row: fn(&mut [f32], Place, &[f32]),
     pub(crate) adam: fn(Adam<'_>),
@@ -105,6 +108,7 @@ pub struct Kernels {
 pub(crate) struct Recurrence {
     pub(crate) forward: fn(Forward<'_, '_>),
     pub(crate) backward: fn(Backward<'_, '_>),
+    pub(crate) steps: fn(Steps<'_>),
 }
 
 impl Kernels {

@@ -18,6 +18,7 @@ macro_rules! kernel_table {
         use super::gemm::{self, Gemm, Outer};
         use super::peak::{self, Peak};
         use super::recurrence::{self, Backward, Forward};
+        use super::step::{self, Dense, Steps};
         use super::layout::{self, Place};
         use super::tile::{self, Fma, Tiles};
 
@@ -28,11 +29,28 @@ macro_rules! kernel_table {
                 gemm: entry::gemm,
                 outer: entry::outer,
                 recurrence: [
-                    Recurrence { forward: entry::elman_tanh_forward, backward: entry::elman_tanh_backward },
-                    Recurrence { forward: entry::elman_relu_forward, backward: entry::elman_relu_backward },
-                    Recurrence { forward: entry::gru_forward, backward: entry::gru_backward },
-                    Recurrence { forward: entry::lstm_forward, backward: entry::lstm_backward },
+                    Recurrence {
+                        forward: entry::elman_tanh_forward,
+                        backward: entry::elman_tanh_backward,
+                        steps: entry::elman_tanh_steps,
+                    },
+                    Recurrence {
+                        forward: entry::elman_relu_forward,
+                        backward: entry::elman_relu_backward,
+                        steps: entry::elman_relu_steps,
+                    },
+                    Recurrence {
+                        forward: entry::gru_forward,
+                        backward: entry::gru_backward,
+                        steps: entry::gru_steps,
+                    },
+                    Recurrence {
+                        forward: entry::lstm_forward,
+                        backward: entry::lstm_backward,
+                        steps: entry::lstm_steps,
+                    },
                 ],
+                dense: entry::dense,
                 column_sums: entry::column_sums,
                 pack_row: entry::pack_row,
                 adam: entry::adam,
@@ -52,12 +70,17 @@ macro_rules! kernel_table {
             outer(args: Outer<'_>) = gemm::outer,
             elman_tanh_forward(args: Forward<'_, '_>) = recurrence::forward[Elman<Tanh>],
             elman_tanh_backward(args: Backward<'_, '_>) = recurrence::backward[Elman<Tanh>],
+            elman_tanh_steps(args: Steps<'_>) = step::steps[Elman<Tanh>],
             elman_relu_forward(args: Forward<'_, '_>) = recurrence::forward[Elman<Relu>],
             elman_relu_backward(args: Backward<'_, '_>) = recurrence::backward[Elman<Relu>],
+            elman_relu_steps(args: Steps<'_>) = step::steps[Elman<Relu>],
             gru_forward(args: Forward<'_, '_>) = recurrence::forward[Gru],
             gru_backward(args: Backward<'_, '_>) = recurrence::backward[Gru],
+            gru_steps(args: Steps<'_>) = step::steps[Gru],
             lstm_forward(args: Forward<'_, '_>) = recurrence::forward[Lstm],
             lstm_backward(args: Backward<'_, '_>) = recurrence::backward[Lstm],
+            lstm_steps(args: Steps<'_>) = step::steps[Lstm],
+            dense(args: Dense<'_>) = step::dense,
             column_sums(args: ColumnSums<'_>) = elementwise::column_sums,
             pack_row(group: &mut [f32], place: Place, row: &[f32]) = layout::pack_row,
             adam(args: Adam<'_>) = elementwise::adam,

@@ -59,6 +59,16 @@ impl Embedding {
         }
     }
 
+    /// How many vectors there are.
+    pub(crate) fn vocabulary(&self) -> usize {
+        self.vocabulary
+    }
+
+    /// The vector of an index below the vocabulary.
+    pub(crate) fn vector<'p>(&self, params: &'p Params, index: usize) -> &'p [f32] {
+        &params.tensor(self.weight)[index * self.width..][..self.width]
+    }
+
     /// The table's gradient: each vector's is the sum of those of its rows, in their order; zeros for one that did not come.
     pub(crate) fn backward(&self, x: SeqRef<'_>, d_y: SeqRef<'_>, gradients: &mut Params) {
         let d_weight = gradients.tensor_mut(self.weight);

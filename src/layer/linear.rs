@@ -6,9 +6,10 @@ use crate::gemm::{Blocking, GemmScratch, Panels, Product, Rows, Target, WORKING,
 use crate::kernel::Kernels;
 use crate::kernel::gemm::Start;
 use crate::kernel::layout::Depth;
+use crate::kernel::step::Dense;
 use crate::params::{ParamId, ParamTable, Params};
 use crate::rng::Rng;
-use crate::tensor::{Buffer, Seq, SeqRef};
+use crate::tensor::{Buffer, Seq, SeqRef, StepRows};
 
 /// A fully connected layer, `torch.nn.Linear`: parameters `weight` \[out, in\] and `bias` \[out\].
 #[derive(Clone, Debug)]
@@ -151,6 +152,11 @@ impl Linear {
         let start = Start::Columns(&self.bias_columns);
         let product = Product { a: x, b: self.panels.view(), start, c: y, stride: self.out_features };
         multiply(self.kernels, self.blocking, product, &mut scratch.gemm)
+    }
+
+    /// The same for the first `steps` rows of `x`: `y` (steps, outputs rounded up to 16) is memory that is there.
+    pub(crate) fn steps(&self, steps: usize, x: StepRows<'_>, y: &mut [f32]) {
+        (self.kernels.dense)(Dense { rows: steps, x, weight: self.panels.view(), bias: &self.bias_columns, y });
     }
 
     /// The backward pass: adds to the parameters' gradients; `d_x`, where it is wanted, takes the shape (T, B, in) and

@@ -11,6 +11,7 @@ pub(crate) use embedding::Embedding;
 pub(crate) use linear::LinearBackward;
 pub use linear::{Linear, LinearScratch, LinearSettings};
 pub use readout::Readout;
+pub(crate) use recurrent::RowMemory;
 pub use recurrent::{
     BackwardPass, Cell, Direction, ForwardPass, Gradients, Layer, Nonlinearity, Scratch, Sizes, Tape, Weights, Write,
 };

@@ -11,6 +11,7 @@ mod file;
 mod pytorch;
 mod run;
 mod spec;
+mod steps;
 #[cfg(feature = "safetensors")]
 mod state_dict;
 mod text;
@@ -19,6 +20,7 @@ mod training_state;
 mod workspace;
 
 pub use builder::ModelBuilder;
+pub(crate) use chain::StepMemory;
 pub use run::Output;
 pub use spec::{
     Activation, CellSpec, GruCellSpec, LayerKind, LayerSpec, LstmCellSpec, ModelSpec, Readout, RecurrentSpec, Reset,

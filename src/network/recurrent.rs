@@ -112,6 +112,11 @@ impl Recurrent {
         self.layers[0].kernels()
     }
 
+    /// Every layer in every direction, with its weights.
+    pub(crate) fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
     /// Every layer in every direction.
     pub(crate) fn sizes(&self) -> impl Iterator<Item = Sizes> + Clone {
         self.layers.iter().map(Layer::sizes)

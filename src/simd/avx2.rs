@@ -14,6 +14,15 @@ impl Avx2 {
     pub(crate) fn new() -> Option<Self> {
         (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
     }
+
+    /// Without asking.
+    ///
+    /// # Safety
+    /// The CPU has AVX2 and FMA.
+    #[inline(always)]
+    pub(super) unsafe fn assume() -> Self {
+        Self(())
+    }
 }
 
 /// Eight `f32` lanes in a YMM register. Exists only where an [`Avx2`] was there to make it.
@@ -26,12 +35,18 @@ pub(crate) struct F32x8(__m256);
 impl Vector for F32x8 {
     type Isa = Avx2;
     type Mask = __m256;
+    type Half = Self;
     const LANES: usize = 8;
     const FUSED: bool = true;
 
     #[inline(always)]
     fn isa(self) -> Avx2 {
         Avx2(())
+    }
+
+    #[inline(always)]
+    fn half(isa: Avx2) -> Avx2 {
+        isa
     }
 
     #[inline(always)]

@@ -4,15 +4,25 @@
 use std::arch::x86_64::*;
 
 use super::Vector;
+use super::avx2::{Avx2, F32x8};
 
-/// The proof that this CPU (and the operating system) has AVX-512F.
+/// The proof that this CPU (and the operating system) has AVX-512F, its instructions on shorter registers (VL), AVX2 and
+/// FMA.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Avx512(());
 
 impl Avx512 {
     /// Asks the CPU.
     pub(crate) fn new() -> Option<Self> {
-        is_x86_feature_detected!("avx512f").then_some(Self(()))
+        let wide = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl");
+        (wide && Avx2::new().is_some()).then_some(Self(()))
+    }
+
+    /// What it proves besides.
+    #[inline(always)]
+    fn avx2(self) -> Avx2 {
+        // SAFETY: `new` has asked for them.
+        unsafe { Avx2::assume() }
     }
 }
 
@@ -34,12 +44,18 @@ fn first(n: usize) -> __mmask16 {
 impl Vector for F32x16 {
     type Isa = Avx512;
     type Mask = __mmask16;
+    type Half = F32x8;
     const LANES: usize = 16;
     const FUSED: bool = true;
 
     #[inline(always)]
     fn isa(self) -> Avx512 {
         Avx512(())
+    }
+
+    #[inline(always)]
+    fn half(isa: Avx512) -> Avx2 {
+        isa.avx2()
     }
 
     #[inline(always)]

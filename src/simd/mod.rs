@@ -28,6 +28,8 @@ pub(crate) trait Vector: Copy {
     type Isa: Copy;
     /// The result of a comparison, one truth value a lane.
     type Mask: Copy;
+    /// Eight lanes on the same CPU: itself where it has no more.
+    type Half: Vector;
     /// Lanes in the register; divides 16.
     const LANES: usize;
     /// Whether [`mul_add`](Self::mul_add) rounds once.
@@ -35,6 +37,9 @@ pub(crate) trait Vector: Copy {
 
     /// The proof this value carries.
     fn isa(self) -> Self::Isa;
+
+    /// The proof for eight lanes.
+    fn half(isa: Self::Isa) -> <Self::Half as Vector>::Isa;
 
     /// `x` in every lane.
     fn splat(isa: Self::Isa, x: f32) -> Self;

@@ -17,12 +17,18 @@ pub(crate) struct F32x8(f32x8);
 impl Vector for F32x8 {
     type Isa = Portable;
     type Mask = f32x8;
+    type Half = Self;
     const LANES: usize = 8;
     const FUSED: bool = cfg!(target_feature = "fma");
 
     #[inline(always)]
     fn isa(self) -> Portable {
         Portable
+    }
+
+    #[inline(always)]
+    fn half(isa: Portable) -> Portable {
+        isa
     }
 
     #[inline(always)]

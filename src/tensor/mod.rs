@@ -7,6 +7,7 @@ mod before;
 mod lines;
 mod mask;
 mod packed;
+mod rows;
 mod seq;
 
 // For `internals`: no part of what this module promises.
@@ -18,4 +19,5 @@ pub(crate) use lines::Lines;
 pub use mask::Mask;
 pub(crate) use packed::Order;
 pub use packed::{PackedRef, PackedSequence};
+pub(crate) use rows::StepRows;
 pub use seq::{Mat, MatMut, Seq, SeqMut, SeqRef};

@@ -6,6 +6,7 @@ mod forward;
 mod gradients;
 mod memory;
 mod sizes;
+mod steps;
 mod units;
 mod weights;
 
@@ -14,6 +15,7 @@ pub use forward::ForwardPass;
 pub use gradients::Gradients;
 pub use memory::{Scratch, Tape};
 pub use sizes::Sizes;
+pub(crate) use steps::RowMemory;
 pub use weights::{Layer, Weights};
 
 pub use crate::gemm::Write;

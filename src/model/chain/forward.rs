@@ -193,7 +193,7 @@ pub(super) fn add(rows: &mut [f32], width: usize, x: SeqRef<'_>) {
     }
 }
 
-fn scale(rows: &mut [f32], gain: &[f32], offset: &[f32]) {
+pub(super) fn scale(rows: &mut [f32], gain: &[f32], offset: &[f32]) {
     for row in rows.chunks_exact_mut(gain.len().max(1)) {
         row.iter_mut().zip(gain).zip(offset).for_each(|((y, gain), offset)| *y = gain * *y + offset);
     }

@@ -3,10 +3,12 @@
 mod backward;
 mod build;
 mod forward;
+mod step;
 
 pub(super) use backward::Back;
 pub(super) use build::{OwnState, Place};
 pub(super) use forward::{InferMemory, Reads, copy};
+pub(crate) use step::StepMemory;
 
 use crate::layer::recurrent::Scratch;
 use crate::layer::{Elementwise, Embedding, Linear, LinearScratch, Readout};
@@ -96,6 +98,14 @@ impl Chain {
     /// Whether a single step is left of each row at the end.
     pub(super) fn leaves_one_step(&self) -> bool {
         self.stages.iter().any(Stage::leaves_one_step)
+    }
+
+    /// How many indices the first layer knows, where that is an embedding.
+    pub(super) fn vocabulary(&self) -> Option<usize> {
+        match self.stages.first() {
+            Some(Stage { kind: Kind::Embedding(embedding), .. }) => Some(embedding.vocabulary()),
+            _ => None,
+        }
     }
 
     /// That every index of `x` is one of the first layer's, where that is an embedding.

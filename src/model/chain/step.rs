@@ -1,0 +1,210 @@
+//! Single steps of one row, layer by layer.
+
+use super::{Chain, Kind, Reads, Recurrence, Stage};
+use crate::error::{Error, Result};
+use crate::kernel::layout::round_up;
+use crate::kernel::step::BLOCK;
+use crate::layer::{Direction, Readout, RowMemory};
+use crate::network::State;
+use crate::tensor::{Buffer, StepRows};
+
+/// What the layers of a chain keep of one row.
+#[derive(Clone, Debug)]
+pub(crate) struct StepMemory(Vec<StageSteps>);
+
+/// What one of them does.
+#[derive(Clone, Debug)]
+enum StageSteps {
+    /// Nothing: what comes in goes on.
+    Passes,
+    Recurrent(Vec<RowMemory>),
+    /// (BLOCK, width rounded up to 16): the outputs.
+    Rows(Rows),
+    Residual(Rows, StepMemory),
+}
+
+/// The outputs of up to [`BLOCK`] steps.
+#[derive(Clone, Debug)]
+struct Rows {
+    data: Buffer,
+    pitch: usize,
+}
+
+impl Rows {
+    fn new(width: usize) -> Result<Self> {
+        let pitch = round_up(width);
+        Ok(Self { data: Buffer::try_zeros("stream", BLOCK * pitch)?, pitch })
+    }
+
+    fn view(&self) -> StepRows<'_> {
+        StepRows { data: &self.data, pitch: self.pitch }
+    }
+
+    /// The first features of each of the first steps, with what stands at the same step of `from`.
+    fn each<'a>(
+        &'a mut self,
+        steps: usize,
+        width: usize,
+        from: StepRows<'a>,
+    ) -> impl Iterator<Item = (&'a mut [f32], &'a [f32])> {
+        let rows = self.data.chunks_exact_mut(self.pitch).take(steps).enumerate();
+        rows.map(move |(t, row)| (&mut row[..width], &from.data[t * from.pitch..]))
+    }
+}
+
+impl StageSteps {
+    /// The outputs of the last `steps` steps, `x` where what came in went on.
+    fn outputs<'a>(&'a self, steps: usize, x: StepRows<'a>) -> StepRows<'a> {
+        match self {
+            Self::Passes => x,
+            Self::Recurrent(layers) => layers.last().map_or(x, |last| last.outputs(steps)),
+            Self::Rows(rows) | Self::Residual(rows, _) => rows.view(),
+        }
+    }
+}
+
+impl StepMemory {
+    /// Every recurrent layer's, in the order of the states.
+    fn layers(&self) -> Box<dyn Iterator<Item = &RowMemory> + '_> {
+        Box::new(self.0.iter().flat_map(|stage| match stage {
+            StageSteps::Recurrent(layers) => Box::new(layers.iter()) as Box<dyn Iterator<Item = &RowMemory>>,
+            StageSteps::Residual(_, inner) => inner.layers(),
+            StageSteps::Passes | StageSteps::Rows(_) => Box::new(std::iter::empty()),
+        }))
+    }
+
+    /// Calls `f` for every recurrent layer, in the order of the states; `from` are those before.
+    fn each_layer(&mut self, from: usize, f: &mut impl FnMut(usize, &mut RowMemory)) -> usize {
+        let mut place = from;
+        for stage in &mut self.0 {
+            match stage {
+                StageSteps::Recurrent(layers) => {
+                    for layer in layers {
+                        f(place, layer);
+                        place += 1;
+                    }
+                }
+                StageSteps::Residual(_, inner) => place = inner.each_layer(place, f),
+                StageSteps::Passes | StageSteps::Rows(_) => {}
+            }
+        }
+        place
+    }
+
+    /// Sets the states of all recurrent layers to those of one row.
+    pub(crate) fn set(&mut self, state: &State) {
+        self.each_layer(0, &mut |place, layer| {
+            let h = state.h_of(place).expect("a layer of the model").flat().expect("one row");
+            let c = state.c_of(place).map(|c| c.flat().expect("one row"));
+            layer.set(h, c);
+        });
+    }
+
+    /// Copies the states of all recurrent layers to a state of one row.
+    pub(crate) fn get(&self, state: &mut State) {
+        for (place, layer) in self.layers().enumerate() {
+            let (h, c) = state.of_mut(place);
+            h.copy_from_slice(&layer.h()[..h.len()]);
+            if let Some(c) = c {
+                c.copy_from_slice(&layer.c()[..c.len()]);
+            }
+        }
+    }
+}
+
+impl Chain {
+    /// Memory for one row that goes through it step by step.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a layer that needs steps that are yet to come.
+    pub(in crate::model) fn step_memory(&self) -> Result<StepMemory> {
+        let stages = self.stages.iter().map(|stage| {
+            Ok(match &stage.kind {
+                Kind::Readout(Readout::EveryStep | Readout::Last) => StageSteps::Passes,
+                Kind::Readout(readout) => {
+                    let what = format!("a {} over all steps, step by step", format!("{readout:?}").to_lowercase());
+                    return Err(Error::unsupported("stream", what));
+                }
+                Kind::Recurrent(recurrence) => StageSteps::Recurrent(recurrence.row_memories()?),
+                Kind::Residual { chain, .. } => StageSteps::Residual(Rows::new(stage.width)?, chain.step_memory()?),
+                Kind::Embedding(_) | Kind::Linear(_) | Kind::Elementwise(_) | Kind::Scale { .. } => {
+                    StageSteps::Rows(Rows::new(stage.width)?)
+                }
+            })
+        });
+        Ok(StepMemory(stages.collect::<Result<_>>()?))
+    }
+
+    /// Runs `steps` steps, at most [`BLOCK`], over the first rows of `x`; indices have been checked. Gives the outputs.
+    pub(in crate::model) fn steps<'a>(
+        &self,
+        steps: usize,
+        x: StepRows<'a>,
+        reads: Reads<'_>,
+        memory: &'a mut StepMemory,
+    ) -> StepRows<'a> {
+        let mut done = 0;
+        for (k, stage) in self.stages.iter().enumerate() {
+            let (before, here) = memory.0.split_at_mut(k);
+            let x = before[..done].last().map_or(x, |last| last.outputs(steps, x));
+            stage.steps(steps, x, reads, &mut here[0]);
+            if !matches!(here[0], StageSteps::Passes) {
+                done = k + 1;
+            }
+        }
+        memory.0[..done].last().map_or(x, |last| last.outputs(steps, x))
+    }
+}
+
+impl Recurrence {
+    fn row_memories(&self) -> Result<Vec<RowMemory>> {
+        let layers = self.network.layers();
+        if layers.iter().any(|layer| layer.sizes().direction == Direction::Reverse) {
+            let what = "a reverse direction, which begins with the last step, step by step";
+            return Err(Error::unsupported("stream", what));
+        }
+        layers.iter().map(|layer| layer.row_memory()).collect()
+    }
+}
+
+impl Stage {
+    fn steps(&self, steps: usize, x: StepRows<'_>, reads: Reads<'_>, memory: &mut StageSteps) {
+        match (&self.kind, memory) {
+            (Kind::Recurrent(recurrence), StageSteps::Recurrent(memories)) => {
+                for (k, layer) in recurrence.network.layers().iter().enumerate() {
+                    let (before, here) = memories.split_at_mut(k);
+                    let x = before.last().map_or(x, |below| below.outputs(steps));
+                    layer.steps(steps, x, &mut here[0]);
+                }
+            }
+            (Kind::Linear(linear), StageSteps::Rows(rows)) => linear.steps(steps, x, &mut rows.data),
+            (Kind::Embedding(embedding), StageSteps::Rows(rows)) => {
+                for (y, x) in rows.each(steps, self.width, x) {
+                    y.copy_from_slice(embedding.vector(reads.params, x[0] as usize));
+                }
+            }
+            (Kind::Elementwise(elementwise), StageSteps::Rows(rows)) => {
+                for (y, x) in rows.each(steps, self.width, x) {
+                    y.copy_from_slice(&x[..y.len()]);
+                    elementwise.forward(reads.kernels, y, self.width);
+                }
+            }
+            (Kind::Scale { gain, offset }, StageSteps::Rows(rows)) => {
+                for (y, x) in rows.each(steps, self.width, x) {
+                    y.copy_from_slice(&x[..y.len()]);
+                    super::forward::scale(y, gain, offset);
+                }
+            }
+            (Kind::Residual { from, chain }, StageSteps::Residual(rows, inner)) => {
+                let inside = chain.steps(steps, x, reads, inner);
+                for (t, (y, inside)) in rows.each(steps, self.width, inside).enumerate() {
+                    let x = x.step(t, from + self.width);
+                    y.copy_from_slice(&inside[..y.len()]);
+                    y.iter_mut().zip(&x[*from..]).for_each(|(y, x)| *y += x);
+                }
+            }
+            (Kind::Readout(_), StageSteps::Passes) => {}
+            _ => unreachable!("the memory is that of the chain"),
+        }
+    }
+}
