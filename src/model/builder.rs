@@ -176,7 +176,7 @@ begins!(RnnBuilder GruBuilder LstmBuilder);
 impl Model {
     /// Sets the forget gate's part of every `bias_ih` to the value and its part of every `bias_hh` to zero.
     fn set_forget_bias(&mut self, value: f32) -> Result<()> {
-        self.stale = true;
+        self.copied = super::guard::Copied::Changing;
         let names: Vec<String> = self.params.iter().map(|(name, ..)| name.to_string()).collect();
         for name in names {
             let leaf = name.rsplit('.').next().unwrap_or(&name);

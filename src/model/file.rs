@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::guard::Copied;
 use super::state_dict::SPEC_KEY;
 use super::{Model, ModelSpec};
 use crate::error::Result;
@@ -72,12 +73,22 @@ impl Model {
     /// As of [`TensorFile::load_into`]. Parameters may be new in part then.
     pub fn load(&mut self, file: &TensorFile, options: &LoadOptions) -> Result<LoadReport> {
         if self.parts.is_empty() {
-            return file.load_into(&mut self.params_mut(), options);
+            return self.load_own(file, options);
         }
         let file = file.rename(&options.rename)?;
         let mut report = LoadReport::default();
         self.load_parts(&file, &options.prefix, options, &mut report)?;
         Ok(report)
+    }
+
+    /// Loads the parameters that are not of a part. A model that had none yet has none if this fails.
+    fn load_own(&mut self, file: &TensorFile, options: &LoadOptions) -> Result<LoadReport> {
+        let loaded = file.load_into(&mut self.params, options);
+        if loaded.is_err() && matches!(self.copied, Copied::Unset) {
+            return loaded;
+        }
+        let packed = self.pack();
+        loaded.and_then(|report| packed.map(|()| report))
     }
 
     /// Loads what lies behind the prefix, and behind it and each part's name.
@@ -96,7 +107,7 @@ impl Model {
                 let part = format!("{prefix}{part}.");
                 own.left_aside.extend(file.names().filter(|name| name.starts_with(&part)).map(Into::into));
             }
-            let loaded = file.load_into(&mut self.params_mut(), &own)?;
+            let loaded = self.load_own(file, &own)?;
             for converted in loaded.converted {
                 match report.converted.iter_mut().find(|other| other.from == converted.from) {
                     Some(other) => other.tensors += converted.tensors,
@@ -144,23 +155,25 @@ impl Model {
     /// The bytes of the file that [`save`](Self::save) writes: the same for the same model.
     ///
     /// # Errors
-    /// As of [`tensors_to_bytes`]: names that are taken twice, as a part's and a layer's may be.
+    /// [`ErrorKind::Stale`](crate::ErrorKind::Stale) where [`run`](Self::run) would be, of a part too; those of
+    /// [`tensors_to_bytes`].
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         self.encode(NO_METADATA)
     }
 
     fn encode<K: AsRef<str>, V: AsRef<str>>(&self, metadata: impl IntoIterator<Item = (K, V)>) -> Result<Vec<u8>> {
         let mut tensors = Vec::new();
-        self.tensors("", &mut tensors);
+        self.tensors("", &mut tensors)?;
         let tensors: Vec<_> = tensors.iter().map(|(name, shape, values)| (&name[..], *shape, *values)).collect();
         let more = metadata.into_iter().map(|(key, value)| (key.as_ref().to_string(), value.as_ref().to_string()));
         tensors_to_bytes(&tensors, [(SPEC_KEY.to_string(), self.spec.to_string())].into_iter().chain(more))
     }
 
-    fn tensors<'a>(&'a self, prefix: &str, all: &mut Vec<Tensor<'a>>) {
+    /// Appends every tensor, its name behind `prefix`.
+    fn tensors<'a>(&'a self, prefix: &str, all: &mut Vec<Tensor<'a>>) -> Result<()> {
+        // Parameters of another model would contradict the spec, and zeros that were never set would pass for trained ones.
+        self.check_fresh(if prefix.is_empty() { "model" } else { prefix.trim_end_matches('.') })?;
         all.extend(self.params.iter().map(|(name, shape, values)| (format!("{prefix}{name}"), shape, values)));
-        for (name, part) in &self.parts {
-            part.tensors(&format!("{prefix}{name}."), all);
-        }
+        self.parts.iter().try_for_each(|(name, part)| part.tensors(&format!("{prefix}{name}."), all))
     }
 }

@@ -8,6 +8,7 @@ mod builder;
 mod chain;
 #[cfg(feature = "safetensors")]
 mod file;
+mod guard;
 mod pytorch;
 mod run;
 mod spec;
@@ -20,6 +21,7 @@ mod training;
 mod workspace;
 
 pub use builder::ModelBuilder;
+pub use guard::ParamsMut;
 pub use run::Output;
 pub use spec::{
     Activation, CellSpec, GruCellSpec, LayerKind, LayerSpec, LstmCellSpec, ModelSpec, Readout, RecurrentSpec, Reset,
@@ -30,15 +32,14 @@ pub use state_dict::{SPEC_KEY, Taken};
 pub use training::{Gradients, Run, Upstream};
 pub use workspace::Workspace;
 
-use std::ops::{Deref, DerefMut};
-
 use crate::error::{Error, Result};
 use crate::kernel::{Isa, Kernels};
 use crate::layer::{Direction, Sizes};
 use crate::network::{Input, State};
-use crate::params::{ParamTable, Params};
+use crate::params::{ParamTable, Params, Tensors};
 use crate::rng::Rng;
 use chain::{Chain, OwnState, Place};
+use guard::Copied;
 
 /// A model: what it is, its parameters, and a copy of them in the order that the kernels read.
 ///
@@ -64,8 +65,9 @@ pub struct Model {
     chain: Chain,
     kernels: &'static Kernels,
     params: Params,
-    /// Whether the packed copies may be others than the parameters.
-    stale: bool,
+    /// Which parameters the spec has; those that stand in `params` may be another model's.
+    tensors: Tensors,
+    copied: Copied,
     /// Every recurrent layer in every direction: what states are made of.
     sizes: Vec<Sizes>,
     /// First states that are parameters.
@@ -76,7 +78,20 @@ pub struct Model {
 }
 
 impl Model {
-    /// The model of that spec, its parameters zeros.
+    /// The model of that spec without its parameters: it runs once they are [loaded](Self::load) or set by
+    /// [`params_mut`](Self::params_mut), and refuses to until then. [`init`](Self::init) draws them.
+    ///
+    /// ```
+    /// use elman::tensor::Seq;
+    /// use elman::{ErrorKind, Model, ModelSpec, RecurrentSpec};
+    ///
+    /// let mut model = Model::new(ModelSpec::new(3).layer("", RecurrentSpec::gru(vec![8])))?;
+    /// let x = Seq::zeros(5, 2, 3)?;
+    /// assert_eq!(model.run(&x).unwrap_err().kind(), ErrorKind::Stale);
+    /// model.params_mut().data_mut().fill(0.0);
+    /// assert!(model.run(&x).is_ok());
+    /// # Ok::<(), elman::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for what the engine cannot run,
@@ -122,9 +137,9 @@ impl Model {
         let parts = spec.parts.iter().map(|(name, part)| Ok((name.clone(), Self::on(part.clone(), kernels.isa())?)));
         let parts = parts.collect::<Result<_>>()?;
         let params = Params::try_zeros(table)?;
-        let mut model = Self { spec, chain, kernels, params, stale: true, sizes, own, outputs, parts };
-        model.pack()?;
-        Ok(model)
+        let copied = if params.data().is_empty() { Copied::Fresh } else { Copied::Unset };
+        let tensors = params.tensors();
+        Ok(Self { spec, chain, kernels, params, tensors, copied, sizes, own, outputs, parts })
     }
 
     /// The model of that spec, its parameters drawn as PyTorch does, layer by layer: recurrent ones from U(-1/√H, 1/√H),
@@ -143,7 +158,7 @@ impl Model {
     /// # Errors
     /// None but those of [`new`](Self::new), which it has passed.
     pub(crate) fn draw(&mut self, rng: &mut Rng) -> Result<()> {
-        self.stale = true;
+        self.copied = Copied::Changing;
         self.chain.init(&mut self.params, rng);
         self.pack()?;
         self.parts.iter_mut().try_for_each(|(_, part)| part.draw(rng))
@@ -179,7 +194,8 @@ impl Model {
         &self.params
     }
 
-    /// The parameters, to be changed. When the guard is dropped, the kernels' copy is made anew.
+    /// The parameters, to be changed. When the guard is dropped, the kernels' copy is made anew. Where that fails, as after
+    /// `*guard = other` of a model with other parameters, the next run is an [`Error::Stale`] that says why.
     ///
     /// ```
     /// use elman::{Rng, Rnn};
@@ -190,7 +206,7 @@ impl Model {
     /// # Ok::<(), elman::Error>(())
     /// ```
     pub fn params_mut(&mut self) -> ParamsMut<'_> {
-        self.stale = true;
+        self.copied = Copied::Changing;
         ParamsMut(self)
     }
 
@@ -231,46 +247,6 @@ impl Model {
         match self.sizes.iter().any(|sizes| sizes.direction == Direction::Reverse) {
             true => Err(Error::unsupported("model", "carrying a state into a reverse direction")),
             false => Ok(()),
-        }
-    }
-
-    /// Makes the kernels' copy of the parameters.
-    fn pack(&mut self) -> Result<()> {
-        self.chain.load(&self.params)?;
-        self.stale = false;
-        Ok(())
-    }
-
-    /// That the kernels' copy is that of the parameters.
-    fn check_fresh(&self) -> Result<()> {
-        if self.stale { Err(Error::stale("model")) } else { Ok(()) }
-    }
-}
-
-/// A model's parameters, to be changed; see [`Model::params_mut`].
-#[derive(Debug)]
-pub struct ParamsMut<'a>(&'a mut Model);
-
-impl Deref for ParamsMut<'_> {
-    type Target = Params;
-
-    fn deref(&self) -> &Params {
-        &self.0.params
-    }
-}
-
-impl DerefMut for ParamsMut<'_> {
-    fn deref_mut(&mut self) -> &mut Params {
-        &mut self.0.params
-    }
-}
-
-impl Drop for ParamsMut<'_> {
-    fn drop(&mut self) {
-        // Parameters cannot have changed their shapes, but another model's may stand in their place (`*guard = other`):
-        // then the model stays stale, and its next run says so.
-        if !std::thread::panicking() {
-            let _ = self.0.pack();
         }
     }
 }

@@ -3,8 +3,8 @@
 use elman::tensor::{PackedSequence, Seq};
 use elman::train::TrainingState;
 use elman::{
-    Activation, CellSpec, ErrorKind, GruCellSpec, Input, LayerKind, Lstm, LstmCellSpec, Model, ModelSpec, Readout,
-    RecurrentSpec, Rng, Rnn, Upstream,
+    Activation, CellSpec, ErrorKind, GruCellSpec, Input, LayerKind, Lstm, LstmCellSpec, Model, ModelSpec, ParamTable,
+    Params, Readout, RecurrentSpec, Rng, Rnn, Upstream,
 };
 
 fn model() -> Model {
@@ -19,10 +19,9 @@ fn a_leaked_guard_leaves_a_model_that_says_so() {
     let mut guard = model.params_mut();
     guard.data_mut().fill(0.25);
     std::mem::forget(guard);
-    let error = model.run(&x).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Stale, "{error}");
-    let error = model.forward(&x, &mut TrainingState::new(1)).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Stale, "{error}");
+    let text = "model: parameters were changed and not laid out again, as the guard of params_mut() was leaked or dropped by a \
+                panic: take params_mut() and drop it";
+    assert_stale(&model, &x, text, None);
     // The next guard that is dropped mends it.
     drop(model.params_mut());
     assert_ne!(model.run(&x).unwrap().values().step(0).row(0), before);
@@ -40,11 +39,78 @@ fn a_guard_that_panics_leaves_a_model_that_says_so() {
     assert_eq!(model.run(&Seq::zeros(2, 1, 3).unwrap()).unwrap_err().kind(), ErrorKind::Stale);
 }
 
+/// The model refuses to run, to train and to be saved, in these words; the error that is behind it is its source.
+fn assert_stale(model: &Model, x: &Seq, text: &str, source: Option<&str>) {
+    use std::error::Error as _;
+    let error = model.run(x).unwrap_err();
+    assert_eq!((error.kind(), &error.to_string()[..]), (ErrorKind::Stale, text));
+    assert_eq!(error.source().map(ToString::to_string).as_deref(), source);
+    assert_eq!(model.forward(x, &mut TrainingState::new(1)).unwrap_err().to_string(), text);
+    #[cfg(feature = "safetensors")]
+    assert_eq!(model.to_bytes().unwrap_err().to_string(), text);
+}
+
 #[test]
 fn parameters_of_another_model_are_an_error() {
-    let (mut model, other) = (model(), Rnn::builder(3, 5).model(&mut Rng::new(1)).unwrap());
-    *model.params_mut() = other.params().clone();
-    assert_eq!(model.run(&Seq::zeros(2, 1, 3).unwrap()).unwrap_err().kind(), ErrorKind::Stale);
+    let put = |mut model: Model, other: Model| {
+        *model.params_mut() = other.params().clone();
+        model
+    };
+    let drawn = |spec: ModelSpec| Model::init(spec, &mut Rng::new(1)).unwrap();
+    let stale = |source: &str| {
+        let text = format!(
+            "model: parameters of another model were put in place of its own ({source}): assign its own, or load into a new \
+             model"
+        );
+        (text, source.to_string())
+    };
+    let (text, source) = stale("parameters: rnn.weight_ih_l0: expected [4, 3], got [5, 3]");
+    let other = Rnn::builder(3, 5).linear("fc", 2).model(&mut Rng::new(1)).unwrap();
+    assert_stale(&put(model(), other), &Seq::zeros(2, 1, 3).unwrap(), &text, Some(&source));
+
+    // No layer that packs weights sees a smaller vocabulary.
+    let words = |n| drawn(ModelSpec::new(1).layer("words", LayerKind::embedding(n, 3)));
+    let (text, source) = stale("parameters: words.weight: expected [5, 3], got [2, 3]");
+    assert_stale(&put(words(5), words(2)), &Seq::zeros(2, 1, 1).unwrap(), &text, Some(&source));
+
+    // Nor first states of another size.
+    let mut own = RecurrentSpec::gru(vec![8]);
+    own.initial_state = true;
+    let spec = ModelSpec::new(3).layer("", own);
+    let mut table = ParamTable::new();
+    for (name, shape, _) in drawn(spec.clone()).params().iter() {
+        table.add(name, if name == "h_0" { &[1, 2] } else { shape }).unwrap();
+    }
+    let mut model = drawn(spec);
+    let before = model.params().clone();
+    *model.params_mut() = Params::zeros(table);
+    let (text, source) = stale("parameters: h_0: expected [1, 8], got [1, 2]");
+    assert_stale(&model, &Seq::zeros(2, 1, 3).unwrap(), &text, Some(&source));
+    // As the text says.
+    *model.params_mut() = before;
+    assert!(model.run(&Seq::zeros(2, 1, 3).unwrap()).is_ok());
+}
+
+#[test]
+fn parameters_of_a_twin_are_welcome() {
+    let (mut model, twin) = (model(), Rnn::builder(3, 4).linear("fc", 2).model(&mut Rng::new(2)).unwrap());
+    *model.params_mut() = twin.params().clone();
+    let x = Seq::zeros(2, 1, 3).unwrap();
+    assert_eq!(model.run(&x).unwrap().values().flat(), twin.run(&x).unwrap().values().flat());
+}
+
+#[test]
+fn a_model_without_parameters_says_so() {
+    let mut model = Model::new(model().spec().clone()).unwrap();
+    let x = Seq::zeros(2, 1, 3).unwrap();
+    let text =
+        "model: parameters were not given yet: draw them (Model::init), load them (load), or set them by params_mut()";
+    assert_stale(&model, &x, text, None);
+    drop(model.params_mut());
+    assert!(model.run(&x).is_ok());
+    // Where there are none to give, none are missing.
+    let tanh = Model::new(ModelSpec::new(3).layer("", Activation::Tanh)).unwrap();
+    assert!(tanh.run(&x).is_ok());
 }
 
 #[test]
