@@ -192,7 +192,7 @@ pub use model::{
     Output, ParamsMut, Readout, RecurrentSpec, Reset, RnnCellSpec, Run, Upstream, Workspace,
 };
 #[cfg(feature = "safetensors")]
-pub use model::{SPEC_KEY, Taken};
+pub use model::{Assumed, SPEC_KEY, Taken};
 pub use network::{Gru, GruBuilder, Input, Lstm, LstmBuilder, Rnn, RnnBuilder, State};
 pub use parallel::Threads;
 pub use params::{ParamId, ParamTable, Params};

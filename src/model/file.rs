@@ -1,9 +1,10 @@
 //! A model as a file: opened, loaded, saved.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::guard::Copied;
-use super::state_dict::SPEC_KEY;
+use super::state_dict::{SPEC_KEY, Taken};
 use super::{Model, ModelSpec};
 use crate::error::Result;
 use crate::format::{LoadOptions, LoadReport, NO_METADATA, TensorFile, tensors_to_bytes, write_atomic};
@@ -20,6 +21,9 @@ impl Model {
     /// use elman::tensor::Seq;
     ///
     /// let model = Model::open("lstm.safetensors")?;
+    /// if let Some(taken) = model.taken() {
+    ///     println!("{taken}"); // such as "taken: lstm (2 layers), then fc 64 → 1 at every step, ..."
+    /// }
     /// let x = Seq::zeros(5, 2, model.inputs())?; // (T, B, I)
     /// let output = model.run(&x)?;
     /// # Ok::<(), elman::Error>(())
@@ -53,7 +57,38 @@ impl Model {
         let (spec, taken) = ModelSpec::from_file(file)?;
         let mut model = Self::new(spec)?;
         model.load(file, &taken.load_options())?;
+        model.taken = Some(Arc::new(taken));
         Ok(model)
+    }
+
+    /// What [`open`](Self::open) or [`from_bytes`](Self::from_bytes) made of the file: what it left aside, and what it
+    /// assumed where the file does not say. `None` of a model that is not from a file by these.
+    ///
+    /// ```
+    /// use elman::{Assumed, Model, ParamTable, Params};
+    ///
+    /// // As of torch.nn.RNN(3, 4, bias=False): the nonlinearity is not in a state dict.
+    /// let mut table = ParamTable::new();
+    /// table.add("weight_ih_l0", &[4, 3])?;
+    /// table.add("weight_hh_l0", &[4, 4])?;
+    /// let params = Params::zeros(table);
+    /// let tensors: Vec<_> = params.iter().collect();
+    /// let model = Model::from_bytes(elman::format::tensors_to_bytes(&tensors, elman::format::NO_METADATA)?)?;
+    /// let taken = model.taken().expect("it is from a file");
+    /// assert_eq!(taken.assumed, [Assumed::Tanh]);
+    /// assert_eq!(taken.to_string(), "taken: rnn (1 layer, tanh, as the file does not say) at every step");
+    /// # Ok::<(), elman::Error>(())
+    /// ```
+    #[must_use]
+    pub fn taken(&self) -> Option<&Taken> {
+        self.taken.as_deref()
+    }
+
+    /// What the last [`load`](Self::load), that of [`open`](Self::open) too, converted and left aside; `None` where nothing
+    /// was loaded.
+    #[must_use]
+    pub fn loaded(&self) -> Option<&LoadReport> {
+        self.loaded.as_deref()
     }
 
     /// Gives every parameter, those of the parts too, its tensor of the file.
@@ -72,12 +107,15 @@ impl Model {
     /// # Errors
     /// As of [`TensorFile::load_into`]. Parameters may be new in part then.
     pub fn load(&mut self, file: &TensorFile, options: &LoadOptions) -> Result<LoadReport> {
-        if self.parts.is_empty() {
-            return self.load_own(file, options);
-        }
-        let file = file.rename(&options.rename)?;
-        let mut report = LoadReport::default();
-        self.load_parts(&file, &options.prefix, options, &mut report)?;
+        let report = if self.parts.is_empty() {
+            self.load_own(file, options)?
+        } else {
+            let file = file.rename(&options.rename)?;
+            let mut report = LoadReport::default();
+            self.load_parts(&file, &options.prefix, options, &mut report)?;
+            report
+        };
+        self.loaded = Some(Arc::new(report.clone()));
         Ok(report)
     }
 

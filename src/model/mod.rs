@@ -28,11 +28,17 @@ pub use spec::{
     RnnCellSpec,
 };
 #[cfg(feature = "safetensors")]
-pub use state_dict::{SPEC_KEY, Taken};
+pub use state_dict::{Assumed, SPEC_KEY, Taken};
 pub use training::{Gradients, Run, Upstream};
 pub use workspace::Workspace;
 
+use std::collections::HashSet;
+#[cfg(feature = "safetensors")]
+use std::sync::Arc;
+
 use crate::error::{Error, Result};
+#[cfg(feature = "safetensors")]
+use crate::format::LoadReport;
 use crate::kernel::{Isa, Kernels};
 use crate::layer::{Direction, Sizes};
 use crate::network::{Input, State};
@@ -75,6 +81,12 @@ pub struct Model {
     /// Features of the output.
     outputs: usize,
     parts: Vec<(String, Model)>,
+    /// What was made of the file that it was opened from.
+    #[cfg(feature = "safetensors")]
+    taken: Option<Arc<Taken>>,
+    /// What the last load did besides copying.
+    #[cfg(feature = "safetensors")]
+    loaded: Option<Arc<LoadReport>>,
 }
 
 impl Model {
@@ -95,7 +107,8 @@ impl Model {
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for what the engine cannot run,
-    /// [`ErrorKind::Setting`](crate::ErrorKind::Setting) for sizes of zero or that do not fit, for names that are taken,
+    /// [`ErrorKind::Setting`](crate::ErrorKind::Setting) for sizes of zero or that do not fit, for names that are taken, also
+    /// a part's by a layer or by another part,
     /// [`ErrorKind::Overflow`](crate::ErrorKind::Overflow) for sizes that cannot be addressed,
     /// [`ErrorKind::Isa`](crate::ErrorKind::Isa) for an unknown or unavailable `ELMAN_ISA`.
     pub fn new(spec: ModelSpec) -> Result<Self> {
@@ -134,12 +147,28 @@ impl Model {
         }
         let chain = Chain::new(&spec.layers, "", &mut place)?;
         let Place { width: outputs, sizes, own, .. } = place;
+        check_part_names(&spec, &table)?;
         let parts = spec.parts.iter().map(|(name, part)| Ok((name.clone(), Self::on(part.clone(), kernels.isa())?)));
         let parts = parts.collect::<Result<_>>()?;
         let params = Params::try_zeros(table)?;
         let copied = if params.data().is_empty() { Copied::Fresh } else { Copied::Unset };
         let tensors = params.tensors();
-        Ok(Self { spec, chain, kernels, params, tensors, copied, sizes, own, outputs, parts })
+        Ok(Self {
+            spec,
+            chain,
+            kernels,
+            params,
+            tensors,
+            copied,
+            sizes,
+            own,
+            outputs,
+            parts,
+            #[cfg(feature = "safetensors")]
+            taken: None,
+            #[cfg(feature = "safetensors")]
+            loaded: None,
+        })
     }
 
     /// The model of that spec, its parameters drawn as PyTorch does, layer by layer: recurrent ones from U(-1/√H, 1/√H),
@@ -149,19 +178,22 @@ impl Model {
     /// As [`new`](Self::new).
     pub fn init(spec: ModelSpec, rng: &mut Rng) -> Result<Self> {
         let mut model = Self::new(spec)?;
-        model.draw(rng)?;
+        model.draw(rng, None)?;
         Ok(model)
     }
 
-    /// Draws every parameter anew, those of the parts too.
+    /// Draws every parameter anew, those of the parts too. The bias of the forget gates is then set where one is given, of
+    /// the first layer alone, which is an LSTM.
     ///
     /// # Errors
-    /// None but those of [`new`](Self::new), which it has passed.
-    pub(crate) fn draw(&mut self, rng: &mut Rng) -> Result<()> {
-        self.copied = Copied::Changing;
+    /// [`ErrorKind::Setting`](crate::ErrorKind::Setting) for a forget bias that is not finite, or of a layer without one.
+    fn draw(&mut self, rng: &mut Rng, forget_bias: Option<f32>) -> Result<()> {
         self.chain.init(&mut self.params, rng);
+        if let Some(value) = forget_bias {
+            self.chain.set_forget_bias(&mut self.params, value)?;
+        }
         self.pack()?;
-        self.parts.iter_mut().try_for_each(|(_, part)| part.draw(rng))
+        self.parts.iter_mut().try_for_each(|(_, part)| part.draw(rng, None))
     }
 
     /// What the model is.
@@ -188,7 +220,10 @@ impl Model {
         self.kernels.isa()
     }
 
-    /// The parameters, under the names of a state dict. Those of the parts are theirs.
+    /// The parameters, under the names of a state dict. Those of a [`part`](Self::part) are its own: each part is run, clipped
+    /// and stepped by itself, with an optimiser for its parameters. To clip all parts by one norm, take each part's from
+    /// [`clip_grad_norm`](crate::optim::clip_grad_norm) with a bound of infinity, which changes nothing, and scale all
+    /// gradients by the bound over the root of the sum of their squares.
     #[must_use]
     pub fn params(&self) -> &Params {
         &self.params
@@ -236,6 +271,11 @@ impl Model {
         Ok(state)
     }
 
+    /// Whether a run in training draws dropout masks.
+    pub(crate) fn has_dropout(&self) -> bool {
+        self.chain.has_dropout()
+    }
+
     /// Floating-point operations of the largest recurrent layer over that input: whether a second thread is worth asking.
     pub(crate) fn largest_flop(&self, input: &Input<'_>) -> f64 {
         let rows = input.rows();
@@ -249,4 +289,37 @@ impl Model {
             false => Ok(()),
         }
     }
+}
+
+/// That every part lies behind a prefix of its own: no other part, layer or parameter is called that, or has it before a dot.
+fn check_part_names(spec: &ModelSpec, table: &ParamTable) -> Result<()> {
+    let taken = |name: &str, by: &str, other: &str| {
+        Error::setting("part name", "one that is not taken", format_args!("'{name}' beside the {by} '{other}'"))
+    };
+    let mut names = HashSet::new();
+    for (name, _) in &spec.parts {
+        if name.is_empty() {
+            return Err(Error::setting("part name", "one that is not empty", "''"));
+        }
+        if !names.insert(&name[..]) {
+            return Err(taken(name, "part", name));
+        }
+    }
+    if names.is_empty() {
+        return Ok(());
+    }
+    let begins = |other: &str| other.match_indices('.').map(|(dot, _)| dot).find(|&dot| names.contains(&other[..dot]));
+    for (other, _) in &spec.parts {
+        if let Some(dot) = begins(other) {
+            return Err(taken(&other[..dot], "part", other));
+        }
+    }
+    let layers = spec.layers.iter().map(|layer| ("layer", &layer.name[..]));
+    for (by, other) in layers.chain(table.names().map(|name| ("parameter", name))) {
+        let end = if names.contains(other) { Some(other.len()) } else { begins(other) };
+        if let Some(end) = end {
+            return Err(taken(&other[..end], by, other));
+        }
+    }
+    Ok(())
 }

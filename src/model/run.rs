@@ -33,7 +33,8 @@ impl Model {
     ///
     /// # Errors
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) or [`ErrorKind::Length`](crate::ErrorKind::Length) naming `input` or
-    /// `resets`, [`ErrorKind::Value`](crate::ErrorKind::Value) for an index outside the vocabulary,
+    /// `resets`, [`ErrorKind::Value`](crate::ErrorKind::Value) for an index outside the vocabulary and for indices where the
+    /// first layer is no embedding,
     /// [`ErrorKind::Stale`](crate::ErrorKind::Stale) where the parameters were not given yet, are another model's, or a guard
     /// of [`params_mut`](Self::params_mut) was leaked, [`ErrorKind::Overflow`](crate::ErrorKind::Overflow).
     pub fn run<'a>(&self, input: impl Into<Input<'a>>) -> Result<Output<'static>> {
@@ -104,6 +105,9 @@ impl Model {
         self.check_fresh("model")?;
         if self.spec.layers.is_empty() {
             return Err(crate::Error::setting("model", "a part to run, as the model has no layers of its own", "none"));
+        }
+        if !self.chain.begins_with_embedding() {
+            Batch::check_numbers("input", input, self.spec.inputs)?;
         }
         workspace.batch.enter("input", input, self.spec.batch_first, self.spec.inputs)?;
         let rows = workspace.batch.batch;

@@ -101,9 +101,9 @@ impl Adam {
     /// An optimiser for those parameters, at step zero.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) for a learning rate, `eps` or weight decay that is negative or not
-    /// finite, and for betas outside [0, 1); [`Error::Isa`](crate::Error::Isa) for a tier that is unknown or that this
-    /// machine lacks.
+    /// [`Error::Setting`](crate::Error::Setting) where there are no parameters, for a learning rate, `eps` or weight decay
+    /// that is negative or not finite, and for betas outside [0, 1); [`Error::Isa`](crate::Error::Isa)
+    /// for a tier that is unknown or that this machine lacks.
     pub fn new(params: &Params, config: AdamConfig) -> Result<Self> {
         let AdamConfig { lr, betas, eps, weight_decay, isa } = config;
         Moments::new(params, Settings { lr, betas, eps, decay: Decay::Gradient(weight_decay), isa }).map(Self)

@@ -100,9 +100,9 @@ impl AdamW {
     /// An optimiser for those parameters, at step zero.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) for a learning rate, `eps` or weight decay that is negative or not
-    /// finite, and for betas outside [0, 1); [`Error::Isa`](crate::Error::Isa) for a tier that is unknown or that this
-    /// machine lacks.
+    /// [`Error::Setting`](crate::Error::Setting) where there are no parameters, for a learning rate, `eps` or weight decay
+    /// that is negative or not finite, and for betas outside [0, 1); [`Error::Isa`](crate::Error::Isa)
+    /// for a tier that is unknown or that this machine lacks.
     pub fn new(params: &Params, config: AdamWConfig) -> Result<Self> {
         let AdamWConfig { lr, betas, eps, weight_decay, isa } = config;
         Moments::new(params, Settings { lr, betas, eps, decay: Decay::Parameter(weight_decay), isa }).map(Self)

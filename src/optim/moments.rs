@@ -1,6 +1,6 @@
 //! What Adam and AdamW have in common: two running means over the gradients and their squares.
 
-use super::{OptimizerState, check_fraction, check_not_negative};
+use super::{OptimizerState, check_fraction, check_not_empty, check_not_negative};
 use crate::error::Result;
 use crate::kernel::{Isa, Kernels, elementwise};
 use crate::params::{Params, Tensors};
@@ -44,6 +44,7 @@ pub(super) struct Moments {
 impl Moments {
     pub(super) fn new(params: &Params, settings: Settings) -> Result<Self> {
         let Settings { lr, betas, eps, decay, isa } = settings;
+        check_not_empty(params)?;
         check_not_negative("lr", lr)?;
         check_not_negative("eps", eps)?;
         let (Decay::Gradient(weight_decay) | Decay::Parameter(weight_decay)) = decay;

@@ -3,6 +3,7 @@
 #[cfg(feature = "safetensors")]
 mod files;
 mod misuse;
+mod parts;
 #[cfg(feature = "safetensors")]
 mod readings;
 mod runs;

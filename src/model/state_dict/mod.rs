@@ -29,7 +29,19 @@ pub struct Taken {
     pub renamed: Vec<(String, String)>,
     /// The file's tensors that are not the model's parameters.
     pub left_aside: Vec<String>,
+    /// What the file does not say and was assumed.
+    pub assumed: Vec<Assumed>,
     line: String,
+}
+
+/// What a state dict does not say and is assumed where nothing else in it says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Assumed {
+    /// An Elman network's nonlinearity is tanh, PyTorch's default.
+    Tanh,
+    /// The linear layer takes the recurrent network's output at every step, without an activation before or after it.
+    LinearAtEveryStep,
 }
 
 impl Taken {
