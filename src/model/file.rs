@@ -4,10 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::guard::Copied;
-use super::state_dict::{SPEC_KEY, Taken};
 use super::{Model, ModelSpec};
 use crate::error::Result;
-use crate::format::{LoadOptions, LoadReport, NO_METADATA, TensorFile, tensors_to_bytes, write_atomic};
+use crate::format::{
+    LoadOptions, LoadReport, NO_METADATA, SPEC_KEY, Taken, TensorFile, tensors_to_bytes, write_atomic,
+};
 
 /// A tensor to be written: name, shape, elements.
 type Tensor<'a> = (String, &'a [usize], &'a [f32]);
@@ -65,15 +66,13 @@ impl Model {
     /// assumed where the file does not say. `None` of a model that is not from a file by these.
     ///
     /// ```
-    /// use elman::{Assumed, Model, ParamTable, Params};
+    /// use elman::format::{Assumed, NO_METADATA, tensors_to_bytes};
+    /// use elman::Model;
     ///
     /// // As of torch.nn.RNN(3, 4, bias=False): the nonlinearity is not in a state dict.
-    /// let mut table = ParamTable::new();
-    /// table.add("weight_ih_l0", &[4, 3])?;
-    /// table.add("weight_hh_l0", &[4, 4])?;
-    /// let params = Params::zeros(table);
-    /// let tensors: Vec<_> = params.iter().collect();
-    /// let model = Model::from_bytes(elman::format::tensors_to_bytes(&tensors, elman::format::NO_METADATA)?)?;
+    /// let [ih, hh] = [&[0.0; 4 * 3][..], &[0.0; 4 * 4]];
+    /// let tensors = [("weight_ih_l0", &[4, 3][..], ih), ("weight_hh_l0", &[4, 4], hh)];
+    /// let model = Model::from_bytes(tensors_to_bytes(&tensors, NO_METADATA)?)?;
     /// let taken = model.taken().expect("it is from a file");
     /// assert_eq!(taken.assumed, [Assumed::Tanh]);
     /// assert_eq!(taken.to_string(), "taken: rnn (1 layer, tanh, as the file does not say) at every step");

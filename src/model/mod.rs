@@ -15,9 +15,8 @@ mod spec;
 #[cfg(feature = "safetensors")]
 mod state_dict;
 mod text;
-mod training_state;
-pub use training_state::TrainingState;
 mod training;
+mod training_state;
 mod workspace;
 
 pub use builder::ModelBuilder;
@@ -27,9 +26,8 @@ pub use spec::{
     Activation, CellSpec, GruCellSpec, LayerKind, LayerSpec, LstmCellSpec, ModelSpec, Readout, RecurrentSpec, Reset,
     RnnCellSpec,
 };
-#[cfg(feature = "safetensors")]
-pub use state_dict::{Assumed, SPEC_KEY, Taken};
 pub use training::{Gradients, Run, Upstream};
+pub use training_state::TrainingState;
 pub use workspace::Workspace;
 
 use std::collections::HashSet;
@@ -38,7 +36,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 #[cfg(feature = "safetensors")]
-use crate::format::LoadReport;
+use crate::format::{LoadReport, Taken};
 use crate::kernel::{Isa, Kernels};
 use crate::layer::{Direction, Sizes};
 use crate::network::{Input, State};

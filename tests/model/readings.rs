@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use elman::format::TensorFile;
+use elman::format::{Assumed, TensorFile};
 use elman::tensor::SeqRef;
-use elman::{Assumed, ErrorKind, Input, Model, ModelSpec};
+use elman::{ErrorKind, Input, Model, ModelSpec};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
 /// Sixteen models of PyTorch's, each run from its names and sizes alone.

@@ -1,9 +1,10 @@
 //! Gradients of whole models: against finite differences, in every form of batch, and an encoder that learns through its
 //! decoder.
 
-use elman::optim::clip_grad_norm;
+use elman::loss::MeanSquaredError;
+use elman::optim::{Sgd, SgdConfig, clip_grad_norm};
 use elman::tensor::{PackedSequence, Seq, SeqMut, SeqRef};
-use elman::train::TrainingState;
+use elman::train::{Trainer, TrainingState};
 use elman::{
     Gru, Input, LayerKind, Model, ModelSpec, Readout, RecurrentSpec, Rng, State, Threads, Upstream, Workspace,
 };
@@ -240,4 +241,26 @@ fn gradients_can_be_clipped_before_they_are_used() {
     assert!(norm > 1e-3);
     let clipped: f32 = gradients.parameters().data().iter().map(|d| d * d).sum();
     assert!((clipped.sqrt() - 1e-3).abs() < 1e-5);
+}
+
+#[test]
+fn a_trainer_draws_the_masks_of_its_seed_and_step() {
+    let mut rng = Rng::new(18);
+    let fresh = Gru::builder(3, 8).num_layers(2).dropout(0.5).linear("fc", 2).model(&mut rng).unwrap();
+    let (x, target) = (draw(&mut rng, [6, 4, 3]), draw(&mut rng, [6, 4, 2]));
+    let losses = |training, steps| -> Vec<u32> {
+        let mut model = fresh.clone();
+        // Without learning, a loss differs by its masks alone.
+        let sgd = Sgd::new(model.params(), SgdConfig::default().lr(0.0)).unwrap();
+        let mut trainer = Trainer::new(sgd).training(training);
+        let mut step = |_| trainer.step(&mut model, &x, &mut MeanSquaredError::new(&target)).unwrap().to_bits();
+        (0..steps).map(&mut step).collect()
+    };
+    let (one, two) = (losses(TrainingState::new(1), 4), losses(TrainingState::new(2), 4));
+    assert_eq!(losses(TrainingState::new(1), 4), one);
+    let mut all = [&one[..], &two].concat();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 8, "each step of each seed has masks of its own: {one:?} {two:?}");
+    assert_eq!(losses(TrainingState::restored(1, 2), 2), one[2..], "a restored run goes on");
 }

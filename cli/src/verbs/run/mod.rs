@@ -1,4 +1,4 @@
-//! `elman run`: somebody's model on somebody's data.
+//! `elman run`: a model's output for the data of a file.
 
 mod args;
 mod batch;
