@@ -5,6 +5,17 @@ use std::fmt;
 use super::LoadOptions;
 
 /// The metadata's key under which a saved file has its spec.
+///
+/// ```
+/// use elman::format::{SPEC_KEY, TensorFile};
+/// use elman::{Gru, Rng};
+///
+/// let model = Gru::builder(3, 8).linear("fc", 1).model(&mut Rng::new(1))?;
+/// let file = TensorFile::from_bytes(model.to_bytes()?)?;
+/// let text = file.metadata().find(|&(key, _)| key == SPEC_KEY).map(|(_, text)| text.to_string());
+/// assert_eq!(text, Some(model.spec().to_string()));
+/// # Ok::<(), elman::Error>(())
+/// ```
 pub const SPEC_KEY: &str = "elman.spec";
 
 /// What was made of a file, and how it is to be loaded. Its text is one line, such as `taken: lstm (2 layers), then fc
@@ -40,6 +51,19 @@ pub struct Taken {
 }
 
 /// What a state dict does not say, and is assumed where nothing in the file says otherwise.
+///
+/// ```
+/// use elman::ModelSpec;
+/// use elman::format::{Assumed, NO_METADATA, TensorFile, tensors_to_bytes};
+///
+/// // torch.nn.RNN(3, 4, bias=False)
+/// let [ih, hh] = [&[0.0; 4 * 3][..], &[0.0; 4 * 4]];
+/// let tensors = [("weight_ih_l0", &[4, 3][..], ih), ("weight_hh_l0", &[4, 4], hh)];
+/// let file = TensorFile::from_bytes(tensors_to_bytes(&tensors, NO_METADATA)?)?;
+/// let (_, taken) = ModelSpec::from_file(&file)?;
+/// assert_eq!(taken.assumed, [Assumed::Tanh]);
+/// # Ok::<(), elman::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Assumed {

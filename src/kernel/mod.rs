@@ -34,7 +34,16 @@ use peak::Peak;
 use recurrence::{Backward, Forward};
 
 /// A tier of instructions.
+///
+/// ```
+/// use elman::{Isa, Lstm, Rng};
+///
+/// let model = Lstm::builder(3, 8).linear("fc", 1).isa(Isa::Portable).model(&mut Rng::new(1))?;
+/// assert_eq!(model.isa().name(), "portable");
+/// # Ok::<(), elman::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
 #[non_exhaustive]
 pub enum Isa {
     /// AVX-512F: sixteen lanes, 32 registers.

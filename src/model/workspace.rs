@@ -24,13 +24,13 @@ use crate::tensor::Buffer;
 /// assert_eq!(output.values().shape(), [5, 2, 4]);
 /// # Ok::<(), elman::Error>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Workspace {
     pub(super) batch: Batch,
     /// The input, turned to time-major, where it came batch-first or as indices.
     pub(super) x: Buffer,
-    /// (all rows of all steps, 1): not zero where a new sequence begins.
-    pub(super) resets: Buffer,
+    /// Where new sequences begin, turned to time-major, where the mask came batch-first.
+    pub(super) resets: Vec<bool>,
     pub(super) infer: InferMemory,
     pub(super) stages: Vec<StageMemory>,
     pub(super) room: Room,
@@ -45,6 +45,13 @@ pub struct Workspace {
     pub(super) turned: Buffer,
     pub(super) last: Last,
     pub(super) back: BackMemory,
+}
+
+impl Clone for Workspace {
+    /// A workspace of its own, empty: what a run has left in this one only a borrow of it can read.
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 impl Workspace {

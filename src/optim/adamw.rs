@@ -15,6 +15,7 @@ use crate::params::Params;
 /// assert_eq!((config.lr, config.eps), (0.01, 1e-8));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[non_exhaustive]
 pub struct AdamWConfig {
     /// The learning rate.

@@ -209,6 +209,49 @@ fn batch_first_and_unbatched_runs_have_the_same_gradients() {
     assert_same(second.input().unwrap().flat().unwrap(), first.input().unwrap().flat().unwrap(), "d_input");
 }
 
+/// Marks lie as the input does; whichever way that is, the same rows begin anew, forward and backward.
+#[test]
+fn resets_are_the_same_in_every_form() {
+    let mut rng = Rng::new(18);
+    let model = Gru::builder(3, 6).bidirectional(true).linear("fc", 2).model(&mut Rng::new(2)).unwrap();
+    let batch_first = Gru::builder(3, 6).bidirectional(true).batch_first(true).linear("fc", 2);
+    let batch_first = batch_first.model(&mut Rng::new(2)).unwrap();
+    let (steps, rows) = (7, 3);
+    let (x, d) = (draw(&mut rng, [steps, rows, 3]), draw(&mut rng, [steps, rows, 2]));
+    let marks: Vec<bool> = (0..steps * rows).map(|_| rng.below(3) == 0).collect();
+    let turned_marks: Vec<bool> =
+        (0..rows).flat_map(|b| (0..steps).map(move |t| (t, b))).map(|(t, b)| marks[t * rows + b]).collect();
+    let turned = |seq: &Seq| {
+        let [first, second, width] = seq.shape();
+        let mut turned = Seq::zeros(second, first, width).unwrap();
+        for i in 0..first {
+            for j in 0..second {
+                turned.view_mut().step(j).row(i).copy_from_slice(seq.view().step(i).row(j));
+            }
+        }
+        turned
+    };
+    let packed = |seq: &Seq| PackedSequence::from_padded(seq.view(), &[steps; 3]).unwrap();
+    let gradients = |model: &Model, input: Input<'_>, d_output: Input<'_>| {
+        let run = model.forward(input, &mut TrainingState::new(1)).unwrap();
+        let y = run.output().flat().unwrap().to_vec();
+        let gradients = run.backward(Upstream::output(d_output).want_input()).unwrap();
+        let d_x = gradients.input().unwrap().flat().unwrap().to_vec();
+        (y, d_x, gradients.parameters().data().to_vec())
+    };
+    let (y, d_x, parameters) = gradients(&model, Input::from(&x).resets(&marks), (&d).into());
+    let without = gradients(&model, (&x).into(), (&d).into());
+    assert_ne!(y, without.0, "the marks have an effect");
+
+    let other = gradients(&model, Input::from(&packed(&x)).resets(&marks), (&packed(&d)).into());
+    assert_eq!((&other.0, &other.1, &other.2), (&y, &d_x, &parameters), "packed");
+    let other = gradients(&batch_first, Input::from(&turned(&x)).resets(&turned_marks), (&turned(&d)).into());
+    assert_same(&other.2, &parameters, "gradients batch-first");
+    let back = |values: &[f32], width| turned(&Seq::from_slice(values, rows, steps, width).unwrap()).data().to_vec();
+    assert_same(&back(&other.0, 2), &y, "output batch-first");
+    assert_same(&back(&other.1, 3), &d_x, "d_input batch-first");
+}
+
 #[test]
 fn dropout_follows_from_seed_and_step() {
     let mut rng = Rng::new(16);
@@ -263,4 +306,22 @@ fn a_trainer_draws_the_masks_of_its_seed_and_step() {
     all.dedup();
     assert_eq!(all.len(), 8, "each step of each seed has masks of its own: {one:?} {two:?}");
     assert_eq!(losses(TrainingState::restored(1, 2), 2), one[2..], "a restored run goes on");
+}
+
+#[test]
+fn a_copy_of_a_trainer_goes_on_as_the_trainer_does() {
+    let mut rng = Rng::new(19);
+    let mut model = Gru::builder(3, 8).num_layers(2).dropout(0.5).linear("fc", 2).model(&mut rng).unwrap();
+    let (x, target) = (draw(&mut rng, [6, 4, 3]), draw(&mut rng, [6, 4, 2]));
+    let sgd = Sgd::new(model.params(), SgdConfig::default().lr(0.1).momentum(0.9)).unwrap();
+    let mut trainer = Trainer::new(sgd).training(TrainingState::new(1));
+    let step = |trainer: &mut Trainer<Sgd>, model: &mut Model| {
+        trainer.step_carried(model, &x, &mut MeanSquaredError::new(&target)).unwrap().to_bits()
+    };
+    step(&mut trainer, &mut model);
+    let (mut copy, mut other) = (trainer.clone(), model.clone());
+    for _ in 0..3 {
+        assert_eq!(step(&mut copy, &mut other), step(&mut trainer, &mut model));
+    }
+    assert_eq!(other.params(), model.params());
 }
