@@ -91,7 +91,7 @@ fn warm_passes_and_training_steps_allocate_nothing() {
     }
 }
 
-/// After the first time nobody asks the system.
+/// After the first time the system is not asked.
 fn available_threads_are_remembered() {
     let first = Threads::available();
     let mut best = f64::INFINITY;

@@ -565,7 +565,7 @@ fn names_and_metadata_like_json_are_not_taken_for_duplicates() {
         load(&path, &mut params).unwrap();
         assert_eq!(bits(&params), before);
     }
-    // Not written by anybody, but read by the crate.
+    // No program writes it, but the crate reads it.
     let null = r#"{"__metadata__": null, "a" : {"dtype":"F32","shape":[1],"data_offsets":[0,4]} }"#;
     fs::write(&path, raw_file(null, &[0; 4])).unwrap();
     load(&path, &mut params_of(&[("a", &[1])])).unwrap();
@@ -804,7 +804,7 @@ fn onto_what_is_no_regular_file() {
     assert_eq!(folder.names(), ["x"]);
 }
 
-/// In a folder such as `/tmp` nobody may rename a file over another's: refused before the work and not after it. A process
+/// In a folder such as `/tmp` no user may rename a file over another's: refused before the work and not after it. A process
 /// of another user shows it, so only root can run this.
 #[cfg(target_os = "linux")]
 #[test]

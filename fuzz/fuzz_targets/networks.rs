@@ -417,7 +417,7 @@ impl Call {
         }
         if back.twice {
             let again = network.backward(params, args, &mut gradients, pass, threads);
-            tell(&again.expect_err("a pass serves one way back"));
+            tell(&again.expect_err("a pass serves one backward pass"));
         }
         Some(())
     }

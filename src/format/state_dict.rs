@@ -19,7 +19,7 @@ use crate::params::Params;
 /// Where in a file a model's tensors are.
 ///
 /// The tensor `name` of the model is `prefix` + `name` in the file, once the names that are in `rename` have their new
-/// ones. What is not behind the prefix belongs to somebody else.
+/// ones. What is not behind the prefix belongs to other modules.
 ///
 /// ```
 /// use elman::format::LoadOptions;

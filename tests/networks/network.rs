@@ -79,7 +79,7 @@ pub(crate) const FORWARD: [&str; 3] = ["output", "h_n", "c_n"];
 /// What of a run has rows of its own for each row of the batch.
 pub(crate) const BY_ROW: [&str; 6] = ["output", "h_n", "c_n", "d_input", "d_h_0", "d_c_0"];
 
-/// (T, B, width) to (B, T, width); with B for T, the way back.
+/// (T, B, width) to (B, T, width); with B for T, back again.
 pub(crate) fn turn(values: &[f32], steps: usize, batch: usize, width: usize) -> Vec<f32> {
     let mut out = Vec::with_capacity(values.len());
     for b in 0..batch {

@@ -6,7 +6,7 @@ use std::str::{Chars, FromStr};
 use super::FLAGS;
 use crate::error::{Error, Result};
 
-/// More blocks in blocks than this are nobody's model, and would exhaust the stack.
+/// Blocks inside of blocks at most: more than any model has, and few enough for the stack.
 const MAX_DEPTH: usize = 32;
 
 /// A kind, a name, settings, and perhaps statements in braces.
@@ -71,7 +71,7 @@ impl Statement {
         self.settings.len() < before
     }
 
-    /// That nothing is left that nobody took.
+    /// That every word and setting was taken.
     pub(super) fn end(&self) -> Result<()> {
         match self.settings.first() {
             Some(setting) => Err(refusal(self.line, &format!("a setting of {}", self.kind), setting)),

@@ -185,7 +185,7 @@ impl Reads {
     }
 }
 
-/// That the file has no tensor that nobody reads: it may be one under a wrong name.
+/// That every tensor of the file is one that is read: another may be one of these under a wrong name.
 fn known(file: &TensorFile, path: &Path) -> Result<(), Failure> {
     /// More are a file of something else.
     const MOST: usize = 8;

@@ -200,7 +200,7 @@ fn files_and_models_that_do_not_fit_are_refused() {
     assert_eq!(prefixes(&TensorFile::open(folder.path().join("two.safetensors")).unwrap()).len(), 2);
     assert_eq!(
         on("two.safetensors", x, y, &[], 1),
-        "error: two.safetensors: more than one reading: gru a (1 layer), gru b (1 layer); say which with --layers, such as \
+        "error: two.safetensors: more than one reading: gru a (1 layer); gru b (1 layer); say which with --layers, such as \
          --layers 'lstm, last, fc1, relu, fc2', or with --spec FILE, or take a part with --only"
     );
     run(folder.path(), &["run", "--json", "two.safetensors", x, "-o", y, "--prefix", "b"]).ok();
