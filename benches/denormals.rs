@@ -13,11 +13,11 @@ mod arguments;
 use std::time::Instant;
 
 use arguments::asked;
-use elman::internals::Kernels;
-use elman::internals::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
+use elman::Nonlinearity;
+use elman::internals::{BackwardArgs, Cell, Kernels, NetworkConfig, Recurrent, RecurrentWorkspace};
+use elman::params::ParamTable;
 use elman::tensor::Seq;
-use elman::{Cell, Nonlinearity};
-use elman::{ParamTable, Params, Rng, State, Threads};
+use elman::{Params, Rng, State, Threads};
 
 const HIDDEN: usize = 128;
 const STEPS: usize = 100;

@@ -4,9 +4,8 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use elman::Rng;
-use elman::internals::Kernels;
 use elman::internals::fallback::{Strided, sgemm};
-use elman::internals::{Blocking, GemmScratch, Panels, product};
+use elman::internals::{Blocking, GemmScratch, Kernels, Panels, product};
 
 /// A step of a recurrence (32 rows), the input part of many steps, the square GEMM others quote, and a small layer.
 const SHAPES: [[usize; 3]; 4] = [[32, 512, 512], [512, 512, 512], [1024, 1024, 1024], [64, 128, 128]];

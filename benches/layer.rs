@@ -7,8 +7,7 @@ mod common;
 
 use common::{CELLS, Memory, Square, thread_counts};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use elman::internals::Layer;
-use elman::internals::{Kernels, Plan};
+use elman::internals::{Kernels, Layer, Plan};
 
 /// H, B, T of batches.
 const BATCHES: [[usize; 3]; 5] = [[64, 32, 100], [128, 64, 100], [256, 64, 100], [512, 64, 100], [1024, 64, 50]];

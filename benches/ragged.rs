@@ -10,8 +10,9 @@ use std::time::Instant;
 use common::arguments::asked;
 use common::{CELLS, thread_counts};
 use elman::internals::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
+use elman::params::ParamTable;
 use elman::tensor::{PackedSequence, Seq};
-use elman::{Input, ParamTable, Params, Rng, Threads};
+use elman::{Input, Params, Rng, Threads};
 
 const ROWS: usize = 64;
 const HIDDEN: usize = 128;

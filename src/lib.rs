@@ -176,7 +176,7 @@ mod model;
 mod network;
 pub mod optim;
 mod parallel;
-mod params;
+pub mod params;
 mod plan;
 pub mod reference;
 mod rng;
@@ -186,16 +186,14 @@ pub mod train;
 
 pub use error::{Error, ErrorKind, Result};
 pub use kernel::Isa;
-pub use layer::{Cell, Direction, Nonlinearity};
+pub use layer::Nonlinearity;
 pub use model::{
     Activation, CellSpec, Gradients, GruCellSpec, LayerKind, LayerSpec, LstmCellSpec, Model, ModelBuilder, ModelSpec,
     Output, ParamsMut, Readout, RecurrentSpec, Reset, RnnCellSpec, Run, Upstream, Workspace,
 };
-#[cfg(feature = "safetensors")]
-pub use model::{SPEC_KEY, Taken};
 pub use network::{Gru, GruBuilder, Input, Lstm, LstmBuilder, Rnn, RnnBuilder, State};
 pub use parallel::Threads;
-pub use params::{ParamId, ParamTable, Params};
+pub use params::Params;
 pub use rng::Rng;
 
 /// What the engine is made of, for its own benches, tests, fuzzers and command line: no promise that any of it stays as
@@ -205,7 +203,7 @@ pub mod internals {
     pub use crate::gemm::{Blocking, GemmScratch, Panels, fallback, product};
     pub use crate::kernel::Kernels;
     pub use crate::layer::{BackwardPass, ForwardPass, Gradients, Layer, Scratch, Sizes, Tape, Weights, Write};
-    pub use crate::layer::{Linear, LinearScratch, LinearSettings};
+    pub use crate::layer::{Cell, Direction, Linear, LinearScratch, LinearSettings};
     pub use crate::memory::{available as available_memory, check_sum as check_memory};
     pub use crate::network::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
     pub use crate::plan::{Machine, Plan, Prediction, Shape, Work};

@@ -13,6 +13,18 @@ use crate::memory;
 use crate::tensor::Buffer;
 
 /// A tensor's place in the table, as [`ParamTable::add`] gave it.
+///
+/// ```
+/// use elman::params::{ParamTable, Params};
+///
+/// let mut table = ParamTable::new();
+/// let scale = table.add("scale", &[3])?;
+/// let mut params = Params::zeros(table);
+/// params.get_mut(scale).expect("of this table").fill(2.0);
+/// assert_eq!(params.named("scale")?, (&[3][..], &[2.0, 2.0, 2.0][..]));
+/// assert_eq!(Params::zeros(ParamTable::new()).get(scale), None);
+/// # Ok::<(), elman::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ParamId(usize);
 
@@ -27,7 +39,7 @@ struct Entry {
 /// The table while it is being made: each layer adds its tensors, in PyTorch's order and under PyTorch's names.
 ///
 /// ```
-/// use elman::ParamTable;
+/// use elman::params::ParamTable;
 ///
 /// let mut table = ParamTable::new();
 /// table.add("fc.weight", &[1, 8])?;
@@ -80,15 +92,16 @@ impl ParamTable {
 /// Parameters, or gradients: named tensors in one flat buffer.
 ///
 /// ```
-/// use elman::{ParamTable, Params};
+/// use elman::params::ParamTable;
+/// use elman::Params;
 ///
 /// let mut table = ParamTable::new();
 /// let weight = table.add("linear.weight", &[2, 3])?;
 /// let bias = table.add("linear.bias", &[2])?;
 /// let mut params = Params::zeros(table);
-/// params.get_mut(bias).fill(1.0);
+/// params.get_mut(bias).expect("of this table").fill(1.0);
 /// assert_eq!(params.data(), [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0]);
-/// assert_eq!(params.named("linear.weight")?.1, params.get(weight));
+/// assert_eq!(params.get(weight), Some(params.named("linear.weight")?.1));
 /// # Ok::<(), elman::Error>(())
 /// ```
 #[derive(Clone)]
@@ -161,21 +174,38 @@ impl Params {
         &mut self.data
     }
 
-    /// The elements of a tensor, row-major.
-    ///
-    /// # Panics
-    /// If `id` is of another, longer table.
+    /// The elements of a tensor, row-major; `None` where `id` is another, longer table's.
     #[must_use]
-    pub fn get(&self, id: ParamId) -> &[f32] {
+    pub fn get(&self, id: ParamId) -> Option<&[f32]> {
+        self.table.entries.get(id.0).map(|entry| &self.data[entry.range.clone()])
+    }
+
+    /// The elements of a tensor, to be written; `None` where `id` is another, longer table's.
+    pub fn get_mut(&mut self, id: ParamId) -> Option<&mut [f32]> {
+        self.table.entries.get(id.0).map(|entry| &mut self.data[entry.range.clone()])
+    }
+
+    /// The elements of several tensors at once, to be written; `None` where two of them are the same, or one is another,
+    /// longer table's.
+    pub fn get_many_mut<const N: usize>(&mut self, ids: [ParamId; N]) -> Option<[&mut [f32]; N]> {
+        let known = ids.iter().enumerate().all(|(i, id)| id.0 < self.table.entries.len() && !ids[..i].contains(id));
+        known.then(|| self.tensors_mut(ids))
+    }
+
+    /// The elements of a tensor that [`check`](Self::check) has found.
+    pub(crate) fn tensor(&self, id: ParamId) -> &[f32] {
         &self.data[self.table.entries[id.0].range.clone()]
     }
 
-    /// The elements of a tensor, to be written.
-    ///
-    /// # Panics
-    /// If `id` is of another, longer table.
-    pub fn get_mut(&mut self, id: ParamId) -> &mut [f32] {
+    /// The same, to be written.
+    pub(crate) fn tensor_mut(&mut self, id: ParamId) -> &mut [f32] {
         &mut self.data[self.table.entries[id.0].range.clone()]
+    }
+
+    /// The same of several different ones.
+    pub(crate) fn tensors_mut<const N: usize>(&mut self, ids: [ParamId; N]) -> [&mut [f32]; N] {
+        let ranges = ids.map(|id| self.table.entries[id.0].range.clone());
+        self.data.get_disjoint_mut(ranges).expect("different tensors of one table")
     }
 
     /// That the tensor is there and has that shape; `name` is what a layer calls it.
@@ -189,15 +219,6 @@ impl Params {
     /// Which tensors these are.
     pub(crate) fn tensors(&self) -> Tensors {
         Tensors(Arc::clone(&self.table))
-    }
-
-    /// The elements of several tensors at once, to be written.
-    ///
-    /// # Panics
-    /// If two of them are the same, or one is of another, longer table.
-    pub fn get_many_mut<const N: usize>(&mut self, ids: [ParamId; N]) -> [&mut [f32]; N] {
-        let ranges = ids.map(|id| self.table.entries[id.0].range.clone());
-        self.data.get_disjoint_mut(ranges).expect("different tensors of one table")
     }
 
     /// The shape and the elements of the tensor of that name.
@@ -329,8 +350,10 @@ mod tests {
     #[test]
     fn several_tensors_can_be_written_at_once() {
         let mut params = Params::zeros(table());
-        let [b, a] = params.get_many_mut([ParamId(1), ParamId(0)]);
+        let [b, a] = params.get_many_mut([ParamId(1), ParamId(0)]).unwrap();
         (a[3], b[0]) = (1.0, 2.0);
         assert_eq!(params.data(), [0.0, 0.0, 0.0, 1.0, 2.0, 0.0, 0.0]);
+        assert!(params.get_many_mut([ParamId(1), ParamId(1)]).is_none());
+        assert!(params.get_many_mut([ParamId(0), ParamId(2)]).is_none());
     }
 }

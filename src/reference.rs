@@ -52,7 +52,8 @@
 //! ```
 //!
 //! ```
-//! use elman::{Cell, Nonlinearity};
+//! use elman::reference::Cell;
+//! use elman::Nonlinearity;
 //! use elman::reference::{Layer, Steps};
 //!
 //! // One unit that halves its state and adds its input.
@@ -81,7 +82,7 @@ pub use loss::{CrossEntropy, MeanSquaredError, cross_entropy, mse};
 pub use real::Real;
 pub use steps::Steps;
 
-use crate::layer::Cell;
+pub use crate::layer::Cell;
 use product::{add, multiply_add, multiply_add_back};
 
 /// A recurrent layer, one direction: its sizes and its parameters as PyTorch lays them out.

@@ -7,13 +7,13 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use elman::internals::Kernels;
-use elman::internals::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
+use elman::internals::{BackwardArgs, Kernels, NetworkConfig, Recurrent, RecurrentWorkspace};
 use elman::loss::MeanSquaredError;
 use elman::optim::{Adam, AdamConfig, Optimizer, Sgd, SgdConfig};
+use elman::params::ParamTable;
 use elman::tensor::{PackedSequence, Seq};
 use elman::train::Trainer;
-use elman::{Gru, Input, Isa, Lstm, ModelBuilder, ParamTable, Params, Rng, Rnn, Threads, Workspace};
+use elman::{Gru, Input, Isa, Lstm, ModelBuilder, Params, Rng, Rnn, Threads, Workspace};
 
 /// Counts what the threads that do the work ask for; the test harness has one of its own, which may wake late.
 struct Counting;
@@ -91,7 +91,7 @@ fn warm_passes_and_training_steps_allocate_nothing() {
     }
 }
 
-/// After the first time the system is not asked.
+/// The system is asked once.
 fn available_threads_are_remembered() {
     let first = Threads::available();
     let mut best = f64::INFINITY;

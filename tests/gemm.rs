@@ -3,9 +3,8 @@
 #[path = "common/tiers.rs"]
 mod tiers;
 
-use elman::internals::Kernels;
 use elman::internals::fallback::{Strided, sgemm};
-use elman::internals::{Blocking, GemmScratch, Panels, product};
+use elman::internals::{Blocking, GemmScratch, Kernels, Panels, product};
 use elman::{Isa, Rng};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;

@@ -1,4 +1,4 @@
-//! How much memory a pass takes at its peak: what it gives out and keeps for the way back, and little besides.
+//! How much memory a pass takes at its peak: what it gives out and keeps for the backward pass, and little besides.
 //!
 //! Counted is everything allocated while the passes run, from an empty [`RecurrentWorkspace`] on. Input, target gradient, parameters and
 //! their gradients are the caller's and made before. In bytes, with H' = H rounded up to 16:
@@ -14,9 +14,10 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use elman::internals::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
+use elman::internals::{BackwardArgs, Cell, NetworkConfig, Recurrent, RecurrentWorkspace};
+use elman::params::ParamTable;
 use elman::tensor::Seq;
-use elman::{Cell, Lstm, ModelBuilder, Nonlinearity, ParamTable, Params, Rng, Rnn, Threads, Workspace};
+use elman::{Lstm, ModelBuilder, Nonlinearity, Params, Rng, Rnn, Threads, Workspace};
 
 /// What passes may take besides: blocks of z, weights in panels, rows in the order of an operand, mailboxes. Less than the
 /// smallest sequence here, 25 MiB, so that one too many is found; measured, up to 9 MiB.

@@ -4,10 +4,11 @@ use std::fmt::Debug;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use elman::internals::{Cell, Direction};
+use elman::params::{ParamId, ParamTable};
 use elman::tensor::{Mat, MatMut, PackedRef, PackedSequence, Seq, SeqMut, SeqRef};
 use elman::{
-    Cell, Direction, Error, ErrorKind, Input, Isa, Model, ModelSpec, Nonlinearity, ParamId, ParamTable, Params, Rng,
-    State, Threads, Workspace,
+    Error, ErrorKind, Input, Isa, Lstm, Model, ModelSpec, Nonlinearity, Params, Rng, State, Threads, Workspace,
 };
 
 fn is_shared<T: Send + Sync + Debug>() {}
@@ -84,4 +85,43 @@ fn public_enums_and_settings_can_grow() {
     }
     assert!(seen > 25, "{seen} types were found");
     assert!(exhaustive.is_empty(), "expected #[non_exhaustive]: {exhaustive:#?}");
+}
+
+#[test]
+fn what_is_not_there_is_none() {
+    let mut table = ParamTable::new();
+    let [weight, bias] = [("weight", 4), ("bias", 2)].map(|(name, len)| table.add(name, &[len]).unwrap());
+    let mut short = ParamTable::new();
+    short.add("weight", &[4]).unwrap();
+    let (mut params, mut short) = (Params::zeros(table), Params::zeros(short));
+    assert_eq!(params.get(bias), Some(&[0.0; 2][..]));
+    assert_eq!(params.get_many_mut([bias, weight]).map(|[bias, weight]| (bias.len(), weight.len())), Some((2, 4)));
+    assert!(params.get_many_mut([bias, bias]).is_none());
+    assert!(short.get(bias).is_none() && short.get_mut(bias).is_none());
+    assert!(short.get_many_mut([weight, bias]).is_none());
+
+    let model = Lstm::builder(3, 8).num_layers(2).model(&mut Rng::new(1)).unwrap();
+    let state = model.zero_state(4).unwrap();
+    assert_eq!(state.h_of(1).map(|h| h.shape()), Some([1, 4, 8]));
+    assert!(state.h_of(2).is_none() && state.c_of(2).is_none());
+    assert!(State::default().h_of(0).is_none());
+}
+
+/// The root has what a user of a model meets, and no more than one takes in; everything else is in its module.
+#[test]
+fn the_root_is_small() {
+    let root = fs::read_to_string("src/lib.rs").unwrap();
+    let exports = root.split("pub mod internals").next().unwrap().split("pub use ").skip(1);
+    let names: Vec<_> = exports
+        .flat_map(|export| {
+            let export = export.split(';').next().unwrap();
+            let names = export.split_once('{').map_or(export, |(_, names)| names);
+            names.split(',').map(|name| name.rsplit("::").next().unwrap().trim_matches(['}', '\n', ' ']).to_string())
+        })
+        .filter(|name| !name.is_empty())
+        .collect();
+    assert!((25..=35).contains(&names.len()), "{}: {names:?}", names.len());
+    for name in ["Model", "Lstm", "Workspace", "Params", "Error"] {
+        assert!(names.iter().any(|known| known == name), "{name} is not among {names:?}");
+    }
 }

@@ -4,10 +4,12 @@
 
 pub(crate) mod arguments;
 
-use elman::internals::{BackwardPass, ForwardPass, Gradients, Layer, Scratch, Sizes, Tape, Weights, Write};
-use elman::internals::{Kernels, Plan, Shape};
+use elman::Nonlinearity;
+use elman::internals::{
+    BackwardPass, Cell, Direction, ForwardPass, Gradients, Kernels, Layer, Plan, Scratch, Shape, Sizes, Tape, Weights,
+    Write,
+};
 use elman::tensor::{Seq, SeqRef};
-use elman::{Cell, Direction, Nonlinearity};
 use elman::{Rng, Threads, reference};
 
 /// Every cell, with its name.

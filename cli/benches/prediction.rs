@@ -13,8 +13,8 @@ mod arguments;
 use std::process::ExitCode;
 
 use arguments::asked;
-use elman::internals::{Kernels, Machine};
-use elman::{Cell, Threads};
+use elman::Threads;
+use elman::internals::{Cell, Kernels, Machine};
 use elman_cli::measure::{Effort, Mode, Workload, machine, round_trip};
 
 /// What the median of the factors may be.

@@ -8,15 +8,15 @@ use std::process::{Command, ExitCode, Output};
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use elman::Cell;
 use elman::format::{NO_METADATA, TensorFile, write_tensors};
-use elman::internals::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
+use elman::internals::{BackwardArgs, Cell, NetworkConfig, Recurrent, RecurrentWorkspace};
 use elman::loss::MeanSquaredError;
 use elman::optim::{Adam, AdamConfig};
+use elman::params::ParamTable;
 use elman::tensor::{PackedSequence, Seq, SeqRef};
 use elman::train::Trainer;
 use elman::{Activation, CellSpec, LayerKind, LayerSpec, Model, ModelSpec, Readout, RecurrentSpec};
-use elman::{Input, Lstm, LstmBuilder, ParamTable, Params, Rng, State, Threads};
+use elman::{Input, Lstm, LstmBuilder, Params, Rng, State, Threads};
 use libtest_mimic::{Arguments, Completion, Trial};
 use serde_json::{Value, json};
 use tempfile::TempDir;

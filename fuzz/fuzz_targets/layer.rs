@@ -10,10 +10,9 @@ mod compare;
 
 use case::{Case, Options, Outcome};
 use compare::distance_of_scale;
-use elman::internals::{BackwardPass, ForwardPass, Gradients, Scratch, Tape, Weights, Write};
-use elman::internals::{Kernels, Plan};
+use elman::internals::{BackwardPass, Cell, ForwardPass, Gradients, Kernels, Plan, Scratch, Tape, Weights, Write};
 use elman::tensor::{SeqMut, SeqRef};
-use elman::{Cell, Nonlinearity};
+use elman::Nonlinearity;
 use elman::{Isa, reference};
 use elman_fuzz::{Guarded, Within};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};

@@ -2,11 +2,11 @@
 
 #![no_main]
 
-use elman::internals::Kernels;
-use elman::internals::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
+use elman::internals::{BackwardArgs, Cell, Kernels, NetworkConfig, Recurrent, RecurrentWorkspace};
 use elman::tensor::{PackedSequence, SeqRef};
-use elman::{Cell, Nonlinearity};
-use elman::{Error, ParamTable, Params, Result, Rng, State, Threads};
+use elman::Nonlinearity;
+use elman::params::ParamTable;
+use elman::{Error, Params, Result, Rng, State, Threads};
 use elman_fuzz::{Size, Within};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
@@ -417,7 +417,7 @@ impl Call {
         }
         if back.twice {
             let again = network.backward(params, args, &mut gradients, pass, threads);
-            tell(&again.expect_err("a pass serves one backward pass"));
+            tell(&again.expect_err("a pass serves one backward run"));
         }
         Some(())
     }

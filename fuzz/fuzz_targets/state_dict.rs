@@ -6,7 +6,8 @@ use std::fs;
 use std::sync::OnceLock;
 
 use elman::format::{load, save};
-use elman::{Error, ParamTable, Params};
+use elman::params::ParamTable;
+use elman::{Error, Params};
 use elman_fuzz::file::{File, Table, bytes_of, path};
 use libfuzzer_sys::arbitrary::{self, Unstructured};
 use libfuzzer_sys::fuzz_target;

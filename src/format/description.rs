@@ -174,7 +174,8 @@ impl Description {
     /// use elman::Nonlinearity;
     /// use elman::format::{LoadOptions, TensorFile, describe};
     /// use elman::internals::{Recurrent};
-    /// use elman::{ParamTable, Params};
+    /// use elman::params::ParamTable;
+    /// use elman::Params;
     ///
     /// let file = TensorFile::open("model.safetensors")?;
     /// let description = describe(&file, None, None)?;
@@ -185,6 +186,7 @@ impl Description {
     /// network.load(&params)?;
     /// # Ok::<(), elman::Error>(())
     /// ```
+    #[doc(hidden)]
     #[must_use]
     pub fn config(&self, nonlinearity: Nonlinearity) -> NetworkConfig {
         let cell = self.kind.cell(nonlinearity);

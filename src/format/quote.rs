@@ -14,8 +14,7 @@ fn hides(c: char) -> bool {
 }
 
 /// The text on one line: what would move the cursor, turn the line around or not be seen is escaped.
-#[must_use]
-pub fn visible(text: &str) -> String {
+pub(crate) fn visible(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
         if hides(c) { line.extend(c.escape_default()) } else { line.push(c) }

@@ -19,7 +19,7 @@ use crate::params::Params;
 /// Where in a file a model's tensors are.
 ///
 /// The tensor `name` of the model is `prefix` + `name` in the file, once the names that are in `rename` have their new
-/// ones. What is not behind the prefix belongs to other modules.
+/// ones. What is not behind the prefix is of no concern.
 ///
 /// ```
 /// use elman::format::LoadOptions;
@@ -119,7 +119,7 @@ impl fmt::Display for LoadReport {
 /// The same parameters and metadata (in whatever order) give the same bytes. The file appears whole or not at all.
 ///
 /// ```no_run
-/// # let params = elman::Params::zeros(elman::ParamTable::new());
+/// # let params = elman::Params::zeros(elman::params::ParamTable::new());
 /// elman::format::save("model.safetensors", &params, [("epoch", "12")])?;
 /// elman::format::save("plain.safetensors", &params, elman::format::NO_METADATA)?;
 /// # Ok::<(), elman::Error>(())

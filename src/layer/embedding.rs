@@ -33,7 +33,7 @@ impl Embedding {
 
     /// Draws the table as PyTorch does: N(0, 1).
     pub(crate) fn init(&self, params: &mut Params, rng: &mut Rng) {
-        params.get_mut(self.weight).iter_mut().for_each(|x| *x = rng.normal(0.0, 1.0));
+        params.tensor_mut(self.weight).iter_mut().for_each(|x| *x = rng.normal(0.0, 1.0));
     }
 
     /// That every element is an index.
@@ -53,7 +53,7 @@ impl Embedding {
 
     /// Writes the vectors of the indices `x`, one row after the other. They have been checked.
     pub(crate) fn forward(&self, params: &Params, x: SeqRef<'_>, y: &mut [f32]) {
-        let weight = params.get(self.weight);
+        let weight = params.tensor(self.weight);
         for (row, y) in x.each_row().zip(y.chunks_exact_mut(self.width)) {
             y.copy_from_slice(&weight[row[0] as usize * self.width..][..self.width]);
         }
@@ -61,7 +61,7 @@ impl Embedding {
 
     /// The table's gradient: each vector's is the sum of those of its rows, in their order; zeros for one that did not come.
     pub(crate) fn backward(&self, x: SeqRef<'_>, d_y: SeqRef<'_>, gradients: &mut Params) {
-        let d_weight = gradients.get_mut(self.weight);
+        let d_weight = gradients.tensor_mut(self.weight);
         d_weight.fill(0.0);
         for (row, d_y) in x.each_row().zip(d_y.each_row()) {
             let d = &mut d_weight[row[0] as usize * self.width..][..self.width];

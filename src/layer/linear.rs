@@ -1,7 +1,7 @@
 //! The head: y = x·Wᵀ + b.
 
 use crate::error::{Result, at_least_one, check_shape, elements};
-use crate::gemm::panel::PACKED;
+use crate::gemm::panel::WEIGHTS;
 use crate::gemm::{Blocking, GemmScratch, Panels, Product, Rows, Target, WORKING, Write, column_sums, multiply, outer};
 use crate::kernel::Kernels;
 use crate::kernel::gemm::Start;
@@ -83,7 +83,7 @@ impl Linear {
         let weight = table.add(format!("{name}{dot}weight"), &[out_features, in_features])?;
         let bias = bias.then(|| table.add(format!("{name}{dot}bias"), &[out_features])).transpose()?;
         let mut panels = Panels::default();
-        panels.reshape(PACKED, Depth::of(in_features), out_features)?;
+        panels.reshape(WEIGHTS, Depth::of(in_features), out_features)?;
         Ok(Self {
             in_features,
             out_features,
@@ -92,7 +92,7 @@ impl Linear {
             kernels,
             blocking: Blocking::of(kernels.isa()),
             panels,
-            bias_columns: Buffer::try_zeros(PACKED, out_features.next_multiple_of(16))?,
+            bias_columns: Buffer::try_zeros(WEIGHTS, out_features.next_multiple_of(16))?,
         })
     }
 
@@ -109,7 +109,7 @@ impl Linear {
     pub fn init(&self, params: &mut Params, rng: &mut Rng) {
         let bound = 1.0 / (self.in_features as f32).sqrt();
         for id in [self.weight].into_iter().chain(self.bias) {
-            params.get_mut(id).iter_mut().for_each(|x| *x = rng.uniform(-bound, bound));
+            params.tensor_mut(id).iter_mut().for_each(|x| *x = rng.uniform(-bound, bound));
         }
     }
 
@@ -120,9 +120,9 @@ impl Linear {
     /// are another model's.
     pub fn load(&mut self, params: &Params) -> Result<()> {
         self.check(params)?;
-        self.panels.pack_transposed(params.get(self.weight));
+        self.panels.pack_transposed(params.tensor(self.weight));
         if let Some(bias) = self.bias {
-            self.bias_columns[..self.out_features].copy_from_slice(params.get(bias));
+            self.bias_columns[..self.out_features].copy_from_slice(params.tensor(bias));
         }
         Ok(())
     }
@@ -193,15 +193,15 @@ impl Linear {
         scratch: &mut LinearScratch,
     ) -> Result<()> {
         let LinearBackward { params, x, d_y, write } = args;
-        let d_weight = gradients.get_mut(self.weight);
+        let d_weight = gradients.tensor_mut(self.weight);
         let mut targets = [Target { right: Rows::Of(x), c: d_weight }];
         outer(self.kernels, self.blocking, d_y, &mut targets, write, &mut scratch.gemm)?;
         if let Some(bias) = self.bias {
-            column_sums(self.kernels, d_y, 0, gradients.get_mut(bias), write);
+            column_sums(self.kernels, d_y, 0, gradients.tensor_mut(bias), write);
         }
         if let Some(d_x) = d_x {
             scratch.weight.reshape(WORKING, Depth::of(self.out_features), self.in_features)?;
-            scratch.weight.pack(params.get(self.weight));
+            scratch.weight.pack(params.tensor(self.weight));
             let b = scratch.weight.view();
             let product = Product { a: d_y, b, start: Start::Zero, c: d_x, stride: self.in_features };
             multiply(self.kernels, self.blocking, product, &mut scratch.gemm)?;

@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use super::state_dict::SPEC_KEY;
 use super::{Model, ModelSpec};
 use crate::error::Result;
-use crate::format::{LoadOptions, LoadReport, NO_METADATA, TensorFile, tensors_to_bytes, write_atomic};
+use crate::format::{LoadOptions, LoadReport, NO_METADATA, SPEC_KEY, TensorFile, tensors_to_bytes, write_atomic};
 
 /// A tensor to be written: name, shape, elements.
 type Tensor<'a> = (String, &'a [usize], &'a [f32]);

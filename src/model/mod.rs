@@ -14,9 +14,8 @@ mod spec;
 #[cfg(feature = "safetensors")]
 mod state_dict;
 mod text;
-mod training_state;
-pub use training_state::TrainingState;
 mod training;
+mod training_state;
 mod workspace;
 
 pub use builder::ModelBuilder;
@@ -25,9 +24,8 @@ pub use spec::{
     Activation, CellSpec, GruCellSpec, LayerKind, LayerSpec, LstmCellSpec, ModelSpec, Readout, RecurrentSpec, Reset,
     RnnCellSpec,
 };
-#[cfg(feature = "safetensors")]
-pub use state_dict::{SPEC_KEY, Taken};
 pub use training::{Gradients, Run, Upstream};
+pub use training_state::TrainingState;
 pub use workspace::Workspace;
 
 use std::ops::{Deref, DerefMut};

@@ -133,9 +133,9 @@ impl Model {
                 for part in &self.own {
                     for index in 0..part.count {
                         let (h, c) = own.of_mut(part.first + index);
-                        repeat(self.params.get(part.h_0), index, part.count, h);
+                        repeat(self.params.tensor(part.h_0), index, part.count, h);
                         if let (Some(c_0), Some(c)) = (part.c_0, c) {
-                            repeat(self.params.get(c_0), index, part.count, c);
+                            repeat(self.params.tensor(c_0), index, part.count, c);
                         }
                     }
                 }

@@ -416,14 +416,14 @@ impl Model {
     fn own_gradients(&self, mut d_first: Option<&mut State>, gradients: &mut Params) {
         for part in &self.own {
             for id in [part.h_0].into_iter().chain(part.c_0) {
-                gradients.get_mut(id).fill(0.0);
+                gradients.tensor_mut(id).fill(0.0);
             }
             let Some(d_first) = &mut d_first else { continue };
             for index in 0..part.count {
                 let (d_h, d_c) = d_first.of_mut(part.first + index);
-                sum_rows(d_h, index, part.count, gradients.get_mut(part.h_0));
+                sum_rows(d_h, index, part.count, gradients.tensor_mut(part.h_0));
                 if let (Some(c_0), Some(d_c)) = (part.c_0, d_c) {
-                    sum_rows(d_c, index, part.count, gradients.get_mut(c_0));
+                    sum_rows(d_c, index, part.count, gradients.tensor_mut(c_0));
                 }
             }
         }
@@ -439,18 +439,12 @@ fn sum_rows(rows: &[f32], index: usize, count: usize, to: &mut [f32]) {
 
 impl Gradients<'_> {
     /// The gradients of the parameters, under their names.
-    ///
-    /// # Panics
-    /// Never: a backward pass has left them.
     #[must_use]
     pub fn parameters(&self) -> &Params {
         self.memory.get().back.gradients.as_ref().expect("a backward pass has left them")
     }
 
     /// The same, to be clipped or scaled.
-    ///
-    /// # Panics
-    /// Never: a backward pass has left them.
     pub fn parameters_mut(&mut self) -> &mut Params {
         self.memory.get_mut().back.gradients.as_mut().expect("a backward pass has left them")
     }

@@ -9,9 +9,9 @@ use crate::layer::{Cell, Direction, Sizes};
 /// [`Lstm`](crate::Lstm) make one; by hand it serves where the kind of network is known only at run time.
 ///
 /// ```
-/// use elman::Cell;
+/// use elman::reference::Cell;
 /// use elman::internals::{NetworkConfig, Recurrent};
-/// use elman::{ParamTable};
+/// use elman::params::ParamTable;
 ///
 /// let config = NetworkConfig { bidirectional: true, ..NetworkConfig::new(Cell::Gru, 3, vec![8, 8]) };
 /// let network = Recurrent::new(config, &mut ParamTable::new(), "encoder.rnn")?;

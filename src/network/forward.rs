@@ -197,7 +197,7 @@ impl Recurrent {
             let (h_n, c_n) = states.last.of_mut(place);
             let pass = ForwardPass {
                 x,
-                h_0: first.map(|state| state.h_of(place)),
+                h_0: first.and_then(|state| state.h_of(place)),
                 c_0: first.and_then(|state| state.c_of(place)),
                 resets: flow.resets,
                 y,

@@ -126,12 +126,12 @@ impl Recurrent {
         for (ids, sizes) in self.ids.iter().zip(self.sizes()) {
             let bound = 1.0 / (sizes.hidden as f32).sqrt();
             for id in ids.each() {
-                params.get_mut(id).iter_mut().for_each(|x| *x = rng.uniform(-bound, bound));
+                params.tensor_mut(id).iter_mut().for_each(|x| *x = rng.uniform(-bound, bound));
             }
             if let (Some(value), Some([ih, hh])) = (self.config.forget_bias, ids.bias) {
                 let forget = sizes.hidden..2 * sizes.hidden;
-                params.get_mut(ih)[forget.clone()].fill(value);
-                params.get_mut(hh)[forget].fill(0.0);
+                params.tensor_mut(ih)[forget.clone()].fill(value);
+                params.tensor_mut(hh)[forget].fill(0.0);
             }
         }
     }
@@ -142,7 +142,7 @@ impl Recurrent {
     /// If `params` are another model's.
     pub fn init_with(&self, params: &mut Params, mut draw: impl FnMut() -> f32) {
         for id in self.ids.iter().flat_map(|ids| ids.each()) {
-            params.get_mut(id).iter_mut().for_each(|x| *x = draw());
+            params.tensor_mut(id).iter_mut().for_each(|x| *x = draw());
         }
     }
 
@@ -209,10 +209,10 @@ impl Recurrent {
     pub(super) fn weights<'a>(&self, params: &'a Params, index: usize) -> Weights<'a> {
         let Ids { weight_ih, weight_hh, bias, weight_hr } = self.ids[index];
         Weights {
-            weight_ih: params.get(weight_ih),
-            weight_hh: params.get(weight_hh),
-            bias: bias.map(|bias| bias.map(|id| params.get(id))),
-            weight_hr: weight_hr.map(|id| params.get(id)),
+            weight_ih: params.tensor(weight_ih),
+            weight_hh: params.tensor(weight_hh),
+            bias: bias.map(|bias| bias.map(|id| params.tensor(id))),
+            weight_hr: weight_hr.map(|id| params.tensor(id)),
         }
     }
 
@@ -220,7 +220,7 @@ impl Recurrent {
         let Ids { weight_ih, weight_hh, bias, weight_hr } = self.ids[index];
         macro_rules! split {
             ([$($id:expr),*], $d_bias:expr, $d_weight_hr:expr, $($more:ident),*) => {{
-                let [d_weight_ih, d_weight_hh, $($more),*] = gradients.get_many_mut([weight_ih, weight_hh, $($id),*]);
+                let [d_weight_ih, d_weight_hh, $($more),*] = gradients.tensors_mut([weight_ih, weight_hh, $($id),*]);
                 Gradients { write, d_weight_ih, d_weight_hh, d_bias: $d_bias, d_weight_hr: $d_weight_hr }
             }};
         }

@@ -22,7 +22,8 @@ use crate::tensor::{Buffer, SeqRef};
 /// let (x, mut workspace) = (Seq::zeros(5, 4, 3)?, Workspace::default());
 /// let output = model.run_with(&x, Some(&state), &mut workspace, Threads::one())?;
 /// // The upper layer gives out its h, so its h after 5 steps is the last step of the output.
-/// assert_eq!(output.state().h_of(1).flat(), output.values().steps(4, 1).flat());
+/// let upper = output.state().h_of(1).expect("there are two layers");
+/// assert_eq!(upper.flat(), output.values().steps(4, 1).flat());
 /// # Ok::<(), elman::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -151,17 +152,13 @@ impl State {
         self.c.shape(self.batch)
     }
 
-    /// h of a layer and direction, (1, B, H or P): index layer·D + direction.
-    ///
-    /// # Panics
-    /// If there is no such layer.
+    /// h of a layer and direction, (1, B, H or P): index layer·D + direction. `None` where there is no such layer.
     #[must_use]
-    pub fn h_of(&self, index: usize) -> SeqRef<'_> {
-        let layers = self.h.widths.len();
-        self.h.of(self.batch, index).unwrap_or_else(|| panic!("state {index} of {layers}"))
+    pub fn h_of(&self, index: usize) -> Option<SeqRef<'_>> {
+        self.h.of(self.batch, index)
     }
 
-    /// c of a layer and direction, (1, B, H); none for networks that are no LSTM.
+    /// c of a layer and direction, (1, B, H). `None` where there is no such layer, or it is no LSTM's.
     #[must_use]
     pub fn c_of(&self, index: usize) -> Option<SeqRef<'_>> {
         self.c.of(self.batch, index)

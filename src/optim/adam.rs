@@ -77,7 +77,8 @@ impl AdamConfig {
 ///
 /// ```
 /// use elman::optim::{Adam, AdamConfig, Optimizer};
-/// use elman::{ParamTable, Params};
+/// use elman::params::ParamTable;
+/// use elman::Params;
 ///
 /// let mut table = ParamTable::new();
 /// table.add("x", &[1])?;

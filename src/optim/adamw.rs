@@ -78,7 +78,8 @@ impl AdamWConfig {
 ///
 /// ```
 /// use elman::optim::{AdamW, AdamWConfig, Optimizer};
-/// use elman::{ParamTable, Params};
+/// use elman::params::ParamTable;
+/// use elman::Params;
 ///
 /// let mut table = ParamTable::new();
 /// table.add("x", &[1])?;

@@ -12,7 +12,8 @@ use crate::params::Params;
 ///
 /// ```
 /// use elman::optim::clip_grad_norm;
-/// use elman::{ParamTable, Params};
+/// use elman::params::ParamTable;
+/// use elman::Params;
 ///
 /// let mut table = ParamTable::new();
 /// table.add("weight", &[2])?;

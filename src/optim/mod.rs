@@ -2,7 +2,8 @@
 //!
 //! ```
 //! use elman::optim::{AdamW, AdamWConfig, Optimizer, clip_grad_norm};
-//! use elman::{ParamTable, Params};
+//! use elman::params::ParamTable;
+//! use elman::Params;
 //!
 //! let mut table = ParamTable::new();
 //! table.add("weight", &[2])?;

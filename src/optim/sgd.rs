@@ -87,7 +87,8 @@ impl SgdConfig {
 ///
 /// ```
 /// use elman::optim::{Optimizer, Sgd, SgdConfig};
-/// use elman::{ParamTable, Params};
+/// use elman::params::ParamTable;
+/// use elman::Params;
 ///
 /// let mut table = ParamTable::new();
 /// table.add("x", &[1])?;

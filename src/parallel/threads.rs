@@ -19,8 +19,8 @@ const SMALLEST_SHARE: f64 = 2e6;
 /// More than one means rayon: the pool the call is made in, or the global one. **No lock may be held over a call with more
 /// than one thread that is made inside a rayon pool.** While such a call waits for the other half of its work, rayon runs
 /// some other task of that pool on the same thread; if that task takes the same lock, it waits for a holder that cannot go
-/// on before the task ends, and both hang. Take what is needed out of the lock first, or use [`Threads::one`], which never
-/// waits for another thread.
+/// on before the task ends, and both hang. Take what is needed out of the lock first, or use [`Threads::one`], which
+/// waits for no other thread.
 ///
 /// What a call costs: with [`Threads::one`], and wherever the work of a layer is less than 4 million floating-point
 /// operations, nothing is handed out and rayon is not asked. Else each layer forks and joins, about 5 µs where the other

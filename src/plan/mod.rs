@@ -169,7 +169,7 @@ impl Plan {
         Self { unit_workers, ..*self }
     }
 
-    /// That a plan changed by hand has at least one worker.
+    /// That a plan changed by hand has workers and steps.
     pub(crate) fn check(&self) -> Result<()> {
         for (name, value) in [
             ("row_workers", self.row_workers),

@@ -8,8 +8,10 @@ mod lines;
 mod packed;
 mod seq;
 
-pub use aligned::Buffer;
-pub use before::Direction;
+// For `internals`: no part of what this module promises.
+#[doc(hidden)]
+pub use {aligned::Buffer, before::Direction};
+
 pub(crate) use before::{Before, Cut, History, Resets};
 pub(crate) use lines::Lines;
 pub(crate) use packed::Order;

@@ -1,10 +1,11 @@
 //! One layer in one direction with data, run through any tier and any schedule, and through the reference.
 
 use crate::compare::{assert_same_bits, distance_of_scale, pick_row};
-use elman::internals::{BackwardPass, ForwardPass, Gradients, Layer, Scratch, Sizes, Tape, Weights, Write};
-use elman::internals::{Kernels, Plan};
+use elman::Nonlinearity;
+use elman::internals::{
+    BackwardPass, Cell, Direction, ForwardPass, Gradients, Kernels, Layer, Plan, Scratch, Sizes, Tape, Weights, Write,
+};
 use elman::tensor::{PackedSequence, Seq, SeqRef};
-use elman::{Cell, Direction, Nonlinearity};
 use elman::{Rng, Threads, reference};
 
 /// A layer, its input, and the gradients that reach it from above.

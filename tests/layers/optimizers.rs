@@ -9,7 +9,8 @@ use elman::optim::{
     Adam, AdamConfig, AdamW, AdamWConfig, Optimizer, OptimizerState, Sgd, SgdConfig, StateTensor, clip_grad_norm,
     clip_grad_value,
 };
-use elman::{ErrorKind, Isa, ParamTable, Params, Rng};
+use elman::params::ParamTable;
+use elman::{ErrorKind, Isa, Params, Rng};
 
 /// A model of one tensor.
 fn flat(values: &[f32]) -> Params {

@@ -4,10 +4,9 @@ use crate::case::{Case, Options};
 use crate::compare::{assert_same_bits, pick_row};
 use crate::tiers::tiers;
 use elman::Isa;
-use elman::internals::{ForwardPass, Layer, Scratch, Sizes, Write};
-use elman::internals::{Kernels, Plan};
+use elman::Nonlinearity;
+use elman::internals::{Cell, Direction, ForwardPass, Kernels, Layer, Plan, Scratch, Sizes, Write};
 use elman::tensor::{Seq, SeqRef};
-use elman::{Cell, Direction, Nonlinearity};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -381,7 +380,8 @@ fn a_plan_without_workers_is_an_error() {
 #[test]
 fn parameters_of_another_model_are_errors() {
     use elman::internals::{Linear, LinearScratch};
-    use elman::{ParamTable, Params, Rnn};
+    use elman::params::ParamTable;
+    use elman::{Params, Rnn};
     let mut layout = ParamTable::new();
     let mut rnn = Rnn::builder(2, 3).build(&mut layout, "rnn").unwrap();
     let mut linear = Linear::new(&mut layout, "linear", 3, 1).unwrap();

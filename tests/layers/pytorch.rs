@@ -4,13 +4,12 @@ use crate::case::Case;
 use crate::compare::distance;
 use crate::fixtures::Fixture;
 use crate::tiers::tiers;
-use elman::internals::{Linear, LinearScratch};
-use elman::internals::{Scratch, Sizes};
+use elman::internals::{Cell, Direction, Linear, LinearScratch, Scratch, Sizes};
 use elman::loss::{CrossEntropy, Loss, mse};
 use elman::optim::{Adam, AdamConfig, Optimizer, Sgd, SgdConfig, clip_grad_norm, clip_grad_value};
+use elman::params::ParamTable;
 use elman::tensor::{Seq, SeqRef};
-use elman::{Cell, Direction};
-use elman::{ParamTable, Params, Threads};
+use elman::{Params, Threads};
 
 /// Of the largest element of a tensor.
 const TOLERANCE: f64 = 1e-5;

@@ -1,5 +1,6 @@
 //! A model as its user holds it: what it computes, how it trains, and how it says no.
 
+mod encoder;
 #[cfg(feature = "safetensors")]
 mod files;
 mod misuse;

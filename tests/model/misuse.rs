@@ -1,9 +1,10 @@
 //! The mistakes that a tired user makes are errors that name them.
 
-use elman::tensor::{PackedSequence, Seq};
+use elman::loss::MeanSquaredError;
+use elman::tensor::{PackedSequence, Seq, SeqMut, SeqRef};
 use elman::train::TrainingState;
 use elman::{
-    Activation, CellSpec, ErrorKind, GruCellSpec, Input, LayerKind, Lstm, LstmCellSpec, Model, ModelSpec, Readout,
+    Activation, CellSpec, ErrorKind, Gru, GruCellSpec, Input, LayerKind, Lstm, LstmCellSpec, Model, ModelSpec, Readout,
     RecurrentSpec, Rng, Rnn, Upstream,
 };
 
@@ -165,4 +166,42 @@ fn a_model_is_shared_by_threads() {
             });
         }
     });
+}
+
+/// What a loss gives is not given a second time, and other gradients have the shapes of the run.
+#[test]
+fn learning_refuses_what_does_not_fit_its_run() {
+    let model = Lstm::builder(3, 4).linear("fc", 2).model(&mut Rng::new(1)).unwrap();
+    let (x, d_output) = (Seq::zeros(5, 2, 3).unwrap(), Seq::zeros(5, 2, 2).unwrap());
+    let learn = |upstream: Upstream<'_>| {
+        let mut calls = 0;
+        let mut loss = |_: SeqRef<'_>, mut d_output: SeqMut<'_>| {
+            calls += 1;
+            (0..5).for_each(|t| (0..2).for_each(|row| d_output.step(t).row(row).fill(1.0)));
+            Ok(1.0)
+        };
+        let result = model.forward(&x, &mut TrainingState::new(1)).unwrap().learn_with(&mut loss, upstream);
+        (result.map(|(loss, _)| loss), calls)
+    };
+    let (result, calls) = learn(Upstream::output(&d_output));
+    let error = result.unwrap_err();
+    assert_eq!((error.kind(), calls), (ErrorKind::Setting, 0));
+    assert_eq!(error.to_string(), "d_output: expected none, as the loss gives it, got one");
+
+    let gru = Gru::builder(3, 4).model(&mut Rng::new(1)).unwrap();
+    for (state, text) in [
+        (model.zero_state(3), "d_h_n: expected [1, 2, 4], got [1, 3, 4]"),
+        (gru.zero_state(2), "d_c_n: expected [1, 2, 4], got [0, 0, 0]"),
+    ] {
+        let error = learn(Upstream::last_state(&state.unwrap())).0.unwrap_err();
+        assert_eq!((error.kind(), error.to_string()), (ErrorKind::Shape, text.to_string()));
+    }
+    let state = model.zero_state(2).unwrap();
+    assert_eq!(learn(Upstream::last_state(&state).want_input().want_state()).0.unwrap(), 1.0);
+
+    // A loss's own error is passed on.
+    let wrong = Seq::zeros(5, 2, 1).unwrap();
+    let run = model.forward(&x, &mut TrainingState::new(1)).unwrap();
+    let error = run.learn_with(&mut MeanSquaredError::new(&wrong), Upstream::default()).unwrap_err();
+    assert_eq!(error.to_string(), "target: expected [5, 2, 2], got [5, 2, 1]");
 }

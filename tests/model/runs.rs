@@ -1,12 +1,13 @@
 //! What a model computes: layer by layer as by hand, in any form of batch, with the same bits however it is run.
 
-use elman::internals::{NetworkConfig, Recurrent, RecurrentWorkspace};
+use elman::internals::{Cell, NetworkConfig, Recurrent, RecurrentWorkspace};
+use elman::params::ParamTable;
 use elman::reference;
 use elman::tensor::{PackedSequence, Seq};
 use elman::train::TrainingState;
 use elman::{
-    Activation, Cell, Gru, Input, LayerKind, Lstm, Model, ModelSpec, ParamTable, Params, Readout, RecurrentSpec, Rng,
-    Rnn, Threads, Workspace,
+    Activation, Gru, Input, LayerKind, Lstm, Model, ModelSpec, Params, Readout, RecurrentSpec, Rng, Rnn, Threads,
+    Workspace,
 };
 
 use crate::{assert_same, draw, everything};

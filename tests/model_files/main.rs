@@ -13,7 +13,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use elman::format::TensorFile;
-use elman::{Error, ParamTable, Params, Result};
+use elman::params::ParamTable;
+use elman::{Error, Params, Result};
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use tempfile::TempDir;
 

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use elman::format::{LoadOptions, TensorFile, describe, prefixes};
 use elman::internals::Recurrent;
-use elman::{Nonlinearity, ParamTable, Params};
+use elman::params::ParamTable;
+use elman::{Nonlinearity, Params};
 
 use super::{params_of, raw_file};
 

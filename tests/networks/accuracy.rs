@@ -1,11 +1,12 @@
 //! The accuracy contract: no farther from f64 than PyTorch is, on the same weights and inputs.
 
 use crate::tiers::tiers;
-use elman::internals::{NetworkConfig, Recurrent, RecurrentWorkspace};
+use elman::Nonlinearity;
+use elman::internals::{Cell, NetworkConfig, Recurrent, RecurrentWorkspace};
+use elman::params::ParamTable;
 use elman::reference::{Layer, Steps};
 use elman::tensor::Seq;
-use elman::{Cell, Nonlinearity};
-use elman::{Isa, ParamTable, Params, Rng, Threads};
+use elman::{Isa, Params, Rng, Threads};
 
 /// Steps, batch, input, hidden.
 const SHAPE: [usize; 4] = [50, 64, 96, 160];

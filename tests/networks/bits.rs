@@ -3,10 +3,9 @@
 use crate::compare::assert_same_bits;
 use crate::network::{BY_ROW, Case, FORWARD, Options, Outcome};
 use crate::tiers::tiers;
+use elman::Nonlinearity;
 use elman::Nonlinearity::Tanh;
-use elman::internals::{Kernels, Plan, Shape};
-use elman::internals::{NetworkConfig, RecurrentWorkspace};
-use elman::{Cell, Nonlinearity};
+use elman::internals::{Cell, Kernels, NetworkConfig, Plan, RecurrentWorkspace, Shape};
 use elman::{Isa, Threads};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -194,7 +193,7 @@ proptest! {
     }
 }
 
-/// The plan of a layer on its way forward; backward it may take as many.
+/// The plan of a layer forward; backward it may take as many workers.
 fn plan(case: &Case, layer: usize, n: usize, isa: Isa) -> (Shape, Plan) {
     let NetworkConfig { cell, ref hidden_sizes, input_size, proj_size, .. } = case.config;
     let (h, _) = case.widths();
@@ -266,7 +265,7 @@ fn a_nan_stays_in_its_row() {
                 case = Case { config: NetworkConfig { cell, ..case.config.clone() }, ..case };
                 case.h_0 = None;
                 case.d_h_n = None;
-                let mut layout = elman::ParamTable::new();
+                let mut layout = elman::params::ParamTable::new();
                 let network = elman::internals::Recurrent::new(case.config.clone(), &mut layout, "").unwrap();
                 let mut params = elman::Params::zeros(layout);
                 network.init(&mut params, &mut elman::Rng::new(1));

@@ -28,7 +28,7 @@ fn fnv1a<'a>(tensors: impl IntoIterator<Item = &'a [f32]>) -> u64 {
 struct Digests {
     /// Outputs and last states, or a loss; of a training, the losses of all its steps.
     outputs: u64,
-    /// The outputs and last states of a run in training, which keeps what the way back needs. The same bits.
+    /// The outputs and last states of a run in training, which keeps what the backward pass needs. The same bits.
     training_outputs: u64,
     /// Of parameters, input and first state; of a training, the parameters it ends with.
     gradients: u64,

@@ -3,11 +3,11 @@
 use std::ops::Range;
 
 use crate::compare::assert_same_bits;
-use elman::internals::Kernels;
-use elman::internals::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
+use elman::Nonlinearity;
+use elman::internals::{BackwardArgs, Cell, Kernels, NetworkConfig, Recurrent, RecurrentWorkspace};
+use elman::params::ParamTable;
 use elman::tensor::{PackedSequence, Seq, SeqRef};
-use elman::{Cell, Nonlinearity};
-use elman::{Input, ParamTable, Params, Rng, State, Threads};
+use elman::{Input, Params, Rng, State, Threads};
 
 /// A network, its input, and the gradients that reach it from above. Sequences are (T, B, ·) whatever form they are
 /// given in, states as [`State`] has them.

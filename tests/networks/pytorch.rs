@@ -4,9 +4,9 @@ use crate::compare::distance_of_scale;
 use crate::fixtures::Fixture;
 use crate::network::{Case, turn};
 use crate::tiers::tiers;
-use elman::Cell;
-use elman::internals::{NetworkConfig, Recurrent, RecurrentWorkspace};
-use elman::{ParamTable, Params, Threads};
+use elman::internals::{Cell, NetworkConfig, Recurrent, RecurrentWorkspace};
+use elman::params::ParamTable;
+use elman::{Params, Threads};
 
 /// Of the largest element of a tensor, or of 1, the size of the data.
 const TOLERANCE: f64 = 1e-5;

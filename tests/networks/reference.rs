@@ -3,12 +3,12 @@
 use crate::compare::distance_of_scale;
 use crate::network::{Case, Options, Outcome};
 use crate::tiers::tiers;
-use elman::internals::Kernels;
-use elman::internals::{NetworkConfig, Recurrent, RecurrentWorkspace};
+use elman::Nonlinearity;
+use elman::internals::{Cell, Kernels, NetworkConfig, Recurrent, RecurrentWorkspace};
+use elman::params::ParamTable;
 use elman::reference::{Gradients, Layer, Output, Steps};
 use elman::tensor::Seq;
-use elman::{Cell, Nonlinearity};
-use elman::{ParamTable, Params, Threads};
+use elman::{Params, Threads};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 

@@ -3,11 +3,11 @@
 use crate::compare::assert_same_bits;
 use crate::network::{Case, Options};
 use crate::tiers::tiers;
-use elman::internals::Kernels;
-use elman::internals::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
+use elman::Nonlinearity;
+use elman::internals::{BackwardArgs, Cell, Kernels, NetworkConfig, Recurrent, RecurrentWorkspace};
+use elman::params::ParamTable;
 use elman::tensor::{PackedSequence, Seq};
-use elman::{Cell, Nonlinearity};
-use elman::{Error, Gru, Input, Lstm, ParamTable, Params, Result, Rng, Rnn, State, Threads};
+use elman::{Error, Gru, Input, Lstm, Params, Result, Rng, Rnn, State, Threads};
 
 const TANH: Cell = Cell::Elman(Nonlinearity::Tanh);
 
@@ -234,7 +234,7 @@ fn dropout_zeroes_its_share_and_keeps_the_mean() {
         let mean = values.iter().map(|&y| f64::from(y)).sum::<f64>() / elements;
         assert!(p == 1.0 || (mean - 1.0).abs() < 0.03, "mean {mean} with p = {p}");
         // The states of the first layer are from before the dropout.
-        assert!(pass.state().h_of(0).step(0).row(0).iter().all(|&h| h == 1.0));
+        assert!(pass.state().h_of(0).unwrap().step(0).row(0).iter().all(|&h| h == 1.0));
 
         network.forward(&x, None, &mut pass, Threads::one()).unwrap();
         let output = pass.output();
@@ -442,7 +442,7 @@ fn states_are_made_of_pytorchs_tensors() {
     let state = network.state(4, Some(h.view()), Some(c.view())).unwrap();
     assert_eq!((state.h(), state.c(), state.batch()), (h.data(), c.data(), 4));
     assert_eq!((state.h_shape(), state.c_shape()), ([2, 4, 2], [2, 4, 5]));
-    assert_eq!(state.h_of(1).step(0).row(3), h.view().step(1).row(3));
+    assert_eq!(state.h_of(1).unwrap().step(0).row(3), h.view().step(1).row(3));
     assert_eq!(state.c_of(1).unwrap().step(0).row(3), c.view().step(1).row(3));
     let half = network.state(4, None, Some(c.view())).unwrap();
     assert!(half.h().iter().all(|&h| h == 0.0) && half.c() == c.data());
@@ -460,7 +460,7 @@ fn states_are_made_of_pytorchs_tensors() {
     assert_eq!(mixed.zero_state(4).unwrap().h().len(), 4 * 8);
 }
 
-/// A way back that wants everything.
+/// A backward pass that is asked for everything.
 fn back<'a>(input: Input<'a>, d_output: Input<'a>) -> BackwardArgs<'a> {
     BackwardArgs { input, state: None, d_output, d_state_n: None, wants_d_input: true, wants_d_state_0: true }
 }
@@ -544,7 +544,7 @@ fn a_packed_backward_pass_needs_the_order_of_the_forward_pass() {
     let args = back((&packed).into(), (&longer).into());
     let result = network.backward(&params, args, &mut gradients, &mut pass, Threads::one());
     assert_error(result, "d_output: expected [4, 3], got [5, 3]");
-    // A first state and resets that the way there had not are an error nowhere, and no reason to panic.
+    // A first state and resets that the forward run did not have are no error here, and no reason to panic.
     let (d, state) = (pack(&d, [2, 4, 1]), network.zero_state(3).unwrap());
     let args = BackwardArgs { state: Some(&state), ..back(Input::from(&packed).resets(&[true; 7]), (&d).into()) };
     network.backward(&params, args, &mut gradients, &mut pass, Threads::one()).unwrap();
@@ -587,7 +587,7 @@ fn a_pass_of_another_network_is_an_error() {
     plain.forward_training(&x, None, 1, &mut pass, Threads::one()).unwrap();
     let result = dropping.backward(&params, args, &mut params.zeros_like(), &mut pass, Threads::one());
     assert!(result.unwrap_err().to_string().starts_with("workspace: "));
-    // Batch-first, the input is kept from the way there.
+    // Batch-first, the input is kept from the forward run.
     let turned = draw(2, 4, 3, 1);
     let batch_first = |input| Gru::builder(input, 5).batch_first(true);
     let (ran, _) = build(batch_first(2), 1);

@@ -1,10 +1,10 @@
 //! Cases worked out by hand.
 
+use elman::Nonlinearity;
 use elman::loss::IGNORE_INDEX;
 use elman::reference::{
-    CrossEntropy, Gradients, Layer, Linear, MeanSquaredError, Output, Real, Steps, cross_entropy, mse,
+    Cell, CrossEntropy, Gradients, Layer, Linear, MeanSquaredError, Output, Real, Steps, cross_entropy, mse,
 };
-use elman::{Cell, Nonlinearity};
 
 use crate::{assert_near, reals};
 

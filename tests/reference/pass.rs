@@ -1,8 +1,8 @@
 //! A layer with everything that goes through it.
 
+use elman::Nonlinearity;
 use elman::Rng;
-use elman::reference::{Gradients, Layer, Output, Steps};
-use elman::{Cell, Nonlinearity};
+use elman::reference::{Cell, Gradients, Layer, Output, Steps};
 
 use crate::{dot, draw};
 
@@ -72,7 +72,7 @@ impl RecurrentWorkspace {
         }
     }
 
-    /// The same in every way through its steps that there is: forward and reverse, ragged or not, with resets or not.
+    /// The same through its steps in every order and selection: forward and reverse, ragged or not, with resets or not.
     pub(crate) fn every_way(&self) -> Vec<Self> {
         let mut ways = Vec::new();
         for way in 0..8_usize {

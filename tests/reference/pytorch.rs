@@ -1,8 +1,7 @@
 //! What PyTorch computed.
 
-use elman::Cell;
 use elman::loss::IGNORE_INDEX;
-use elman::reference::{CrossEntropy, Layer, Linear, MeanSquaredError, Real, Steps, cross_entropy, mse};
+use elman::reference::{Cell, CrossEntropy, Layer, Linear, MeanSquaredError, Real, Steps, cross_entropy, mse};
 
 use crate::assert_near;
 use crate::fixtures::Fixture;

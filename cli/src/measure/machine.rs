@@ -7,9 +7,7 @@ use std::time::{Duration, Instant};
 use super::seconds;
 use super::stats::median;
 use elman::Threads;
-use elman::internals::Buffer;
-use elman::internals::Kernels;
-use elman::internals::Machine;
+use elman::internals::{Buffer, Kernels, Machine};
 
 /// Rounds of FMAs in one turn: some milliseconds of work.
 const ROUNDS: usize = 2_000_000;

@@ -6,8 +6,9 @@ use std::time::Instant;
 use elman::internals::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
 use elman::loss;
 use elman::optim::{Adam, AdamConfig, Optimizer};
+use elman::params::ParamTable;
 use elman::tensor::{PackedSequence, Seq, SeqRef};
-use elman::{Input, ParamTable, Params, Result, Rng, State};
+use elman::{Input, Params, Result, Rng, State};
 
 use super::stats::{Histogram, median, noise};
 use super::{Mode, Workload, fma_peak};
@@ -314,10 +315,23 @@ fn input<'a>(x: &'a Seq, packed: Option<&'a PackedSequence>) -> Input<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use elman::{Cell, Threads};
+    use elman::Threads;
+    use elman::internals::{Cell, Kernels};
 
     fn small(mode: Mode) -> Workload {
         Workload { layers: 2, ..Workload::square(Cell::Gru, mode, 8, [3, 5], Threads::one()) }
+    }
+
+    /// A tier is timed whole: the layers, and the optimiser too.
+    #[test]
+    fn adam_steps_on_the_tier_of_the_layers() {
+        for kernels in Kernels::available() {
+            let load = Workload { kernels, ..small(Mode::Train) };
+            let work = Work::new(&load).unwrap();
+            assert_eq!(work.network.kernels().isa(), kernels.isa());
+            let adam = format!("{:?}", work.training.as_ref().unwrap().adam);
+            assert!(adam.contains(&format!("isa: {:?}", kernels.isa())), "{adam}");
+        }
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use elman::internals::{Kernels, Machine, Plan, Prediction, Shape, Work};
-use elman::{Cell, Error, Nonlinearity, Result, Threads};
+use elman::internals::{Cell, Kernels, Machine, Plan, Prediction, Shape, Work};
+use elman::{Error, Nonlinearity, Result, Threads};
 
 /// What is done with a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

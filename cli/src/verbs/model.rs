@@ -103,7 +103,7 @@ fn settle(file: &TensorFile, args: &ModelArgs) -> Result<Reading, Failure> {
     if let Some(path) = &args.spec {
         return specified(read_spec(path)?, file);
     }
-    let has_spec = file.metadata().any(|(key, _)| key == elman::SPEC_KEY);
+    let has_spec = file.metadata().any(|(key, _)| key == elman::format::SPEC_KEY);
     if let (true, Some(name)) = (has_spec, &args.only)
         && let Some(reading) = named_part(file, name)?
     {

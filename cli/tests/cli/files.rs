@@ -5,7 +5,8 @@ use std::path::Path;
 
 use elman::format::{TensorFile, save};
 use elman::internals::{NetworkConfig, Recurrent};
-use elman::{Gru, Lstm, ParamTable, Params, Rng, Rnn};
+use elman::params::ParamTable;
+use elman::{Gru, Lstm, Params, Rng, Rnn};
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use tempfile::TempDir;
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use elman::format::TensorFile;
 use elman::{Gru, Rnn};
@@ -279,6 +280,31 @@ fn long_names_and_shapes_are_told() {
     assert_eq!(row("b "), &"b       F32    [3]       12  outside");
     assert_eq!(row("a "), &format!("a       F32    {shape:?}      4  outside"));
     assert_eq!(row("nnn"), &format!("{name}  F32    [2]        8  outside"));
+}
+
+/// Time in proportion to the file.
+#[test]
+fn thousands_of_networks_are_told_in_half_a_second() {
+    const COUNT: usize = 16_000;
+    if cfg!(debug_assertions) {
+        eprintln!("skipped: a build without optimisation is not timed");
+        return;
+    }
+    let folder = folder();
+    let names = ["weight_ih_l0", "weight_hh_l0"];
+    let names: Vec<_> = (0..COUNT).flat_map(|i| names.map(|name| format!("n{i}.{name}"))).collect();
+    let tensors: Vec<_> = names.iter().map(|name| random(name, &[1, 1])).collect();
+    write(&folder.path().join("many.safetensors"), &tensors);
+    // The least of three, as the machine may be busy.
+    let times = (0..3).map(|_| {
+        let begin = Instant::now();
+        let ran = run(folder.path(), &["inspect", "many.safetensors"]);
+        let time = begin.elapsed();
+        assert_eq!(ran.out.lines().filter(|line| line.contains(".weight_hh_l0 ")).count(), COUNT, "{}", ran.err);
+        time
+    });
+    let least = times.min().unwrap();
+    assert!(least < Duration::from_millis(500), "{least:?}");
 }
 
 #[test]

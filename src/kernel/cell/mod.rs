@@ -22,7 +22,8 @@ use crate::simd::Vector;
 /// What a layer computes at each step. As text it is PyTorch's mode in lower case: `rnn_tanh`, `rnn_relu`, `gru`, `lstm`.
 ///
 /// ```
-/// use elman::{Cell, Nonlinearity};
+/// use elman::reference::Cell;
+/// use elman::Nonlinearity;
 ///
 /// assert_eq!(Cell::Elman(Nonlinearity::Relu).to_string(), "rnn_relu");
 /// assert_eq!("lstm".parse::<Cell>()?, Cell::Lstm);

@@ -4,50 +4,15 @@
 mod reading;
 mod surroundings;
 
-use std::fmt;
-
 use self::reading::{Reading, items};
 use self::surroundings::Surroundings;
 use super::spec::ModelSpec;
 use crate::error::{Error, Result};
-use crate::format::{Description, LoadOptions, TensorFile, describe, prefixes, visible};
-
-/// The metadata's key under which a saved file has its spec.
-pub const SPEC_KEY: &str = "elman.spec";
+use crate::format::{Description, SPEC_KEY, Taken, TensorFile, describe, prefixes, visible};
 
 /// What settles a reading that is not the only one.
 const SETTLE: &str =
     "the layers by name in their order, such as 'lstm, last, fc1, relu, fc2' (ModelSpec::from_state_dict)";
-
-/// What was made of a file, and how it is to be loaded. Its text is one line, such as `taken: lstm (2 layers), then fc
-/// 64 → 1 at every step, no activation: the file names none`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Taken {
-    /// The file's names that the model calls otherwise, each with the model's: those of `torch.nn.LSTMCell`, which lack
-    /// `_l0`, and those whose prefix ends in an underscore.
-    pub renamed: Vec<(String, String)>,
-    /// The file's tensors that are not the model's parameters.
-    pub left_aside: Vec<String>,
-    line: String,
-}
-
-impl Taken {
-    /// How the file's tensors are loaded into the model's parameters.
-    #[must_use]
-    pub fn load_options(&self) -> LoadOptions {
-        let mut options = LoadOptions::new();
-        options.rename = self.renamed.clone();
-        options.left_aside = self.left_aside.clone();
-        options
-    }
-}
-
-impl fmt::Display for Taken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.line)
-    }
-}
 
 impl ModelSpec {
     /// The model of a file. One with a spec in its metadata is what that says. One without is taken for a model if it
@@ -72,7 +37,7 @@ impl ModelSpec {
     pub fn from_file(file: &TensorFile) -> Result<(Self, Taken)> {
         if let Some((_, text)) = file.metadata().find(|&(key, _)| key == SPEC_KEY) {
             let spec: Self = text.parse()?;
-            return Ok((spec, Taken { line: "taken: what the file says of itself".into(), ..Taken::default() }));
+            return Ok((spec, Taken::new("taken: what the file says of itself".into(), Vec::new(), Vec::new())));
         }
         let networks = prefixes(file);
         if networks.len() > 1 {

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use super::surroundings::{Module, Role};
-use super::{Taken, network_words, width};
+use super::{network_words, width};
 use crate::error::{Error, Result};
-use crate::format::{CellKind, Description, TensorFile, TensorInfo, describe, prefixes, visible};
+use crate::format::{CellKind, Description, Taken, TensorFile, TensorInfo, describe, prefixes, visible};
 use crate::model::spec::{Activation, CellSpec, LayerKind, LayerSpec, ModelSpec, Readout, RecurrentSpec};
 use crate::model::text::activation;
 
@@ -261,7 +261,7 @@ impl<'a> Reading<'a> {
                 line.push_str(&format!(" and {} more", left_aside.len() - MOST));
             }
         }
-        (spec, Taken { renamed: self.renamed, left_aside, line })
+        (spec, Taken::new(line, self.renamed, left_aside))
     }
 }
 

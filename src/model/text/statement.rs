@@ -6,7 +6,7 @@ use std::str::{Chars, FromStr};
 use super::FLAGS;
 use crate::error::{Error, Result};
 
-/// Blocks inside of blocks at most: more than any model has, and few enough for the stack.
+/// Blocks may lie this deep in each other: more than any model needs, and less than exhausts the stack.
 const MAX_DEPTH: usize = 32;
 
 /// A kind, a name, settings, and perhaps statements in braces.
@@ -71,7 +71,7 @@ impl Statement {
         self.settings.len() < before
     }
 
-    /// That every word and setting was taken.
+    /// That every setting was taken.
     pub(super) fn end(&self) -> Result<()> {
         match self.settings.first() {
             Some(setting) => Err(refusal(self.line, &format!("a setting of {}", self.kind), setting)),

@@ -6,12 +6,13 @@
 use super::grid::{CellKind, Network, Work};
 use super::{Digests, fnv1a};
 use crate::network::{Case, FORWARD};
-use elman::internals::{Kernels, Linear, LinearScratch, NetworkConfig, RecurrentWorkspace};
+use elman::internals::{Cell, Kernels, Linear, LinearScratch, NetworkConfig, RecurrentWorkspace};
 use elman::loss::{CrossEntropy, IGNORE_INDEX, Loss, MeanSquaredError, mse};
 use elman::optim::{Adam, AdamConfig, Optimizer, Sgd, SgdConfig};
+use elman::params::ParamTable;
 use elman::tensor::Seq;
 use elman::train::Trainer;
-use elman::{Cell, Gru, Lstm, ModelBuilder, Nonlinearity, ParamTable, Params, Rng, Rnn, Threads};
+use elman::{Gru, Lstm, ModelBuilder, Nonlinearity, Params, Rng, Rnn, Threads};
 
 impl Work {
     /// A head by itself takes the active tier, the one that `ELMAN_ISA` names, and no other.
@@ -100,7 +101,7 @@ fn run_network(network: &Network, kernels: &'static Kernels, threads: Threads) -
     let (case, mut pass) = (case(network), RecurrentWorkspace::default());
     let inferred = case.infer(kernels, threads, &mut pass);
     let trained = case.run(kernels, threads, &mut pass);
-    // All that is not of the way forward is a gradient.
+    // All that the forward run does not give is a gradient.
     let gradients = trained.0.iter().filter(|(name, _)| !FORWARD.contains(&&name[..]));
     Digests {
         outputs: fnv1a(FORWARD.map(|name| inferred.get(name))),

@@ -1,6 +1,6 @@
 //! What `elman bench` is going to allocate.
 
-use elman::Cell;
+use elman::internals::Cell;
 use elman_cli::measure::{Mode, Workload};
 
 use crate::verbs::Failure;

@@ -2,8 +2,7 @@
 
 use std::io::{self, Write as _};
 
-use elman::Cell;
-use elman::internals::Prediction;
+use elman::internals::{Cell, Prediction};
 use elman_cli::measure::{Measurement, Middle, Workload};
 use serde::Serialize;
 

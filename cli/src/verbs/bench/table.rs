@@ -2,7 +2,8 @@
 
 use std::io::{self, Write as _};
 
-use elman::{Cell, Nonlinearity};
+use elman::Nonlinearity;
+use elman::internals::Cell;
 use elman_cli::measure::{Mark, Measurement, Workload};
 
 use super::explain::explanation;

@@ -1,4 +1,4 @@
-//! `elman run`: a model file over the sequences of another file.
+//! `elman run`: a model's output for the data of a file.
 
 mod args;
 mod batch;

@@ -70,7 +70,7 @@ impl<'a> Outcome<'a> {
         let rows = if self.batch.form == Form::Unbatched { vec![] } else { vec![self.batch.rows] };
         for what in ["h_n", "c_n"] {
             let state = self.state;
-            let of = |index| if what == "h_n" { Some(state.h_of(index)) } else { state.c_of(index) };
+            let of = |index| if what == "h_n" { state.h_of(index) } else { state.c_of(index) };
             let parts: Vec<_> = (0..names.len()).filter_map(|index| Some((&names[index], of(index)?))).collect();
             let Some([_, _, width]) = parts.first().map(|(_, part)| part.shape()) else { continue };
             if parts.iter().all(|(_, part)| part.shape()[2] == width) {

@@ -44,7 +44,7 @@ impl Reads {
             features: vocabulary.is_none().then_some(spec.inputs),
             vocabulary: vocabulary.unwrap_or(0),
             batch_first: spec.batch_first,
-            h: (0..layers).map(|index| state.h_of(index).shape()[2]).collect(),
+            h: (0..layers).filter_map(|index| state.h_of(index)).map(|h| h.shape()[2]).collect(),
             c: (0..layers).filter_map(|index| state.c_of(index)).map(|c| c.shape()[2]).collect(),
             cell: match &recurrent[..] {
                 [(_, only)] => Some(only.cell.clone()),
