@@ -28,7 +28,8 @@ pub(crate) struct ModelArgs {
     /// What the model is, where its file does not say it: a file such as the spec that inspect prints
     #[arg(long, value_name = "FILE", conflicts_with_all = ["only", "cell", "nonlinearity"])]
     pub(crate) spec: Option<PathBuf>,
-    /// Read a tensor of the file by another name; of names that end in a dot, all that begin so. May be given several times
+    /// Read a tensor of the file by another name, or all whose names begin so: where OLD is empty or ends in a dot, an
+    /// underscore or anything else but a letter or a digit, such as encoder., enc_. May be given several times
     #[arg(long, value_name = "OLD=NEW", value_parser = renaming)]
     pub(crate) rename: Vec<(String, String)>,
 }

@@ -275,7 +275,7 @@ fn what_does_not_fit_into_memory_is_told_before_it_is_allocated() {
         (&["--hidden", "65536", "--layers", "65536", "--batch", "1"], "the other layers' weights"),
     ] {
         let line = run(folder.path(), &[&["bench"], args].concat());
-        line.refused(1, &["memory: expected to need at most the ", " there are, got ", part]);
+        line.refused(1, &["error: bench: needs ", ", of them ", &format!(" for {part}")]);
     }
 }
 

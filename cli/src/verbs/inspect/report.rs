@@ -77,7 +77,7 @@ impl Report {
     pub(super) fn of(path: &Path, args: &ModelArgs) -> Result<Self, Failure> {
         let mut needs = Needs::default();
         needs.file("its tensors", path, 1);
-        needs.check()?;
+        needs.check("inspect")?;
         let file = model::open(path, args)?;
         let descriptions: Vec<_> = match &args.only {
             Some(prefix) => vec![Ok(files::describe(&file, Some(prefix), args.cell)?)],

@@ -14,8 +14,9 @@ pub(crate) struct Args {
     /// The model: a safetensors file with the state dict of a torch.nn.RNN, GRU or LSTM, or of a module that has one
     #[arg(value_name = "MODEL", required_unless_present = "weights")]
     model: Option<PathBuf>,
-    /// The data: a safetensors file with input (T, B, I) or (T, I), and where wanted h_0, c_0, lengths (B), resets (T, B); or
-    /// a CSV file, one row a step, columns are features; - is the standard input, as CSV
+    /// The data: a safetensors file with input (T, B, I) or (T, I), of a model that begins with an embedding whole numbers
+    /// (T, B) or (T), and where wanted h_0, c_0, lengths (B), resets (T, B); or a CSV file, one row a step, columns are
+    /// features, or one column of indices; - is the standard input, as CSV
     #[arg(value_name = "INPUT", required_unless_present = "data")]
     input: Option<PathBuf>,
     /// Where output, h_n and c_n go, in PyTorch's shapes: a safetensors file; the output alone, if it is a CSV file. Without

@@ -102,7 +102,7 @@ fn an_output_too_large_for_memory_is_refused() {
     let rows = 1 << 50;
     write(&folder.path().join("x.safetensors"), &[f32s("input", &[0, rows, 3], &[])]);
     let before = tree(folder.path());
-    let words = ["memory: expected to need at most the ", "there are, got ", "of it for the states and the file"];
+    let words = ["error: run: needs ", ", of them ", " for the states and the file"];
     over_x(folder.path(), "gru", &[]).refused(1, &words);
     assert_eq!(tree(folder.path()), before);
 }
@@ -120,12 +120,11 @@ fn a_file_too_large_for_memory_is_refused() {
     fs::write(&path, [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat()).unwrap();
     fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(8 + header.len() as u64 + bytes).unwrap();
     let refused = |args: &[&str], part| {
-        run(folder.path(), args)
-            .refused(1, &["error: memory: expected to need at most the ", " there are, got ", part]);
+        run(folder.path(), args).refused(1, &[&format!("error: {}: needs ", args[0]), part, ", but there are "]);
     };
-    refused(&["inspect", "large.safetensors"], "1.00 TiB of it for its tensors");
-    refused(&["run", "large.safetensors", "x.safetensors"], "3.00 TiB of it for the model");
-    refused(&["run", "gru.safetensors", "large.safetensors"], "3.00 TiB of it for the input");
+    refused(&["inspect", "large.safetensors"], "(1.0 TiB) for its tensors");
+    refused(&["run", "large.safetensors", "x.safetensors"], "(3.0 TiB) for the model");
+    refused(&["run", "gru.safetensors", "large.safetensors"], "(3.0 TiB) for the input");
 }
 
 #[test]
