@@ -196,3 +196,14 @@ fn unsafe_is_where_contributing_says() {
     let found: Vec<_> = sources.keys().filter_map(|name| marked(name)).collect();
     assert_eq!(told, found.iter().map(String::as_str).collect());
 }
+
+/// A Rust program has no options of a command line to set.
+#[test]
+fn errors_of_the_library_speak_of_no_command_line() {
+    let is_option = |text: &str| text.starts_with(|c: char| c.is_ascii_lowercase());
+    for (name, code) in sources() {
+        let mut after = code.split("--").skip(1);
+        let option = after.find(|rest| is_option(rest));
+        assert!(option.is_none(), "src/{name}.rs: --{}", option.unwrap().lines().next().unwrap());
+    }
+}

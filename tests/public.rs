@@ -43,15 +43,35 @@ fn sequences_are_printed_by_their_shapes() {
     assert_eq!(format!("{packed:?} {:?}", packed.view()), "PackedSequence[up to 2, 2, 1] PackedRef[up to 2, 2, 1]");
 }
 
-/// What can grow without a new major version: an enum that users can match on, a struct with fields that they can name.
-#[test]
-fn public_enums_and_settings_can_grow() {
-    /// What only `internals` gives out, and the reference, whose fields are the terms of its equations.
-    const FIXED: &[&str] =
-        &["src/gemm", "src/plan", "src/layer/linear.rs", "src/layer/recurrent", "src/reference", "src/reference.rs"];
-    /// More of the same.
-    const INTERNAL: &[&str] = &["BackwardArgs", "NetworkConfig"];
+/// What only `internals` gives out, and the reference, whose fields are the terms of its equations and whose example is the
+/// module's.
+const FIXED: &[&str] =
+    &["src/gemm", "src/plan", "src/layer/linear.rs", "src/layer/recurrent", "src/reference", "src/reference.rs"];
+/// More of the same; and the macro's `$name`, whose documentation stands where the macro is used.
+const INTERNAL: &[&str] = &[
+    "$name",
+    "BackwardArgs",
+    "Blocking",
+    "Buffer",
+    "Direction",
+    "Kernels",
+    "NetworkConfig",
+    "Recurrent",
+    "RecurrentWorkspace",
+];
 
+/// A public type or trait as it is written down.
+struct Declaration {
+    place: String,
+    is_enum: bool,
+    /// Has fields that users can name.
+    has_fields: bool,
+    /// What stands above it, from the last line up.
+    above: Vec<String>,
+}
+
+/// Every one that a user can name.
+fn declarations() -> Vec<Declaration> {
     fn sources(folder: &Path, all: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -61,30 +81,48 @@ fn public_enums_and_settings_can_grow() {
     let mut files = Vec::new();
     sources(Path::new("src"), &mut files);
     files.retain(|file| !FIXED.iter().any(|fixed| file.starts_with(fixed)));
-    let (mut seen, mut exhaustive) = (0, Vec::new());
+    let mut all = Vec::new();
     for file in files {
         let text = fs::read_to_string(&file).unwrap();
         let lines: Vec<_> = text.lines().map(str::trim).collect();
         for (i, line) in lines.iter().enumerate() {
-            let is_enum = line.starts_with("pub enum ") && line.ends_with('{');
-            // Its end is the first line that is a brace.
-            let rest = lines[i + 1..].iter().take_while(|line| **line != "}");
-            let is_open = line.starts_with("pub struct ") && line.ends_with('{') && {
-                let mut rest = rest.filter(|line| !line.starts_with("//"));
-                rest.any(|line| line.starts_with("pub ") && !line.starts_with("pub fn"))
-            };
-            let name = line.split([' ', '<', '(']).nth(2).unwrap_or_default();
-            if (is_enum || is_open) && !INTERNAL.contains(&name) {
-                seen += 1;
-                let attributes = lines[..i].iter().rev().take_while(|line| line.starts_with('#'));
-                if !attributes.into_iter().any(|line| *line == "#[non_exhaustive]") {
-                    exhaustive.push(format!("{}: {line}", file.display()));
-                }
+            let kind = ["pub enum ", "pub struct ", "pub trait "].iter().find(|kind| line.starts_with(**kind));
+            let Some(kind) = kind else { continue };
+            let name = line[kind.len()..].split([' ', '<', '(', ':']).next().unwrap_or_default();
+            if INTERNAL.contains(&name) {
+                continue;
             }
+            // Its end is the first line that is a brace.
+            let mut inside = lines[i + 1..].iter().take_while(|line| **line != "}");
+            let above = lines[..i].iter().rev().take_while(|line| line.starts_with('#') || line.starts_with("///"));
+            all.push(Declaration {
+                place: format!("{}: {line}", file.display()),
+                is_enum: line.starts_with("pub enum ") && line.ends_with('{'),
+                has_fields: *kind == "pub struct "
+                    && line.ends_with('{')
+                    && inside.any(|line| line.starts_with("pub ")),
+                above: above.map(|line| line.to_string()).collect(),
+            });
         }
     }
-    assert!(seen > 25, "{seen} types were found");
+    assert!(all.len() > 50, "{} declarations were found", all.len());
+    all
+}
+
+/// What can grow without a new major version: an enum that users can match on, a struct with fields that they can name.
+#[test]
+fn public_enums_and_settings_can_grow() {
+    let open = declarations().into_iter().filter(|it| it.is_enum || it.has_fields);
+    let is_exhaustive = |it: &Declaration| !it.above.iter().any(|line| line == "#[non_exhaustive]");
+    let exhaustive: Vec<_> = open.filter(is_exhaustive).map(|it| it.place).collect();
     assert!(exhaustive.is_empty(), "expected #[non_exhaustive]: {exhaustive:#?}");
+}
+
+#[test]
+fn every_public_type_has_an_example() {
+    let without = declarations().into_iter().filter(|it| !it.above.iter().any(|line| line.starts_with("/// ```")));
+    let without: Vec<_> = without.map(|it| it.place).collect();
+    assert!(without.is_empty(), "expected an example: {without:#?}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ mod compare;
 use case::{Case, Options, Outcome};
 use compare::distance_of_scale;
 use elman::internals::{BackwardPass, Cell, ForwardPass, Gradients, Kernels, Plan, Scratch, Tape, Weights, Write};
-use elman::tensor::{SeqMut, SeqRef};
+use elman::tensor::{Mask, SeqMut, SeqRef};
 use elman::Nonlinearity;
 use elman::{Isa, reference};
 use elman_fuzz::{Guarded, Within};
@@ -105,10 +105,6 @@ fn run_guarded(
     layer.load(weights).unwrap();
 
     let (x, d_y) = (given(&case.x), given(&case.d_y));
-    let resets = case.resets.as_ref().map(|resets| {
-        let resets: Vec<_> = resets.iter().map(|&reset| f32::from(u8::from(reset))).collect();
-        given(&resets)
-    });
     let [h_0, c_0, d_h_n, d_c_n] = [&case.h_0, &case.c_0, &case.d_h_n, &case.d_c_n].map(maybe);
     fn seq(values: &Guarded, steps: usize, batch: usize, width: usize) -> SeqRef<'_> {
         SeqRef::new(values.get(), steps, batch, width).unwrap()
@@ -116,7 +112,7 @@ fn run_guarded(
     let [h_0, d_h_n] = [&h_0, &d_h_n].map(|h| h.as_ref().map(|h| seq(h, 1, batch, output)));
     let [c_0, d_c_n] = [&c_0, &d_c_n].map(|c| c.as_ref().map(|c| seq(c, 1, batch, hidden)));
     let (x, d_y) = (seq(&x, steps, batch, input), seq(&d_y, steps, batch, output));
-    let resets = resets.as_ref().map(|resets| seq(resets, steps, batch, 1));
+    let resets = case.resets.as_ref().map(|resets| Mask::of(x, resets).unwrap());
 
     let mut y = result(steps * batch * output);
     let (mut h_n, mut c_n) = (result(batch * output), lstm.then(|| result(batch * hidden)));

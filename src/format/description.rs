@@ -18,6 +18,14 @@ use crate::layer::{Cell, Nonlinearity};
 use crate::network::NetworkConfig;
 
 /// The recurrent cells of PyTorch.
+///
+/// ```
+/// use elman::format::CellKind;
+///
+/// assert_eq!("gru".parse::<CellKind>()?, CellKind::Gru);
+/// assert_eq!(CellKind::Lstm.gates(), 4);
+/// # Ok::<(), elman::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CellKind {

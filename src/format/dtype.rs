@@ -5,6 +5,10 @@ use std::fmt;
 macro_rules! dtypes {
     ($($(#[$doc:meta])* $dtype:ident $name:literal,)*) => {
         /// The type of a tensor's elements.
+        ///
+        /// ```
+        /// assert_eq!(elman::format::Dtype::BF16.to_string(), "BF16");
+        /// ```
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Dtype {

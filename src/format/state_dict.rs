@@ -79,6 +79,24 @@ impl LoadOptions {
 
 /// What a load did besides copying. Its text is one line for each type that was converted, such as `weights converted
 /// from BF16 to F32 (12 tensors)`.
+///
+/// ```
+/// use elman::format::{LoadOptions, NO_METADATA, TensorFile, tensors_to_bytes};
+/// use elman::{Model, ModelSpec, RecurrentSpec};
+///
+/// let mut model = Model::new(ModelSpec::new(1).layer("rnn", RecurrentSpec::rnn([1]).bias(false)))?;
+/// let tensors = [
+///     ("m.rnn.weight_ih_l0", &[1, 1][..], &[0.5][..]),
+///     ("m.rnn.weight_hh_l0", &[1, 1], &[0.25]),
+///     ("step", &[1], &[9.0]),
+/// ];
+/// let file = TensorFile::from_bytes(tensors_to_bytes(&tensors, NO_METADATA)?)?;
+/// let report = file.load_into(&mut model.params_mut(), &LoadOptions::new().prefix("m."))?;
+/// assert_eq!(report.left_aside, ["step"]);
+/// assert!(report.converted.is_empty()); // all of it was F32
+/// assert_eq!(model.params().data(), [0.5, 0.25]);
+/// # Ok::<(), elman::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LoadReport {
@@ -89,6 +107,17 @@ pub struct LoadReport {
 }
 
 /// Tensors whose elements were made `f32`.
+///
+/// ```no_run
+/// use elman::{Gru, Rng};
+///
+/// let mut model = Gru::builder(3, 8).model(&mut Rng::new(1))?;
+/// let report = elman::format::load("model.safetensors", &mut model.params_mut())?;
+/// for converted in &report.converted {
+///     println!("{} of {}: {converted}", converted.tensors, converted.from);
+/// }
+/// # Ok::<(), elman::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Converted {

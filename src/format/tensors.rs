@@ -17,6 +17,19 @@ pub const NO_METADATA: [(&str, &str); 0] = [];
 /// overlap or hole, as many bytes as every shape and type need, and none besides.
 ///
 /// A clone, and [`TensorFile::rename`], share the tensors' bytes.
+///
+/// ```
+/// use elman::format::{NO_METADATA, TensorFile, tensors_to_bytes};
+///
+/// let bytes = tensors_to_bytes(&[("fc.weight", &[1, 2], &[0.5, 1.5]), ("fc.bias", &[1], &[0.0])], NO_METADATA)?;
+/// let file = TensorFile::from_bytes(bytes)?; // or TensorFile::open("model.safetensors")
+/// for tensor in file.iter() {
+///     println!("{} {:?}, {}", tensor.name, tensor.shape, tensor.dtype);
+/// }
+/// let (shape, values) = file.read_f32("fc.weight")?;
+/// assert_eq!((shape, values), (vec![1, 2], vec![0.5, 1.5]));
+/// # Ok::<(), elman::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct TensorFile {
     path: Option<PathBuf>,
@@ -28,6 +41,15 @@ pub struct TensorFile {
 }
 
 /// What a file says about one of its tensors.
+///
+/// ```
+/// use elman::format::{Dtype, NO_METADATA, TensorFile, tensors_to_bytes};
+///
+/// let file = TensorFile::from_bytes(tensors_to_bytes(&[("fc.weight", &[1, 2], &[0.5, 1.5])], NO_METADATA)?)?;
+/// let info = file.info("fc.weight").expect("it was written");
+/// assert_eq!((info.dtype, info.shape, info.bytes), (Dtype::F32, &[1, 2][..], 8));
+/// # Ok::<(), elman::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TensorInfo<'a> {

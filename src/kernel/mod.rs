@@ -34,6 +34,14 @@ use peak::Peak;
 use recurrence::{Backward, Forward};
 
 /// A tier of instructions.
+///
+/// ```
+/// use elman::{Isa, Lstm, Rng};
+///
+/// let model = Lstm::builder(3, 8).linear("fc", 1).isa(Isa::Portable).model(&mut Rng::new(1))?;
+/// assert_eq!(model.isa().name(), "portable");
+/// # Ok::<(), elman::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Isa {

@@ -5,6 +5,17 @@ use crate::memory;
 use crate::tensor::SeqRef;
 
 /// Which steps of a sequence go on.
+///
+/// ```
+/// use elman::tensor::Seq;
+/// use elman::{Gru, Readout, Rng};
+///
+/// // One answer for each sequence, not for each step.
+/// let model = Gru::builder(3, 8).readout(Readout::Mean).linear("fc", 2).model(&mut Rng::new(1))?;
+/// let output = model.run(&Seq::zeros(5, 4, 3)?)?;
+/// assert_eq!(output.values().shape(), [1, 4, 2]);
+/// # Ok::<(), elman::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]

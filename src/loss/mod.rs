@@ -50,6 +50,32 @@ use crate::tensor::{SeqMut, SeqRef};
 /// Implemented by every closure `FnMut(SeqRef, SeqMut) -> Result<f32>`: it reads the prediction, writes the gradient into
 /// every row of the second and gives the loss. Of a packed batch both have the rows of step t that are longer than t, the
 /// longest row first.
+///
+/// ```
+/// use elman::loss::{Loss, MeanSquaredError, Prediction};
+/// use elman::tensor::{Seq, SeqMut};
+///
+/// /// The mean squared error, times a factor.
+/// struct Scaled<'a>(MeanSquaredError<'a>, f32);
+///
+/// impl Loss for Scaled<'_> {
+///     fn evaluate(&mut self, prediction: Prediction<'_>, mut d_prediction: SeqMut<'_>) -> elman::Result<f32> {
+///         let loss = self.0.evaluate(prediction, d_prediction.reborrow())?;
+///         let [steps, rows, _] = d_prediction.shape();
+///         for t in 0..steps {
+///             (0..rows).for_each(|row| d_prediction.step(t).row(row).iter_mut().for_each(|d| *d *= self.1));
+///         }
+///         Ok(self.1 * loss)
+///     }
+/// }
+///
+/// let (prediction, target) = (Seq::from_slice(&[3.0], 1, 1, 1)?, Seq::zeros(1, 1, 1)?);
+/// let mut d_prediction = Seq::zeros(1, 1, 1)?;
+/// let mut loss = Scaled(MeanSquaredError::new(&target), 0.5);
+/// assert_eq!(loss.evaluate((&prediction).into(), d_prediction.view_mut())?, 4.5);
+/// assert_eq!(d_prediction.data(), [3.0]);
+/// # Ok::<(), elman::Error>(())
+/// ```
 pub trait Loss {
     /// The loss of a prediction; writes its gradient into `d_prediction`, whose rows are those of the prediction, zeros
     /// where a row does not count.

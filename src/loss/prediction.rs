@@ -136,6 +136,19 @@ pub(super) struct Row {
 }
 
 /// Which steps count.
+///
+/// ```
+/// use elman::loss::{Loss, MeanSquaredError, Steps};
+/// use elman::tensor::Seq;
+///
+/// let (prediction, target) = (Seq::from_slice(&[9.0, 1.0, 3.0], 3, 1, 1)?, Seq::zeros(3, 1, 1)?);
+/// let mut d_prediction = Seq::zeros(3, 1, 1)?;
+/// // The first step is a warm-up and does not count.
+/// let mut loss = MeanSquaredError::new(&target).at(Steps::Mask(&[false, true, true]));
+/// assert_eq!(loss.evaluate((&prediction).into(), d_prediction.view_mut())?, 5.0);
+/// assert_eq!(d_prediction.data(), [0.0, 1.0, 3.0]);
+/// # Ok::<(), elman::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub enum Steps<'a> {
@@ -243,6 +256,18 @@ fn order_of_all(name: &str, len: usize, prediction: Prediction<'_>) -> Result<Or
 }
 
 /// What a prediction should have been: (T, B, C), (B, T, C), or packed in the same order as the prediction.
+///
+/// ```
+/// use elman::loss::{MeanSquaredError, Target};
+/// use elman::tensor::{PackedSequence, Seq};
+///
+/// let padded = Seq::zeros(7, 2, 1)?;
+/// let packed = PackedSequence::from_padded(padded.view(), &[7, 4])?;
+/// // What is taken as a target: sequences, their views, and packed ones.
+/// let loss = MeanSquaredError::new(&packed);
+/// let loss = MeanSquaredError::new(Target::from(padded.view()));
+/// # Ok::<(), elman::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Target<'a> {
     values: SeqRef<'a>,

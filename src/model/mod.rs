@@ -246,6 +246,17 @@ impl Model {
 }
 
 /// A model's parameters, to be changed; see [`Model::params_mut`].
+///
+/// ```
+/// use elman::{Rng, Rnn};
+///
+/// let mut model = Rnn::builder(1, 2).linear("fc", 1).model(&mut Rng::new(1))?;
+/// let mut params = model.params_mut();
+/// params.set("fc.bias", &[1], &[0.5])?;
+/// drop(params); // the model computes with the new bias from here on
+/// assert_eq!(model.params().named("fc.bias")?.1, [0.5]);
+/// # Ok::<(), elman::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct ParamsMut<'a>(&'a mut Model);
 

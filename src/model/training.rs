@@ -346,7 +346,7 @@ impl<'w> Run<'_, 'w> {
             Source::Indices { .. } => SeqRef::over(x, batch.lines(), 1),
             _ => batch.time_major(input, x)?,
         };
-        let resets = input.resets.map(|_| SeqRef::over(resets, batch.lines(), 1));
+        let resets = input.resets.map(|mask| batch.resets(mask, resets)).transpose()?;
         // What the model's own first states were is still there too.
         let given = state.or((!model.own.is_empty()).then_some(&*own));
         let first = if packed && given.is_some() { Some(&*sorted) } else { given };

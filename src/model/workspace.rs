@@ -29,8 +29,8 @@ pub struct Workspace {
     pub(super) batch: Batch,
     /// The input, turned to time-major, where it came batch-first or as indices.
     pub(super) x: Buffer,
-    /// (all rows of all steps, 1): not zero where a new sequence begins.
-    pub(super) resets: Buffer,
+    /// Where new sequences begin, turned to time-major, where the mask came batch-first.
+    pub(super) resets: Vec<bool>,
     pub(super) infer: InferMemory,
     pub(super) stages: Vec<StageMemory>,
     pub(super) room: Room,

@@ -2,8 +2,9 @@
 
 use super::input::{Input, Source};
 use crate::error::{Error, Result, check_shape};
+use crate::memory;
 use crate::parallel::{Shares, Threads, share};
-use crate::tensor::{Buffer, Lines, Order, PackedRef, SeqRef};
+use crate::tensor::{Buffer, Lines, Mask, Order, PackedRef, SeqRef};
 
 /// A batch's form and sizes.
 #[derive(Clone, Debug, Default)]
@@ -32,8 +33,8 @@ pub(crate) struct Flow<'a> {
     pub(crate) lines: Lines<'a>,
     /// Of a packed batch: which row lies at each place.
     pub(crate) order: Option<&'a Order>,
-    /// (all rows of all steps, 1): not zero where a new sequence begins.
-    pub(crate) resets: Option<SeqRef<'a>>,
+    /// Where new sequences begin.
+    pub(crate) resets: Option<Mask<'a>>,
     pub(crate) threads: Threads,
 }
 
@@ -141,8 +142,8 @@ impl Batch {
         if self.form == Form::BatchFirst { i % self.steps * self.batch + i / self.steps } else { i }
     }
 
-    /// The mask as a sequence of width 1, time-major.
-    pub(crate) fn resets<'a>(&'a self, mask: &[bool], buffer: &'a mut Buffer) -> Result<SeqRef<'a>> {
+    /// The mask, time-major: turned into `turned` where it came batch-first.
+    pub(crate) fn resets<'a>(&'a self, mask: &'a [bool], turned: &'a mut Vec<bool>) -> Result<Mask<'a>> {
         let (steps, batch, total) = (self.steps, self.batch, self.lines().end());
         if mask.len() != total {
             let shape = match self.form {
@@ -153,11 +154,16 @@ impl Batch {
             };
             return Err(Error::length("resets", &shape, mask.len()));
         }
-        buffer.try_resize("resets", total)?;
-        for (i, &reset) in mask.iter().enumerate() {
-            buffer[self.place(i)] = f32::from(u8::from(reset));
+        if self.form != Form::BatchFirst {
+            return Ok(Mask::over(mask, self.lines()));
         }
-        Ok(SeqRef::over(buffer, self.lines(), 1))
+        turned.clear();
+        memory::reserve("resets", turned, total)?;
+        turned.resize(total, false);
+        for (i, &reset) in mask.iter().enumerate() {
+            turned[self.place(i)] = reset;
+        }
+        Ok(Mask::over(turned, self.lines()))
     }
 
     /// That another batch came in the same form and shape.

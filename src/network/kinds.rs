@@ -14,6 +14,15 @@ macro_rules! network {
         pub enum $name {}
 
         #[doc = concat!("The settings of a [`", stringify!($name), "`], with PyTorch's names and defaults.")]
+        ///
+        /// ```
+        #[doc = concat!("use elman::{Rng, ", stringify!($name), "};")]
+        ///
+        #[doc = concat!("let builder = ", stringify!($name), "::builder(3, 8).num_layers(2).bidirectional(true).dropout(0.1);")]
+        /// let model = builder.linear("fc", 1).model(&mut Rng::new(1))?;
+        /// assert_eq!(model.outputs(), 1);
+        /// # Ok::<(), elman::Error>(())
+        /// ```
         #[derive(Clone, Debug)]
         pub struct $builder {
             config: NetworkConfig,

@@ -19,8 +19,8 @@ pub struct RecurrentWorkspace {
     batch: Batch,
     /// The input, turned to time-major, where it came batch-first.
     x: Buffer,
-    /// (all rows of all steps, 1): not zero where a new sequence begins.
-    resets: Buffer,
+    /// Where new sequences begin, turned to time-major, where the mask came batch-first.
+    resets: Vec<bool>,
     memory: RecurrentMemory,
     /// The outputs of layers in inference.
     pair: [Buffer; 2],

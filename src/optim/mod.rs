@@ -69,6 +69,23 @@ use crate::error::{Error, Result};
 use crate::params::Params;
 
 /// What makes steps of gradients. [`Adam`], [`AdamW`] and [`Sgd`] are; so is whatever else implements it.
+///
+/// ```
+/// use elman::optim::{Adam, AdamConfig, Optimizer, Sgd, SgdConfig};
+/// use elman::{Gru, Rng};
+///
+/// let mut model = Gru::builder(3, 8).linear("fc", 1).model(&mut Rng::new(1))?;
+/// // Which one is known at run time only.
+/// let adam = true;
+/// let mut optimizer: Box<dyn Optimizer> = match adam {
+///     true => Box::new(Adam::new(model.params(), AdamConfig::default())?),
+///     false => Box::new(Sgd::new(model.params(), SgdConfig::default())?),
+/// };
+/// let gradients = model.params().zeros_like(); // what a backward pass gives
+/// optimizer.step(&mut model.params_mut(), &gradients)?;
+/// optimizer.set_learning_rate(0.5 * optimizer.learning_rate())?;
+/// # Ok::<(), elman::Error>(())
+/// ```
 pub trait Optimizer: Send {
     /// One step down the gradients. Those in this crate allocate nothing.
     ///

@@ -7,6 +7,23 @@ use crate::error::{Error, Result};
 use crate::params::Params;
 
 /// All that an optimiser's steps have changed, and its learning rate. The other settings are not part of it.
+///
+/// ```
+/// use elman::optim::{Optimizer, OptimizerState, Sgd, SgdConfig, StateTensor};
+/// use elman::{Rng, Rnn};
+///
+/// let model = Rnn::builder(1, 1).bias(false).model(&mut Rng::new(1))?;
+/// let mut sgd = Sgd::new(model.params(), SgdConfig::default().momentum(0.9))?;
+/// let state = sgd.state();
+/// assert_eq!((&state.name[..], state.step), ("SGD", 0));
+///
+/// // Out of its parts again, as a file gave them.
+/// let tensors = state.tensors.iter().map(|it| StateTensor::new(&it.buffer, &it.parameter, &it.shape, &it.values));
+/// let read = OptimizerState::new("SGD", state.learning_rate, state.step, tensors.collect());
+/// assert_eq!(read, state);
+/// sgd.load_state(&read)?;
+/// # Ok::<(), elman::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct OptimizerState {
@@ -21,6 +38,13 @@ pub struct OptimizerState {
 }
 
 /// One tensor of an [`OptimizerState`], of the shape of its parameter.
+///
+/// ```
+/// use elman::optim::StateTensor;
+///
+/// let tensor = StateTensor::new("exp_avg", "fc.bias", &[2], &[0.5, 1.5]);
+/// assert_eq!(tensor.to_string(), "exp_avg of fc.bias");
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct StateTensor {

@@ -1,6 +1,6 @@
 //! The state before each step of a recurrence.
 
-use super::{Mat, SeqRef};
+use super::{Mask, Mat, SeqRef};
 
 /// Which way a layer goes through time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -24,9 +24,9 @@ impl Direction {
     }
 }
 
-/// Where new sequences begin: (steps, rows, 1), not zero at the first step of one.
+/// Where new sequences begin, if anywhere: at the marked rows.
 #[derive(Clone, Copy)]
-pub(crate) struct Resets<'a>(pub(crate) Option<SeqRef<'a>>);
+pub(crate) struct Resets<'a>(pub(crate) Option<Mask<'a>>);
 
 impl<'a> Resets<'a> {
     /// The rows whose state does not pass from the step processed before step `t` to it.
@@ -47,7 +47,7 @@ impl<'a> Resets<'a> {
 
 /// The rows at one boundary between two steps.
 #[derive(Clone, Copy)]
-pub(crate) struct Cut<'a>(Option<Mat<'a>>);
+pub(crate) struct Cut<'a>(Option<&'a [bool]>);
 
 impl Cut<'_> {
     /// Whether no row is cut for certain.
@@ -59,13 +59,13 @@ impl Cut<'_> {
     /// Whether row `i` is cut.
     #[inline(always)]
     pub(crate) fn at(self, i: usize) -> bool {
-        self.0.is_some_and(|cut| i < cut.shape()[0] && cut.row(i)[0] != 0.0)
+        self.0.is_some_and(|cut| cut.get(i) == Some(&true))
     }
 
     /// The rows that are cut.
     pub(crate) fn rows(self) -> impl Iterator<Item = usize> {
-        let rows = self.0.map_or(0, |cut| cut.shape()[0]);
-        (0..rows).filter(move |&i| self.at(i))
+        let marks = self.0.unwrap_or_default().iter().enumerate();
+        marks.filter_map(|(i, &cut)| cut.then_some(i))
     }
 }
 

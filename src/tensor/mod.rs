@@ -5,6 +5,7 @@
 mod aligned;
 mod before;
 mod lines;
+mod mask;
 mod packed;
 mod seq;
 
@@ -14,6 +15,7 @@ pub use {aligned::Buffer, before::Direction};
 
 pub(crate) use before::{Before, Cut, History, Resets};
 pub(crate) use lines::Lines;
+pub use mask::Mask;
 pub(crate) use packed::Order;
 pub use packed::{PackedRef, PackedSequence};
 pub use seq::{Mat, MatMut, Seq, SeqMut, SeqRef};

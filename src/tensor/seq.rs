@@ -283,6 +283,18 @@ impl<'a> SeqRef<'a> {
 }
 
 /// A matrix of rows that lie at equal distances, to be written: one step of a [`SeqMut`].
+///
+/// ```
+/// use elman::tensor::Seq;
+///
+/// let mut x = Seq::zeros(2, 3, 4)?;
+/// let mut view = x.view_mut();
+/// let mut step = view.step(1);
+/// assert_eq!(step.shape(), [3, 4]);
+/// step.row(2).copy_from_slice(&[1.0, 2.0, 3.0, 4.0]);
+/// assert_eq!(step.read(2)[3], 4.0);
+/// # Ok::<(), elman::Error>(())
+/// ```
 pub struct MatMut<'a> {
     start: *mut f32,
     rows: usize,

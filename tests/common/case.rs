@@ -5,7 +5,7 @@ use elman::Nonlinearity;
 use elman::internals::{
     BackwardPass, Cell, Direction, ForwardPass, Gradients, Kernels, Layer, Plan, Scratch, Sizes, Tape, Weights, Write,
 };
-use elman::tensor::{PackedSequence, Seq, SeqRef};
+use elman::tensor::{Mask, PackedSequence, Seq, SeqRef};
 use elman::{Rng, Threads, reference};
 
 /// A layer, its input, and the gradients that reach it from above.
@@ -140,13 +140,15 @@ impl Case {
         let (output, hidden) = (sizes.output(), sizes.hidden);
         let lstm = sizes.cell == Cell::Lstm;
         let layer = self.layer(kernels);
-        let resets = self
-            .resets
-            .as_ref()
-            .map(|resets| resets.iter().map(|&reset| f32::from(u8::from(reset))).collect::<Vec<_>>());
         let [packed_x, packed_d_y] =
             [(&self.x, sizes.input), (&self.d_y, output)].map(|(v, width)| self.pack(v, width));
-        let packed_resets = resets.as_ref().map(|resets| self.pack(resets, 1));
+        let marks = self.resets.as_ref().map(|resets| match self.lengths {
+            Some(_) => {
+                let numbers: Vec<_> = resets.iter().map(|&reset| f32::from(u8::from(reset))).collect();
+                self.pack(&numbers, 1).data().iter().map(|&number| number != 0.0).collect()
+            }
+            None => resets.clone(),
+        });
         let sorted = match self.lengths {
             Some(_) => packed_x.sorted_indices().to_vec(),
             None => (0..batch).collect(),
@@ -169,14 +171,11 @@ impl Case {
         let (d_h_n, d_c_n) = (state(&self.d_h_n, output), state(&self.d_c_n, hidden));
         let dense = |values: &[f32], width| Seq::from_slice(values, steps, batch, width).unwrap();
         let (dense_x, dense_d_y) = (dense(&self.x, sizes.input), dense(&self.d_y, output));
-        let dense_resets = resets.as_ref().map(|resets| dense(resets, 1));
-        let (x, d_y, resets) = match self.lengths {
-            Some(_) => {
-                let resets = packed_resets.as_ref().map(|resets| resets.view().seq());
-                (packed_x.view().seq(), packed_d_y.view().seq(), resets)
-            }
-            None => (dense_x.view(), dense_d_y.view(), dense_resets.as_ref().map(Seq::view)),
+        let (x, d_y) = match self.lengths {
+            Some(_) => (packed_x.view().seq(), packed_d_y.view().seq()),
+            None => (dense_x.view(), dense_d_y.view()),
         };
+        let resets = marks.as_ref().map(|marks: &Vec<bool>| Mask::of(x, marks).unwrap());
 
         let mut packed_y = packed_x.zeros_like(output).unwrap();
         packed_y.data_mut().fill(f32::NAN);

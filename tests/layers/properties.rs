@@ -6,7 +6,7 @@ use crate::tiers::tiers;
 use elman::Isa;
 use elman::Nonlinearity;
 use elman::internals::{Cell, Direction, ForwardPass, Kernels, Layer, Plan, Scratch, Sizes, Write};
-use elman::tensor::{Seq, SeqRef};
+use elman::tensor::{Mask, Seq, SeqRef};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -332,8 +332,8 @@ fn wrong_shapes_are_errors_that_name_the_tensor() {
     let x = Seq::zeros(2, 3, 4).unwrap();
     let mut y = Seq::zeros(2, 3, 5).unwrap();
     let mut scratch = Scratch::default();
-    let mut forward = |x: &Seq, h_0: Option<&Seq>, c_0: Option<&Seq>, resets: Option<&Seq>, y: &mut Seq| {
-        let [h_0, c_0, resets] = [h_0, c_0, resets].map(|seq| seq.map(Seq::view));
+    let mut forward = |x: &Seq, h_0: Option<&Seq>, c_0: Option<&Seq>, resets: Option<Mask<'_>>, y: &mut Seq| {
+        let [h_0, c_0] = [h_0, c_0].map(|seq| seq.map(Seq::view));
         let y = y.view_mut();
         let pass = ForwardPass { x: x.view(), h_0, c_0, resets, y, h_n: None, c_n: None, tape: None };
         layer.forward(&plan, pass, &mut scratch).unwrap_err().to_string()
@@ -342,7 +342,9 @@ fn wrong_shapes_are_errors_that_name_the_tensor() {
     assert_eq!(forward(&wide, None, None, None, &mut y), "input: expected [2, 3, 4], got [2, 3, 7]");
     assert_eq!(forward(&x, Some(&wide), None, None, &mut y), "h_0: expected [1, 3, 5], got [2, 3, 7]");
     assert_eq!(forward(&x, None, Some(&wide), None, &mut y), "c_0: expected [1, 3, 0], got [2, 3, 7]");
-    assert_eq!(forward(&x, None, None, Some(&wide), &mut y), "resets: expected [2, 3, 1], got [2, 3, 7]");
+    let long = Seq::zeros(4, 3, 1).unwrap();
+    let mask = Mask::of(long.view(), &[false; 12]).unwrap();
+    assert_eq!(forward(&x, None, None, Some(mask), &mut y), "resets: expected [2, 3], got [4, 3]");
     assert_eq!(forward(&x, None, None, None, &mut wide.clone()), "output: expected [2, 3, 5], got [2, 3, 7]");
     let short = elman::internals::Weights { weight_hh: &[0.0; 24], ..case.weights() };
     let error = layer.clone().load(short).unwrap_err().to_string();

@@ -1,9 +1,10 @@
 //! Gradients of whole models: against finite differences, in every form of batch, and an encoder that learns through its
 //! decoder.
 
-use elman::optim::clip_grad_norm;
+use elman::loss::MeanSquaredError;
+use elman::optim::{Sgd, SgdConfig, clip_grad_norm};
 use elman::tensor::{PackedSequence, Seq, SeqMut, SeqRef};
-use elman::train::TrainingState;
+use elman::train::{Trainer, TrainingState};
 use elman::{
     Gru, Input, LayerKind, Model, ModelSpec, Readout, RecurrentSpec, Rng, State, Threads, Upstream, Workspace,
 };
@@ -208,6 +209,49 @@ fn batch_first_and_unbatched_runs_have_the_same_gradients() {
     assert_same(second.input().unwrap().flat().unwrap(), first.input().unwrap().flat().unwrap(), "d_input");
 }
 
+/// Marks lie as the input does; whichever way that is, the same rows begin anew, forward and backward.
+#[test]
+fn resets_are_the_same_in_every_form() {
+    let mut rng = Rng::new(18);
+    let model = Gru::builder(3, 6).bidirectional(true).linear("fc", 2).model(&mut Rng::new(2)).unwrap();
+    let batch_first = Gru::builder(3, 6).bidirectional(true).batch_first(true).linear("fc", 2);
+    let batch_first = batch_first.model(&mut Rng::new(2)).unwrap();
+    let (steps, rows) = (7, 3);
+    let (x, d) = (draw(&mut rng, [steps, rows, 3]), draw(&mut rng, [steps, rows, 2]));
+    let marks: Vec<bool> = (0..steps * rows).map(|_| rng.below(3) == 0).collect();
+    let turned_marks: Vec<bool> =
+        (0..rows).flat_map(|b| (0..steps).map(move |t| (t, b))).map(|(t, b)| marks[t * rows + b]).collect();
+    let turned = |seq: &Seq| {
+        let [first, second, width] = seq.shape();
+        let mut turned = Seq::zeros(second, first, width).unwrap();
+        for i in 0..first {
+            for j in 0..second {
+                turned.view_mut().step(j).row(i).copy_from_slice(seq.view().step(i).row(j));
+            }
+        }
+        turned
+    };
+    let packed = |seq: &Seq| PackedSequence::from_padded(seq.view(), &[steps; 3]).unwrap();
+    let gradients = |model: &Model, input: Input<'_>, d_output: Input<'_>| {
+        let run = model.forward(input, &mut TrainingState::new(1)).unwrap();
+        let y = run.output().flat().unwrap().to_vec();
+        let gradients = run.backward(Upstream::output(d_output).want_input()).unwrap();
+        let d_x = gradients.input().unwrap().flat().unwrap().to_vec();
+        (y, d_x, gradients.parameters().data().to_vec())
+    };
+    let (y, d_x, parameters) = gradients(&model, Input::from(&x).resets(&marks), (&d).into());
+    let without = gradients(&model, (&x).into(), (&d).into());
+    assert_ne!(y, without.0, "the marks have an effect");
+
+    let other = gradients(&model, Input::from(&packed(&x)).resets(&marks), (&packed(&d)).into());
+    assert_eq!((&other.0, &other.1, &other.2), (&y, &d_x, &parameters), "packed");
+    let other = gradients(&batch_first, Input::from(&turned(&x)).resets(&turned_marks), (&turned(&d)).into());
+    assert_same(&other.2, &parameters, "gradients batch-first");
+    let back = |values: &[f32], width| turned(&Seq::from_slice(values, rows, steps, width).unwrap()).data().to_vec();
+    assert_same(&back(&other.0, 2), &y, "output batch-first");
+    assert_same(&back(&other.1, 3), &d_x, "d_input batch-first");
+}
+
 #[test]
 fn dropout_follows_from_seed_and_step() {
     let mut rng = Rng::new(16);
@@ -240,4 +284,26 @@ fn gradients_can_be_clipped_before_they_are_used() {
     assert!(norm > 1e-3);
     let clipped: f32 = gradients.parameters().data().iter().map(|d| d * d).sum();
     assert!((clipped.sqrt() - 1e-3).abs() < 1e-5);
+}
+
+#[test]
+fn a_trainer_draws_the_masks_of_its_seed_and_step() {
+    let mut rng = Rng::new(18);
+    let fresh = Gru::builder(3, 8).num_layers(2).dropout(0.5).linear("fc", 2).model(&mut rng).unwrap();
+    let (x, target) = (draw(&mut rng, [6, 4, 3]), draw(&mut rng, [6, 4, 2]));
+    let losses = |training, steps| -> Vec<u32> {
+        let mut model = fresh.clone();
+        // Without learning, a loss differs by its masks alone.
+        let sgd = Sgd::new(model.params(), SgdConfig::default().lr(0.0)).unwrap();
+        let mut trainer = Trainer::new(sgd).training(training);
+        let mut step = |_| trainer.step(&mut model, &x, &mut MeanSquaredError::new(&target)).unwrap().to_bits();
+        (0..steps).map(&mut step).collect()
+    };
+    let (one, two) = (losses(TrainingState::new(1), 4), losses(TrainingState::new(2), 4));
+    assert_eq!(losses(TrainingState::new(1), 4), one);
+    let mut all = [&one[..], &two].concat();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 8, "each step of each seed has masks of its own: {one:?} {two:?}");
+    assert_eq!(losses(TrainingState::restored(1, 2), 2), one[2..], "a restored run goes on");
 }

@@ -677,3 +677,18 @@ fn weights_beyond_the_memory_are_an_error() {
     assert_eq!(error.kind(), elman::ErrorKind::Memory);
     assert!(error.to_string().starts_with("recurrent layers: needs 35,184,"), "{error}");
 }
+
+#[test]
+fn gradients_that_were_not_wanted_are_none() {
+    let (network, params) = build(Lstm::builder(3, 5), 1);
+    let (x, d) = (draw(4, 2, 3, 1), draw(4, 2, 5, 2));
+    let (mut pass, mut gradients) = (RecurrentWorkspace::default(), params.zeros_like());
+    for (wants_d_input, wants_d_state_0) in [(true, true), (false, true), (true, false), (false, false)] {
+        network.forward_training(&x, None, 1, &mut pass, Threads::one()).unwrap();
+        assert!(pass.d_input().is_none() && pass.d_state_0().is_none(), "those of the run before");
+        let args = BackwardArgs { wants_d_input, wants_d_state_0, ..back((&x).into(), (&d).into()) };
+        network.backward(&params, args, &mut gradients, &mut pass, Threads::one()).unwrap();
+        assert_eq!(pass.d_input().is_some(), wants_d_input);
+        assert_eq!(pass.d_state_0().is_some(), wants_d_state_0);
+    }
+}

@@ -172,3 +172,26 @@ fn the_options_of_old_still_name_the_files() {
     refuses(&["run", "a", "--weights", "b", "--input", "c"], 2, &["--weights <FILE>", "cannot be used with"]);
     refuses(&["run", "--weights", "b"], 2, &["not provided", "--input <FILE>"]);
 }
+
+/// Scripts that read one verb's objects read the others'.
+#[test]
+fn every_verb_spells_a_networks_facts_alike() {
+    const FACTS: [&str; 4] = ["cell", "hidden_sizes", "num_layers", "directions"];
+    // As some verb once called them.
+    const OTHERS: [&str; 7] = ["kind", "hidden", "layers", "bidirectional", "hidden_size", "input", "shape"];
+    let folder = files::folder();
+    let object = |args: &[&str]| -> serde_json::Value {
+        let out = Ran::of(elman(folder.path(), args).output().unwrap()).out;
+        serde_json::from_str(out.lines().next().unwrap()).unwrap()
+    };
+    let bench = object(&["bench", "--json", "--hidden", "4", "--cell", "gru", "--seconds", "0.01", "--threads", "1"]);
+    let inspect = object(&["inspect", "--json", "gru.safetensors"]);
+    let ran = object(&["run", "--json", "gru.safetensors", "x.safetensors"]);
+    for facts in [&bench, &inspect["networks"][0], &ran] {
+        let values = FACTS.map(|fact| facts.get(fact).unwrap_or_else(|| panic!("no {fact} in {facts}")));
+        assert_eq!(values.map(ToString::to_string), ["\"gru\"", "[4]", "1", "1"], "{facts}");
+        for other in OTHERS {
+            assert!(facts.get(other).is_none(), "{other} in {facts}");
+        }
+    }
+}

@@ -41,6 +41,15 @@ pub enum Cell {
 }
 
 /// The activation of an Elman cell.
+///
+/// ```
+/// use elman::{Nonlinearity, Rng, Rnn};
+///
+/// let model = Rnn::builder(3, 8).nonlinearity(Nonlinearity::Relu).model(&mut Rng::new(1))?;
+/// assert!(model.spec().to_string().contains("activation=relu"));
+/// assert_eq!("relu".parse::<Nonlinearity>()?, Nonlinearity::Relu);
+/// # Ok::<(), elman::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Nonlinearity {

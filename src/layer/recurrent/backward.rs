@@ -17,7 +17,7 @@ use crate::kernel::layout::{Depth, PanelsRef, round_up};
 use crate::kernel::recurrence::{BackProjection, Backward, Carry, Projection};
 use crate::parallel::{Divide, try_share};
 use crate::plan::Plan;
-use crate::tensor::{History, Mat, Resets, SeqMut, SeqRef};
+use crate::tensor::{History, Mask, Mat, Resets, SeqMut, SeqRef};
 
 /// What a backward pass reads and writes.
 #[derive(Debug)]
@@ -30,8 +30,8 @@ pub struct BackwardPass<'a> {
     pub h_0: Option<SeqRef<'a>>,
     /// (1, B, H): its first cell state, if one was given.
     pub c_0: Option<SeqRef<'a>>,
-    /// (T, B, 1): its resets, if any were given.
-    pub resets: Option<SeqRef<'a>>,
+    /// (T, B): its resets, if any were given.
+    pub resets: Option<Mask<'a>>,
     /// (T, B, O): its output.
     pub y: SeqRef<'a>,
     /// The forward pass's tape; consumed. An Elman layer records nothing, so any tape will do.
@@ -241,7 +241,7 @@ impl Layer {
         check_shape("d_output", &[steps, batch, output], &pass.d_y.shape())?;
         self.check_states(batch, pass.h_0, pass.c_0)?;
         if let Some(resets) = pass.resets {
-            check_shape("resets", &[steps, batch, 1], &resets.shape())?;
+            check_shape("resets", &[steps, batch], &resets.shape())?;
         }
         if let Some(d_h_n) = pass.d_h_n {
             check_shape("d_h_n", &state, &d_h_n.shape())?;

@@ -13,7 +13,7 @@ use crate::kernel::layout::{GateColumns, KB, round_up};
 use crate::kernel::recurrence::{Carry, Exchange, Forward, Kept, Projection};
 use crate::parallel::{Divide, try_share};
 use crate::plan::{Plan, Work};
-use crate::tensor::{Buffer, Mat, Resets, SeqMut, SeqRef};
+use crate::tensor::{Buffer, Mask, Mat, Resets, SeqMut, SeqRef};
 
 /// What a forward pass reads and writes.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct ForwardPass<'a> {
     pub c_0: Option<SeqRef<'a>>,
     /// (T, B, 1): not zero where a new sequence begins: no state passes between that step and the one before, whichever
     /// way the layer goes.
-    pub resets: Option<SeqRef<'a>>,
+    pub resets: Option<Mask<'a>>,
     /// (T, B, O): receives every state.
     pub y: SeqMut<'a>,
     /// (1, B, O), row-major: receives each row's state after its last step.
@@ -251,7 +251,7 @@ impl Layer {
         check_shape("output", &[steps, batch, output], &pass.y.shape())?;
         self.check_states(batch, pass.h_0, pass.c_0)?;
         if let Some(resets) = pass.resets {
-            check_shape("resets", &[steps, batch, 1], &resets.shape())?;
+            check_shape("resets", &[steps, batch], &resets.shape())?;
         }
         if let Some(h_n) = &pass.h_n {
             check_len("h_n", &[1, batch, output], h_n)?;
