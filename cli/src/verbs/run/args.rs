@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use elman::Threads;
 
+use super::place::{Sink, Source};
 use crate::verbs::Failure;
 use crate::verbs::common::{same_file, threads};
 use crate::verbs::model::ModelArgs;
@@ -50,24 +51,6 @@ pub(crate) struct Args {
     /// Print one JSON object and nothing else, the notes in it
     #[arg(long)]
     pub(super) json: bool,
-}
-
-/// A file of data.
-#[derive(Clone, Copy)]
-pub(super) enum Source<'a> {
-    Tensors(&'a Path),
-    Csv(&'a Path),
-}
-
-/// Where the output goes.
-#[derive(Clone, Copy)]
-pub(super) enum Sink<'a> {
-    Tensors(&'a Path),
-    Csv(&'a Path),
-    /// As CSV.
-    Printed,
-    /// A report of the run is all that was asked for.
-    Nowhere,
 }
 
 impl Args {

@@ -2,8 +2,9 @@
 
 use elman::{LayerKind, Model};
 
-use super::args::{Args, Source};
+use super::args::Args;
 use super::batch::{Batch, Form};
+use super::place::Source;
 use crate::verbs::memory::Needs;
 use crate::verbs::{Failure, facts};
 

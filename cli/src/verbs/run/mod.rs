@@ -4,6 +4,7 @@ mod args;
 mod batch;
 mod memory;
 mod output;
+mod place;
 mod reading;
 mod report;
 
@@ -15,9 +16,9 @@ use elman::tensor::Seq;
 use elman::{Threads, Workspace};
 
 pub(crate) use self::args::Args;
-use self::args::Sink;
 use self::batch::Form;
 use self::output::Outcome;
+use self::place::Sink;
 use self::reading::Reads;
 use self::report::{Report, summary};
 use super::common::visible;

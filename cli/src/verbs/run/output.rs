@@ -7,8 +7,8 @@ use elman::format as files;
 use elman::tensor::SeqRef;
 use elman::{Model, State};
 
-use super::args::Sink;
 use super::batch::{Batch, Form};
+use super::place::Sink;
 use crate::verbs::facts::Facts;
 use crate::verbs::{Failure, csv, facts};
 
