@@ -165,3 +165,31 @@ fn the_root_is_small() {
         assert!(names.iter().any(|known| known == name), "{name} is not among {names:?}");
     }
 }
+
+/// Settings are as they were after a way through JSON, those that are left out are the usual ones, and an optimiser goes on
+/// from its state.
+#[cfg(feature = "serde")]
+#[test]
+fn settings_and_states_go_through_serde() {
+    use elman::optim::{Adam, AdamConfig, AdamWConfig, Optimizer, OptimizerState, SgdConfig};
+
+    let mut adam = AdamConfig::default().lr(0.5).betas(0.8, 0.9);
+    adam.isa = Some(Isa::Portable);
+    let json = serde_json::to_string(&adam).unwrap();
+    assert!(json.contains("\"isa\":\"portable\""), "{json}");
+    assert_eq!(serde_json::from_str::<AdamConfig>(&json).unwrap(), adam);
+    assert_eq!(serde_json::from_str::<AdamWConfig>("{\"lr\": 0.5}").unwrap(), AdamWConfig::default().lr(0.5));
+    assert_eq!(serde_json::from_str::<SgdConfig>("{}").unwrap(), SgdConfig::default());
+    for isa in Isa::ALL {
+        assert_eq!(serde_json::to_string(isa).unwrap(), format!("\"{isa}\""));
+    }
+
+    let mut model = Lstm::builder(1, 2).model(&mut Rng::new(1)).unwrap();
+    let mut optimizer = Adam::new(model.params(), adam).unwrap();
+    let mut gradients = model.params().zeros_like();
+    gradients.data_mut().fill(0.1);
+    optimizer.step(&mut model.params_mut(), &gradients).unwrap();
+    let state = optimizer.state();
+    let json = serde_json::to_string(&state).unwrap();
+    assert_eq!(serde_json::from_str::<OptimizerState>(&json).unwrap(), state);
+}

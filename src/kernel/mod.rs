@@ -43,6 +43,7 @@ use recurrence::{Backward, Forward};
 /// # Ok::<(), elman::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
 #[non_exhaustive]
 pub enum Isa {
     /// AVX-512F: sixteen lanes, 32 registers.

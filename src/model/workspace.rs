@@ -24,7 +24,7 @@ use crate::tensor::Buffer;
 /// assert_eq!(output.values().shape(), [5, 2, 4]);
 /// # Ok::<(), elman::Error>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Workspace {
     pub(super) batch: Batch,
     /// The input, turned to time-major, where it came batch-first or as indices.
@@ -45,6 +45,13 @@ pub struct Workspace {
     pub(super) turned: Buffer,
     pub(super) last: Last,
     pub(super) back: BackMemory,
+}
+
+impl Clone for Workspace {
+    /// A workspace of its own, empty: what a run has left in this one only a borrow of it can read.
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 impl Workspace {

@@ -118,6 +118,7 @@ macro_rules! adam {
     ) => {
         $(#[$config_doc])*
         #[derive(Clone, Copy, Debug, PartialEq)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
         #[non_exhaustive]
         pub struct $config {
             /// The learning rate.

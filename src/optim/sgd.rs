@@ -16,6 +16,7 @@ use crate::params::{Params, Tensors};
 /// assert_eq!((config.lr, config.dampening), (0.1, 0.0));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[non_exhaustive]
 pub struct SgdConfig {
     /// The learning rate.

@@ -25,6 +25,7 @@ use crate::params::Params;
 /// # Ok::<(), elman::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct OptimizerState {
     /// Which optimiser's: `Adam`, `AdamW` or `SGD`.
@@ -46,6 +47,7 @@ pub struct OptimizerState {
 /// assert_eq!(tensor.to_string(), "exp_avg of fc.bias");
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct StateTensor {
     /// What it is, by PyTorch's name: `exp_avg` and `exp_avg_sq` of Adam and AdamW, `momentum_buffer` of SGD.

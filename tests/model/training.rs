@@ -307,3 +307,21 @@ fn a_trainer_draws_the_masks_of_its_seed_and_step() {
     assert_eq!(all.len(), 8, "each step of each seed has masks of its own: {one:?} {two:?}");
     assert_eq!(losses(TrainingState::restored(1, 2), 2), one[2..], "a restored run goes on");
 }
+
+#[test]
+fn a_copy_of_a_trainer_goes_on_as_the_trainer_does() {
+    let mut rng = Rng::new(19);
+    let mut model = Gru::builder(3, 8).num_layers(2).dropout(0.5).linear("fc", 2).model(&mut rng).unwrap();
+    let (x, target) = (draw(&mut rng, [6, 4, 3]), draw(&mut rng, [6, 4, 2]));
+    let sgd = Sgd::new(model.params(), SgdConfig::default().lr(0.1).momentum(0.9)).unwrap();
+    let mut trainer = Trainer::new(sgd).training(TrainingState::new(1));
+    let step = |trainer: &mut Trainer<Sgd>, model: &mut Model| {
+        trainer.step_carried(model, &x, &mut MeanSquaredError::new(&target)).unwrap().to_bits()
+    };
+    step(&mut trainer, &mut model);
+    let (mut copy, mut other) = (trainer.clone(), model.clone());
+    for _ in 0..3 {
+        assert_eq!(step(&mut copy, &mut other), step(&mut trainer, &mut model));
+    }
+    assert_eq!(other.params(), model.params());
+}
