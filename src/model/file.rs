@@ -13,6 +13,15 @@ use crate::format::{
 /// A tensor to be written: name, shape, elements.
 type Tensor<'a> = (String, &'a [usize], &'a [f32]);
 
+/// Where a model's parameters are from, of one that was read from a file.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Origin {
+    /// What was made of the file that it was opened from.
+    taken: Option<Arc<Taken>>,
+    /// What the last load did besides copying.
+    loaded: Option<Arc<LoadReport>>,
+}
+
 impl Model {
     /// Reads a model from a safetensors file: one that [`save`](Self::save) wrote, or a state dict of PyTorch's in which
     /// one reading exists, as [`ModelSpec::from_file`] has it and says.
@@ -58,7 +67,7 @@ impl Model {
         let (spec, taken) = ModelSpec::from_file(file)?;
         let mut model = Self::new(spec)?;
         model.load(file, &taken.load_options())?;
-        model.taken = Some(Arc::new(taken));
+        model.origin.taken = Some(Arc::new(taken));
         Ok(model)
     }
 
@@ -80,14 +89,14 @@ impl Model {
     /// ```
     #[must_use]
     pub fn taken(&self) -> Option<&Taken> {
-        self.taken.as_deref()
+        self.origin.taken.as_deref()
     }
 
     /// What the last [`load`](Self::load), that of [`open`](Self::open) too, converted and left aside; `None` where nothing
     /// was loaded.
     #[must_use]
     pub fn loaded(&self) -> Option<&LoadReport> {
-        self.loaded.as_deref()
+        self.origin.loaded.as_deref()
     }
 
     /// Gives every parameter, those of the parts too, its tensor of the file.
@@ -114,7 +123,7 @@ impl Model {
             self.load_parts(&file, &options.prefix, options, &mut report)?;
             report
         };
-        self.loaded = Some(Arc::new(report.clone()));
+        self.origin.loaded = Some(Arc::new(report.clone()));
         Ok(report)
     }
 

@@ -31,12 +31,8 @@ pub use training_state::TrainingState;
 pub use workspace::Workspace;
 
 use std::collections::HashSet;
-#[cfg(feature = "safetensors")]
-use std::sync::Arc;
 
 use crate::error::{Error, Result};
-#[cfg(feature = "safetensors")]
-use crate::format::{LoadReport, Taken};
 use crate::kernel::{Isa, Kernels};
 use crate::layer::{Direction, Sizes};
 use crate::network::{Input, State};
@@ -79,12 +75,8 @@ pub struct Model {
     /// Features of the output.
     outputs: usize,
     parts: Vec<(String, Model)>,
-    /// What was made of the file that it was opened from.
     #[cfg(feature = "safetensors")]
-    taken: Option<Arc<Taken>>,
-    /// What the last load did besides copying.
-    #[cfg(feature = "safetensors")]
-    loaded: Option<Arc<LoadReport>>,
+    origin: file::Origin,
 }
 
 impl Model {
@@ -163,9 +155,7 @@ impl Model {
             outputs,
             parts,
             #[cfg(feature = "safetensors")]
-            taken: None,
-            #[cfg(feature = "safetensors")]
-            loaded: None,
+            origin: file::Origin::default(),
         })
     }
 

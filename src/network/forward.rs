@@ -251,7 +251,7 @@ fn rows_at_once(sizes: Sizes) -> usize {
     const BYTES: usize = 8 << 20;
     const FEWEST: usize = 256;
     let [input, hidden] = [sizes.input, sizes.hidden].map(|n| n.next_multiple_of(16));
-    // Two operands, z, what is put aside, the cell state; and the input's rows, packed.
+    // Two operands, z, what is put aside, the cell state; and the input's rows, laid out.
     let floats = hidden.saturating_mul(3 + 2 * sizes.cell.gates()).saturating_add(input);
     (BYTES / size_of::<f32>() / floats).next_multiple_of(FEWEST).max(FEWEST)
 }

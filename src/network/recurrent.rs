@@ -11,7 +11,7 @@ use crate::tensor::SeqRef;
 
 /// A network of recurrent layers: what [`Rnn`](crate::Rnn), [`Gru`](crate::Gru) and [`Lstm`](crate::Lstm) have in common.
 ///
-/// Its parameters live in the model's [`Params`]; it keeps a packed copy of them, which [`load`](Self::load) makes. It
+/// Its parameters live in the model's [`Params`]; it keeps a copy of them laid out in panels, which [`load`](Self::load) makes. It
 /// runs in the memory of a `RecurrentWorkspace`.
 #[derive(Clone, Debug)]
 pub struct Recurrent {

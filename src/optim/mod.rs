@@ -25,6 +25,33 @@
 //! # Ok::<(), elman::Error>(())
 //! ```
 
+/// The setters of an optimiser's settings: of those that all have, and of the fields that are listed.
+macro_rules! setters {
+    ($config:ident { $($(#[$doc:meta])* $field:ident: $of:ty,)* }) => {
+        impl $config {
+            /// Sets the learning rate.
+            #[must_use]
+            pub fn lr(self, lr: f32) -> Self {
+                Self { lr, ..self }
+            }
+
+            $(
+                $(#[$doc])*
+                #[must_use]
+                pub fn $field(self, $field: $of) -> Self {
+                    Self { $field, ..self }
+                }
+            )*
+
+            /// Sets the instructions to compute with.
+            #[must_use]
+            pub fn isa(self, isa: Isa) -> Self {
+                Self { isa: Some(isa), ..self }
+            }
+        }
+    };
+}
+
 mod adam;
 mod adamw;
 mod clip;

@@ -39,43 +39,16 @@ impl Default for SgdConfig {
     }
 }
 
-impl SgdConfig {
-    /// Sets the learning rate.
-    #[must_use]
-    pub fn lr(self, lr: f32) -> Self {
-        Self { lr, ..self }
-    }
-
+setters! { SgdConfig {
     /// Sets the share of the momentum buffer that is kept.
-    #[must_use]
-    pub fn momentum(self, momentum: f32) -> Self {
-        Self { momentum, ..self }
-    }
-
+    momentum: f32,
     /// Sets what is left out of a gradient when it enters the buffer.
-    #[must_use]
-    pub fn dampening(self, dampening: f32) -> Self {
-        Self { dampening, ..self }
-    }
-
+    dampening: f32,
     /// Sets whether momentum is Nesterov's.
-    #[must_use]
-    pub fn nesterov(self, nesterov: bool) -> Self {
-        Self { nesterov, ..self }
-    }
-
+    nesterov: bool,
     /// Sets the L2 penalty.
-    #[must_use]
-    pub fn weight_decay(self, weight_decay: f32) -> Self {
-        Self { weight_decay, ..self }
-    }
-
-    /// Sets the instructions to compute with.
-    #[must_use]
-    pub fn isa(self, isa: Isa) -> Self {
-        Self { isa: Some(isa), ..self }
-    }
-}
+    weight_decay: f32,
+} }
 
 /// Stochastic gradient descent and its state.
 ///

@@ -216,17 +216,17 @@ impl Model<'_> {
         prediction
     }
 
-    /// A step of Adam, which reads four values of each parameter and writes three, and the packing: both are one thread's
-    /// work. Both weights are packed forward, W_hh (and W_ih where the input has a gradient) backward.
+    /// A step of Adam, which reads four values of each parameter and writes three, and laying the weights out: both are one
+    /// thread's work. Both weights are laid out forward, W_hh (and W_ih where the input has a gradient) backward.
     fn update(&self, d_input: bool) -> Prediction {
         let Shape { cell, input, hidden, projection, .. } = self.shape;
         let rows = cell.gates() * hidden;
         let [w_ih, w_hh] = [input, self.shape.output()].map(|k| rows as f64 * k as f64);
         let parameters = w_ih + w_hh + (2 * rows) as f64 + (projection * hidden) as f64;
-        let packed = parameters + w_hh + if d_input { w_ih } else { 0.0 };
+        let laid_out = parameters + w_hh + if d_input { w_ih } else { 0.0 };
         let bandwidth = |bytes: f64| self.bandwidth(Sweep::shared(bytes));
         let adam = 28.0 * parameters / bandwidth(28.0 * parameters);
-        let update = adam + 8.0 * packed / bandwidth(8.0 * packed) + fitted::TRAINING;
+        let update = adam + 8.0 * laid_out / bandwidth(8.0 * laid_out) + fitted::TRAINING;
         Prediction { update, ..Prediction::default() }
     }
 }
