@@ -33,7 +33,7 @@ fn main() -> elman::Result<()> {
     let names: Vec<Name> = include_str!("data/names.csv").lines().skip(1).filter_map(line).collect();
     let mut rng = Rng::new(1);
     let mut order: Vec<&Name> = names.iter().collect();
-    shuffle(&mut order, &mut rng);
+    order.sort_by_cached_key(|_| rng.below(1 << 30));
     let (valid, train) = order.split_at_mut(names.len() / 10);
 
     let spec = ModelSpec::new(1)
@@ -44,7 +44,7 @@ fn main() -> elman::Result<()> {
     let mut model = Model::init(spec, &mut rng)?;
     let mut trainer = Trainer::new(Adam::new(model.params(), AdamConfig::default().lr(0.005))?).clip_norm(1.0);
     for epoch in 1..=10 {
-        shuffle(train, &mut rng);
+        train.sort_by_cached_key(|_| rng.below(1 << 30));
         let mut sum = 0.0;
         for batch in train.chunks(32) {
             let (x, sexes) = pack(batch)?;
@@ -57,11 +57,4 @@ fn main() -> elman::Result<()> {
     println!("validation accuracy {score:.3}; 'always female' {majority:.3}");
     assert!(score > majority + 0.1);
     Ok(())
-}
-
-/// Fisher and Yates.
-fn shuffle<T>(items: &mut [T], rng: &mut Rng) {
-    for i in (1..items.len()).rev() {
-        items.swap(i, rng.below(i + 1));
-    }
 }

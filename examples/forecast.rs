@@ -46,10 +46,7 @@ fn main() -> elman::Result<()> {
         } else if waited % 20 == 0 {
             let lr = trainer.optimizer().learning_rate() / 2.0;
             trainer.optimizer_mut().set_learning_rate(lr)?;
-            println!("epoch {epoch:>3}: learning rate {lr}");
-        }
-        if epoch % 50 == 0 {
-            println!("epoch {epoch:>3}: loss {loss:.4}, validation RMSE {error:.4}");
+            println!("epoch {epoch:>3}: loss {loss:.4}, validation RMSE {error:.4}; learning rate {lr}");
         }
     }
     println!("stopped after epoch {}", stopped.expect("validation stops the training before its last epoch"));

@@ -3,11 +3,29 @@
 //! A system that hands out more than it has lets a huge request pass and kills the process when it is written to. So large
 //! requests are compared with what there is, before anything is allocated; small ones cost one comparison.
 
+use std::sync::OnceLock;
+
 use crate::error::{Error, Result};
 
-/// Bytes from which on a request is compared with the memory there is: reading that takes some tens of microseconds,
-/// nothing beside the time in which a gibibyte is first written.
+/// A request of fewer bytes is never compared with the memory there is, and one of `LARGE` or more always: reading that
+/// takes some tens of microseconds, nothing beside the time in which a gibibyte is first written.
+const SMALL: u64 = 1 << 20;
 const LARGE: u64 = 1 << 30;
+
+/// The share of what there was at first from which on a request is compared, so that in a container of 512 MiB one of 900
+/// MB is.
+const SHARE: u64 = 16;
+
+/// Whether a request is compared with the memory there is, where there was that much at first.
+fn is_large(bytes: u64, at_first: impl FnOnce() -> Option<u64>) -> bool {
+    bytes >= LARGE || bytes >= SMALL && at_first().is_some_and(|at_first| bytes >= at_first / SHARE)
+}
+
+/// What there was when it was first asked for.
+fn at_first() -> Option<u64> {
+    static AT_FIRST: OnceLock<Option<u64>> = OnceLock::new();
+    *AT_FIRST.get_or_init(available)
+}
 
 /// The bytes that the process could still use, where the system tells: on Linux what is available (free, or taken by files
 /// that are only cached), or less where a control group limits it.
@@ -24,7 +42,7 @@ pub fn available() -> Option<u64> {
 /// # Errors
 /// [`Error::Memory`].
 pub(crate) fn check(name: &str, bytes: u64) -> Result<()> {
-    if bytes < LARGE { Ok(()) } else { compare(name, bytes, None) }
+    if is_large(bytes, at_first) { compare(name, bytes, None) } else { Ok(()) }
 }
 
 /// That there is memory for all of these parts together.
@@ -33,7 +51,7 @@ pub(crate) fn check(name: &str, bytes: u64) -> Result<()> {
 /// [`Error::Memory`], naming the sum and its largest part.
 pub fn check_sum(name: &str, parts: &[(&str, u64)]) -> Result<()> {
     let bytes = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(part.1));
-    if bytes < LARGE {
+    if !is_large(bytes, at_first) {
         return Ok(());
     }
     let largest = parts.iter().max_by_key(|part| part.1).map(|&(part, bytes)| (part.to_string(), bytes));
@@ -215,8 +233,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_large_depends_on_what_there_is() {
+        let (container, machine) = (|| Some(512 << 20), || Some(16 << 30));
+        assert!(is_large(900_000_000, container) && is_large(32 << 20, container));
+        assert!(!is_large(31 << 20, container) && !is_large(900_000_000, machine));
+        assert!(is_large(LARGE, || Some(1 << 40)) && is_large(LARGE, || None) && !is_large(LARGE - 1, || None));
+        assert!(is_large(SMALL, || Some(0)) && !is_large(SMALL - 1, || unreachable!("it is not asked for")));
+    }
+
+    #[test]
     fn what_no_machine_has_is_refused_with_its_sum_and_largest_part() {
-        assert!(check("model", LARGE - 1).is_ok());
+        assert!(check("model", SMALL - 1).is_ok());
         if available().is_none() {
             eprintln!("skipped: this system does not tell its memory");
             return;

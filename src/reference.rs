@@ -1,9 +1,9 @@
 //! The naive engine: every layer and loss, forward and backward, written for reading. It is the specification that all
-//! faster code here is judged by, so nobody optimises it: plain loops in the order of the equations, in `f32` or `f64`,
+//! faster code here is judged by, so it is not optimised: plain loops in the order of the equations, in `f32` or `f64`,
 //! no state, no error but a panic. `tests/reference` judges it: by cases worked out by hand, by finite differences and
 //! by PyTorch.
 //!
-//! Its structs name every term of these equations, so that nobody can leave one out; a cell with other terms will have a
+//! Its structs name every term of these equations, so that none can be left out; a cell with other terms will have a
 //! struct of its own.
 //!
 //! T steps, B rows, I inputs, H units, G gates; P elements of a projected state, O = P or H; N rows of a head, C classes.

@@ -157,7 +157,7 @@ fn imports_go_down() {
 #[test]
 fn there_is_no_circle() {
     let mut left = imports(&sources());
-    // Who imports from nobody that is left stands in no circle, nor does one from whom nobody does.
+    // A module that imports from none of those left stands in no circle, nor does one from which none of them imports.
     loop {
         let imported: BTreeSet<_> = left.values().flatten().cloned().collect();
         let names: BTreeSet<_> = left.keys().cloned().collect();

@@ -19,7 +19,7 @@ use elman::params::ParamTable;
 use elman::tensor::Seq;
 use elman::{Lstm, ModelBuilder, Nonlinearity, Params, Rng, Rnn, Threads, Workspace};
 
-/// What passes may take besides: blocks of z, packed weights, rows in the order of an operand, mailboxes. Less than the
+/// What passes may take besides: blocks of z, weights in panels, rows in the order of an operand, mailboxes. Less than the
 /// smallest sequence here, 25 MiB, so that one too many is found; measured, up to 9 MiB.
 const SLACK: usize = 16 << 20;
 

@@ -47,9 +47,11 @@ fn sequences_are_printed_by_their_shapes() {
 /// module's.
 const FIXED: &[&str] =
     &["src/gemm", "src/plan", "src/layer/linear.rs", "src/layer/recurrent", "src/reference", "src/reference.rs"];
-/// More of the same; and the macro's `$name`, whose documentation stands where the macro is used.
+/// More of the same; and the macros' names, whose documentation stands where the macros are used.
 const INTERNAL: &[&str] = &[
     "$name",
+    "$config",
+    "$optimizer",
     "BackwardArgs",
     "Blocking",
     "Buffer",

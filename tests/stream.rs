@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use elman::tensor::Seq;
 use elman::{
-    Activation, ErrorKind, Gru, Isa, LayerKind, LayerSpec, Lstm, Model, ModelBuilder, ModelSpec, Readout, RecurrentSpec,
-    Rng, Rnn, Stream,
+    Activation, ErrorKind, Gru, Isa, LayerKind, LayerSpec, Lstm, Model, ModelBuilder, ModelSpec, Readout,
+    RecurrentSpec, Rng, Rnn, Stream,
 };
 
 /// The tiers that this machine has.
@@ -85,7 +85,11 @@ fn steps_and_blocks_give_the_bits_of_the_whole_sequence() {
             for input in [1, 2, 5, 70] {
                 for spec in specs(input, hidden) {
                     let model = on(&spec, isa, hidden as u64);
-                    check(&format!("{:?}, {input} to {hidden}", spec.layers[0].kind), &model, &signal(&mut rng, 70 + 230 * (input % 2), input));
+                    check(
+                        &format!("{:?}, {input} to {hidden}", spec.layers[0].kind),
+                        &model,
+                        &signal(&mut rng, 70 + 230 * (input % 2), input),
+                    );
                 }
             }
         }
@@ -94,18 +98,17 @@ fn steps_and_blocks_give_the_bits_of_the_whole_sequence() {
 
 #[test]
 fn every_kind_of_layer_goes_step_by_step() {
-    let spec = Lstm::builder(3, 20)
-        .num_layers(2)
-        .proj_size(7)
-        .activation(Activation::Tanh)
-        .readout(Readout::Last)
-        .linear("fc", 40)
-        .activation(Activation::Softmax)
-        .linear("out", 5)
-        .model(&mut Rng::new(1))
-        .unwrap()
-        .spec()
-        .clone();
+    let inner = [LayerSpec::new("gru", RecurrentSpec::gru(vec![7])), LayerSpec::new("fc", LayerKind::linear(2))];
+    let spec = ModelSpec::new(3)
+        .layer("lstm", RecurrentSpec::lstm(vec![20, 20]).proj_size(7).initial_state(true))
+        .layer("", Activation::Tanh)
+        .layer("block", LayerKind::residual(4, inner))
+        .layer("rnn", RecurrentSpec::rnn(vec![70, 9]))
+        .layer("", Readout::Last)
+        .layer("fc", LayerKind::linear(40))
+        .layer("", Activation::Softmax)
+        .layer("", LayerKind::scale([20.0], [0.5]))
+        .layer("out", LayerKind::linear_without_bias(5));
     let x = signal(&mut Rng::new(2), 150, 3);
     for isa in tiers() {
         let model = on(&spec, isa, 3);
@@ -181,12 +184,7 @@ fn a_prewarmed_stream_begins_behind_zeros() {
 
 #[test]
 fn indices_go_through_an_embedding() {
-    let mut spec = ModelSpec::default();
-    spec.inputs = 1;
-    spec.layers = vec![
-        LayerSpec::new("emb", LayerKind::Embedding { vocabulary: 11, width: 6 }),
-        LayerSpec::new("gru", LayerKind::Recurrent(RecurrentSpec::gru([9]))),
-    ];
+    let spec = ModelSpec::new(1).layer("emb", LayerKind::embedding(11, 6)).layer("gru", RecurrentSpec::gru(vec![9]));
     let model = Arc::new(Model::init(spec, &mut Rng::new(1)).unwrap());
     let (mut by_index, mut by_value) = (Stream::new(model.clone()).unwrap(), Stream::new(model).unwrap());
     let mut y = [[0.0; 9]; 2];

@@ -16,12 +16,38 @@
 //! | `test` | `MODEL DATA` | |
 //! | `predict` | `MODEL [INPUT]`, `-` for the standard input | `[-o OUT]` |
 //!
-//! The verbs from `convert` on are not there yet; their words are taken. One meaning for an option wherever it stands:
+//! The verbs from `convert` on are not there yet; their words are taken, and say what serves until then. One meaning for an option wherever it stands:
 //! `-o FILE` is where the result goes, `--json` prints one JSON object a line and nothing else, `--threads N` is how many
 //! may be used, `--csv` says that data are CSV files, `--only PREFIX` takes a part of a model, `--rename OLD=NEW`,
 //! `--layers LIST` and `--spec FILE` say what a model file does not, `--precision` is that of the weights.
 //!
-//! Exit code 0: done, or help was asked for, which `elman` alone does. 1: what was asked for could not be done. 2: the
+//! # JSON
+//!
+//! A key means the same in every verb, and a verb leaves out what it does not know.
+//!
+//! | key | meaning |
+//! |---|---|
+//! | `cell` | "rnn", "gru" or "lstm" |
+//! | `nonlinearity` | of an rnn alone, "tanh" or "relu"; null in `inspect` where the file does not say it |
+//! | `input_size` | features of the input (I) |
+//! | `hidden_sizes`, `num_layers` | hidden units (H) of each layer, first to last, and how many layers |
+//! | `directions`, `bias`, `proj_size` | 1 or 2; whether there are biases; P of an LSTM, 0 without |
+//! | `prefix`, `network` | what the names of a recurrent network's parameters begin with in the file, with its dot; "" at the root |
+//! | `parameters` | numbers in all parameters |
+//! | `batch`, `steps`, `ragged`, `tokens` | rows B; steps T of the longest; whether rows have lengths of their own; steps of all rows |
+//! | `threads`, `isa` | threads that may be used; "avx512", "avx2" or "portable" |
+//! | `input_shape`, `output_shape`, `shape` | of tensors, as arrays |
+//! | `file`, `model`, `output`, `plot` | paths: what `inspect` looks at, the model that is run or saved, the result, the picture |
+//! | `notes` | sentences: what was taken, converted or left aside |
+//! | `taken` | in `inspect`, what the file does not say and was taken for its spec |
+//! | `spec` | in `inspect`, the model as `--spec` reads it |
+//! | `unsettled` | in `inspect`, why there is no spec, and what settles it |
+//! | `problems` | in `inspect`, why networks of the file cannot be told, or the file cannot |
+//! | `seconds`, `…_s`, `…_ns`, `bytes` | the time of the whole; times in seconds and in nanoseconds; sizes |
+//!
+//! # Exit codes
+//!
+//! 0: done, or help was asked for, which `elman` alone does. 1: what was asked for could not be done. 2: the
 //! command was called wrongly. Results go to the standard output, notes and the one line of an error to the standard error.
 
 mod verbs;
@@ -31,7 +57,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
-use verbs::{Failure, bench, common, inspect, peak, run, sine};
+use verbs::{Failure, bench, common, inspect, peak, reserved, run, sine};
 
 /// Recurrent networks at the limit of the machine's arithmetic.
 #[derive(Parser)]
@@ -53,6 +79,8 @@ enum Verb {
     Peak(peak::Args),
     /// Teach a small network the sine, let it run freely, and draw what it does
     Sine(sine::Args),
+    #[command(flatten)]
+    Reserved(reserved::Verb),
 }
 
 fn main() -> ExitCode {
@@ -62,6 +90,7 @@ fn main() -> ExitCode {
         Ok(Cli { verb: Verb::Bench(args) }) => bench::run(&args),
         Ok(Cli { verb: Verb::Peak(args) }) => peak::run(&args),
         Ok(Cli { verb: Verb::Sine(args) }) => sine::run(&args),
+        Ok(Cli { verb: Verb::Reserved(verb) }) => Err(verb.refusal()),
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp
             | ErrorKind::DisplayVersion
@@ -82,7 +111,7 @@ fn main() -> ExitCode {
 }
 
 fn fail(text: &str, code: u8) -> ExitCode {
-    // Where nobody reads the errors either, the exit code has to do.
+    // Where the standard error is closed too, the exit code alone tells it.
     let _ = writeln!(io::stderr(), "error: {}", common::visible(text));
     ExitCode::from(code)
 }

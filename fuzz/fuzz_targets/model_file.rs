@@ -1,6 +1,9 @@
-//! Any bytes at all as the model file of `elman run`: what is described is loaded and run, by its description and whole.
+//! Any bytes at all as the files of `elman run`: the model that is described is loaded and run, by its description and
+//! whole; the input is read and run over.
 
 #![no_main]
+
+mod verbs;
 
 use std::fs;
 
@@ -9,11 +12,17 @@ use elman::format::{CellKind, Description, Dtype, LoadOptions, TensorFile, descr
 use elman::internals::{Recurrent, RecurrentWorkspace};
 use elman::tensor::Seq;
 use elman::params::ParamTable;
-use elman::{Error, Model as Whole, Params, Threads};
+use elman::{
+    Error, Gru, LayerKind, Lstm, Model as Whole, ModelSpec, Params, RecurrentSpec, Rng, Threads, Workspace,
+};
 use elman_fuzz::Within;
 use elman_fuzz::file::{File, Table, bytes_of, path};
 use libfuzzer_sys::arbitrary::{self, Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;
+use verbs::Failure;
+use verbs::run::batch::Form;
+use verbs::run::place::Source;
+use verbs::run::reading::Reads;
 
 /// What needs more elements than this is not run.
 const ROOM: usize = 1_000_000;
@@ -303,6 +312,43 @@ fn described(file: &TensorFile, description: &Description) {
     assert_eq!(pass.output().shape(), [2, 3, network.output_size()]);
 }
 
+/// The batch of the file over a small model, as `elman run` runs it.
+fn input(model: &Whole, source: Source<'_>) -> Result<(), Failure> {
+    let mut batch = Reads::of(model)?.batch(source)?;
+    if batch.rows.saturating_mul(batch.steps.max(1)).saturating_mul(400) > ROOM {
+        return Ok(());
+    }
+    // From here on nothing is wrong with it.
+    let packed = batch.packed().unwrap();
+    batch.note_nan(packed.as_ref().map(|packed| &packed.rows));
+    assert!(batch.notes.iter().all(|note| !note.contains(char::is_control)), "{:?}", batch.notes);
+    let state = batch.state(model).unwrap();
+    let mut workspace = Workspace::default();
+    let x = batch.input(packed.as_ref()).unwrap();
+    let output = model.run_with(x, state.as_ref(), &mut workspace, Threads::one()).unwrap();
+    let padded = output.packed().map(|packed| match batch.form {
+        Form::BatchFirst => packed.to_batch_first(batch.steps).unwrap(),
+        _ => packed.to_padded(batch.steps).unwrap(),
+    });
+    let shape = padded.as_ref().map_or_else(|| output.values().shape(), Seq::shape);
+    let elements = batch.rows * batch.steps * model.outputs();
+    assert_eq!(shape.iter().product::<usize>(), elements, "{shape:?}");
+    assert!(batch.tokens <= batch.steps * batch.rows, "{} of {:?}", batch.tokens, batch.shape);
+    Ok(())
+}
+
+/// Models that read two features, or an index, of (T, B) or (B, T).
+fn small() -> [Whole; 3] {
+    let mut rng = Rng::new(1);
+    let embedding = ModelSpec::new(1).layer("words", LayerKind::embedding(3, 2)).layer("rnn", RecurrentSpec::gru(vec![2]));
+    [
+        Lstm::builder(2, 2).bidirectional(true).proj_size(1).batch_first(true).model(&mut rng),
+        Gru::builder(2, 2).model(&mut rng),
+        Whole::init(embedding, &mut rng),
+    ]
+    .map(Result::unwrap)
+}
+
 fuzz_target!(|data: &[u8]| {
     let Ok(Input { bytes, expected, prefix }) = Input::of(data) else { return };
     fs::write(path(), &bytes).unwrap();
@@ -337,6 +383,11 @@ fuzz_target!(|data: &[u8]| {
     }
     if let Err(error) = Whole::open(path()) {
         tell(&error);
+    }
+    for (model, source) in small().iter().flat_map(|model| [(model, Source::Tensors(path())), (model, Source::Csv(path()))]) {
+        if let Err(Failure::Run(text) | Failure::Usage(text)) = input(model, source) {
+            assert!(!text.is_empty());
+        }
     }
     fs::remove_file(path()).unwrap();
 });

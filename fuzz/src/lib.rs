@@ -9,7 +9,7 @@ use libfuzzer_sys::arbitrary::{self, Arbitrary, Result, Unstructured};
 pub struct Within<const LOW: u8, const HIGH: u8>(usize);
 
 impl<const LOW: u8, const HIGH: u8> Within<LOW, HIGH> {
-    /// The number.
+    /// At least `LOW` and at most `HIGH`.
     #[must_use]
     pub fn get(self) -> usize {
         self.0
@@ -43,7 +43,7 @@ pub enum Size {
 }
 
 impl Size {
-    /// The number.
+    /// What the choice stands for.
     #[must_use]
     pub fn get(self) -> u64 {
         match self {
@@ -54,7 +54,7 @@ impl Size {
     }
 }
 
-/// What nobody may touch, and what shows where somebody has read it: a NaN that no kernel gives.
+/// What may not be touched, and what shows where it was read: a NaN that no kernel gives.
 const SENTINEL: u32 = 0x7fa5_a5a5;
 
 /// A slice with `margin` sentinels before and behind it. Without a margin it is as long as its allocation, whose ends

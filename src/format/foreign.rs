@@ -122,6 +122,10 @@ fn text(head: &[u8]) -> Option<&'static str> {
 /// ONNX's and TensorFlow's models are messages of protocol buffers, which have no signature: told by their first fields.
 fn protobuf(head: &[u8]) -> Option<&'static str> {
     match *head {
+        // saved_model_schema_version, which is 1; then a meta_graph. Released versions of ONNX begin with ir_version 3.
+        [0x08, 1, 0x12, ..] => {
+            Some("this is a TensorFlow SavedModel (.pb): expected safetensors, with the names and shapes of PyTorch")
+        }
         // ir_version, a small number; then producer_name, opset_import or the graph.
         [0x08, 1..=32, 0x12 | 0x1a | 0x22 | 0x2a | 0x32 | 0x3a | 0x42, ..] => {
             Some("this is an ONNX model: expected safetensors, with the names and shapes of PyTorch")

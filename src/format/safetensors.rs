@@ -220,6 +220,9 @@ fn parse(contents: &[u8], end: &str, tail: &[u8]) -> std::result::Result<Header,
         });
     };
     let length = u64::from_le_bytes(*length);
+    if length > MAX_HEADER as u64 && rest.first() != Some(&b'{') {
+        return Err("not a safetensors file: binary data of an unknown kind".into());
+    }
     if length > MAX_HEADER as u64 {
         return Err(format!(
             "not a safetensors file: its first {LENGTH} bytes say that the header has {length} bytes, \

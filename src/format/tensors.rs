@@ -53,7 +53,7 @@ pub struct TensorFile {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TensorInfo<'a> {
-    /// Its name.
+    /// As the header spells it, or as [`TensorFile::rename`] made it.
     pub name: &'a str,
     /// The type of its elements.
     pub dtype: Dtype,

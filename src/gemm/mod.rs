@@ -246,7 +246,7 @@ pub(crate) fn column_sums(kernels: &Kernels, seq: SeqRef<'_>, first: usize, sums
 /// and B in panels.
 ///
 /// # Panics
-/// If `a` or `c` have other lengths, or there is no memory to pack into.
+/// If `a` or `c` have other lengths, or there is no memory for its panels.
 pub fn product(kernels: &Kernels, blocking: Blocking, a: &[f32], b: &Panels, c: &mut [f32], scratch: &mut GemmScratch) {
     let rows = a.len() / b.k().max(1);
     let a = SeqRef::new(a, 1, rows, b.k()).expect("a is (rows, k)");

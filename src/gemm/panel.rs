@@ -8,7 +8,7 @@ use crate::kernel::layout::{Depth, GateColumns, KB, PanelsRef, Place, copy_few, 
 use crate::tensor::{Buffer, MatMut};
 
 /// What weights in panels are called.
-pub(crate) const PACKED: &str = "packed weights";
+pub(crate) const WEIGHTS: &str = "weights laid out in panels";
 
 /// A matrix B (k, cols) in panels, owned: laid out once, multiplied often, on any tier.
 #[derive(Clone, Debug, Default)]
@@ -68,7 +68,7 @@ impl Panels {
     /// # Errors
     /// As [`reshape`](Self::reshape).
     pub(crate) fn reshape_gates(&mut self, (gates, hidden): (usize, usize), k: usize) -> Result<()> {
-        self.reshape(PACKED, Depth::of(k), if gates == 1 { hidden } else { GateColumns { gates }.width(hidden) })
+        self.reshape(WEIGHTS, Depth::of(k), if gates == 1 { hidden } else { GateColumns { gates }.width(hidden) })
     }
 
     fn pack_gates(&mut self, weight: &[f32], gates: usize) {

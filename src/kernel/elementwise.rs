@@ -15,7 +15,7 @@ fn map<V: Vector>(isa: V::Isa, x: &mut [f32], f: impl Fn(V) -> V) {
     }
 }
 
-/// The entry `tanh`.
+/// tanh of every element, in place.
 #[inline(always)]
 pub(super) fn tanh<V: Vector>(isa: V::Isa, x: &mut [f32]) {
     map::<V>(
@@ -26,7 +26,7 @@ pub(super) fn tanh<V: Vector>(isa: V::Isa, x: &mut [f32]) {
     );
 }
 
-/// The entry `sigmoid`.
+/// 1/(1 + e^-x) of every element, in place.
 #[inline(always)]
 pub(super) fn sigmoid<V: Vector>(isa: V::Isa, x: &mut [f32]) {
     map::<V>(
@@ -37,7 +37,7 @@ pub(super) fn sigmoid<V: Vector>(isa: V::Isa, x: &mut [f32]) {
     );
 }
 
-/// The entry `exp`.
+/// e^x of every element, in place.
 #[inline(always)]
 pub(super) fn exp<V: Vector>(isa: V::Isa, x: &mut [f32]) {
     map::<V>(
@@ -64,7 +64,7 @@ pub(crate) struct ColumnSums<'a> {
 /// Registers of sums side by side: a row is read in pieces of some cache lines, as each may lie in a page of its own.
 const SUMS: usize = 8;
 
-/// The entry `column_sums`: from the last step to the first and, inside a step, from the first row to the last.
+/// Adds every column up: from the last step to the first and, inside a step, from the first row to the last.
 #[inline(always)]
 pub(super) fn column_sums<V: Vector>(isa: V::Isa, args: ColumnSums<'_>) {
     let ColumnSums { rows, step, stride, first, sums } = args;
@@ -134,7 +134,7 @@ pub(crate) struct Adam<'a> {
     pub(crate) shrink: f32,
 }
 
-/// The entry `adam`.
+/// One step of Adam or AdamW.
 #[inline(always)]
 pub(super) fn adam<V: Vector>(isa: V::Isa, args: Adam<'_>) {
     let value = |x| V::splat(isa, x);
@@ -179,7 +179,7 @@ pub(crate) struct Sgd<'a> {
     pub(crate) weight_decay: f32,
 }
 
-/// The entry `sgd`.
+/// One step of gradient descent, with momentum or without.
 #[inline(always)]
 pub(super) fn sgd<V: Vector>(isa: V::Isa, args: Sgd<'_>) {
     let value = |x| V::splat(isa, x);

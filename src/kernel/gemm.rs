@@ -103,7 +103,7 @@ pub(crate) struct Operands<'a> {
     pub(crate) b: PanelsRef<'a>,
 }
 
-/// The entry `gemm`.
+/// C = start + A·B, A in blocks of columns ([`Blocked`]).
 #[inline(always)]
 pub(super) fn gemm<V: Tiles>(isa: V::Isa, args: Gemm<'_>) {
     let operands = Operands { a: args.a, rows: args.rows, live: args.rows, b: args.b };
@@ -111,7 +111,7 @@ pub(super) fn gemm<V: Tiles>(isa: V::Isa, args: Gemm<'_>) {
     product::<V, Blocked, _, 1>(operands, args.kc, &mut tile(isa), &mut store);
 }
 
-/// The entry `outer`.
+/// C = start + A·B, each column of A whole ([`KMajor`]): weight gradients, whose k are steps.
 #[inline(always)]
 pub(super) fn outer<V: Tiles>(isa: V::Isa, args: Outer<'_>) {
     let operands = Operands { a: args.a, rows: args.rows, live: args.rows, b: args.b };
@@ -214,7 +214,7 @@ pub(crate) fn product<V: Tiles, O: Order, E: Epilogue<V>, const CHAINS: usize>(
     let (k, cols) = (b.depth().padded(), b.cols());
     // Each pass over B finds it out of reach: in L3 or in memory.
     let far = CHAINS == 1 && size_of_val(b.data()) > NEAR;
-    // Four chains are not put aside in mid-course.
+    // Four chains stay in registers to their end.
     let kc = if CHAINS == 1 { kc } else { k.max(1) };
     let mut first = 0;
     // LOOP 4: blocks of k, in order: each element's chain goes on where it stopped.

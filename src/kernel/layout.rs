@@ -112,7 +112,7 @@ pub(crate) fn copy_few(to: &mut [f32], from: &[f32]) {
     debug_assert_eq!(at, from.len());
 }
 
-/// The entry `pack_row`: copies a row to its `place` in a blocked A; of that, `group` begins with the row's group.
+/// Copies a row to its `place` in a blocked A; of that, `group` begins with the row's group.
 #[inline(always)]
 pub(super) fn pack_row<V: Vector>(isa: V::Isa, group: &mut [f32], place: Place, row: &[f32]) {
     let (full, rest) = row.as_chunks::<KB>();

@@ -12,7 +12,7 @@ pub(crate) struct Peak<'a> {
     pub(crate) done: &'a mut (f64, f32),
 }
 
-/// The entry `peak`.
+/// [`CHAINS`] independent multiply-adds in registers, `rounds` times over: what measures the FMA peak.
 #[inline(always)]
 pub(super) fn peak<V: Vector>(isa: V::Isa, args: Peak<'_>) {
     let mut acc = [V::splat(isa, 1.0); CHAINS];
@@ -32,7 +32,7 @@ pub(super) fn peak<V: Vector>(isa: V::Isa, args: Peak<'_>) {
     *args.done = ((2 * V::LANES * CHAINS * args.rounds) as f64, lanes[0]);
 }
 
-/// The entry `read`: loads every element (of whole blocks of 8 registers) and adds them up, lane by lane; gives the first lane.
+/// Loads every element (of whole blocks of 8 registers) and adds them up, lane by lane; gives the first lane.
 #[inline(always)]
 pub(super) fn read<V: Vector>(isa: V::Isa, from: &[f32], sum: &mut f32) {
     let mut acc = [V::splat(isa, 0.0); 8];

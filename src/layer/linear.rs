@@ -1,7 +1,7 @@
 //! The head: y = x·Wᵀ + b.
 
 use crate::error::{Result, at_least_one, check_shape, elements};
-use crate::gemm::panel::PACKED;
+use crate::gemm::panel::WEIGHTS;
 use crate::gemm::{Blocking, GemmScratch, Panels, Product, Rows, Target, WORKING, Write, column_sums, multiply, outer};
 use crate::kernel::Kernels;
 use crate::kernel::gemm::Start;
@@ -84,7 +84,7 @@ impl Linear {
         let weight = table.add(format!("{name}{dot}weight"), &[out_features, in_features])?;
         let bias = bias.then(|| table.add(format!("{name}{dot}bias"), &[out_features])).transpose()?;
         let mut panels = Panels::default();
-        panels.reshape(PACKED, Depth::of(in_features), out_features)?;
+        panels.reshape(WEIGHTS, Depth::of(in_features), out_features)?;
         Ok(Self {
             in_features,
             out_features,
@@ -93,7 +93,7 @@ impl Linear {
             kernels,
             blocking: Blocking::of(kernels.isa()),
             panels,
-            bias_columns: Buffer::try_zeros(PACKED, out_features.next_multiple_of(16))?,
+            bias_columns: Buffer::try_zeros(WEIGHTS, out_features.next_multiple_of(16))?,
         })
     }
 

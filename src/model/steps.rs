@@ -13,7 +13,7 @@ impl Model {
     /// [`Error::Unsupported`] for what needs steps that are yet to come, [`Error::Stale`] where a guard was leaked,
     /// [`Error::Setting`] for a model of parts alone, [`Error::Memory`].
     pub(crate) fn step_memory(&self) -> Result<StepMemory> {
-        self.check_fresh()?;
+        self.check_fresh("model")?;
         if self.spec.layers.is_empty() {
             return Err(Error::setting("model", "a part to run, as the model has no layers of its own", "none"));
         }

@@ -24,17 +24,17 @@ network! {
     /// # Shapes
     ///
     /// T steps, B rows, I = `input_size`, H = `hidden_size`, D = 2 where `bidirectional`, else 1; L = `num_layers`;
-    /// H' = P with a projection, else H.
+    /// O = P with a projection, else H.
     ///
     /// | tensor | shape |
     /// |---|---|
     /// | input | (T, B, I); batch-first (B, T, I); unbatched (T, I); packed |
-    /// | h_0, h_n | (D·L, B, H'), index layer·D + direction; never batch-first |
+    /// | h_0, h_n | (D·L, B, O), index layer·D + direction; never batch-first |
     /// | c_0, c_n | (D·L, B, H) |
-    /// | output | (T, B, D·H'), in the form of the input |
+    /// | output | (T, B, D·O), in the form of the input |
     ///
     /// Missing states are zeros. Directions lie side by side in the output, forward first, the reverse one in the order
-    /// of time; its h_n is the state after it has processed step 0. Layer k > 0 reads the D·H' features of the layer below.
+    /// of time; its h_n is the state after it has processed step 0. Layer k > 0 reads the D·O features of the layer below.
     ///
     /// # Parameters
     ///
@@ -42,8 +42,8 @@ network! {
     ///
     /// | name | shape |
     /// |---|---|
-    /// | `weight_ih_l{k}` | \[4·H, I\], \[4·H, D·H'\] for k > 0: W_ii, W_if, W_ig, W_io |
-    /// | `weight_hh_l{k}` | \[4·H, H'\]: W_hi, W_hf, W_hg, W_ho |
+    /// | `weight_ih_l{k}` | \[4·H, I\], \[4·H, D·O\] for k > 0: W_ii, W_if, W_ig, W_io |
+    /// | `weight_hh_l{k}` | \[4·H, O\]: W_hi, W_hf, W_hg, W_ho |
     /// | `bias_ih_l{k}`, `bias_hh_l{k}` | \[4·H\]: i, f, g, o |
     /// | `weight_hr_l{k}` | \[P, H\], with a projection only |
     ///

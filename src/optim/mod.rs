@@ -25,6 +25,33 @@
 //! # Ok::<(), elman::Error>(())
 //! ```
 
+/// The setters of an optimiser's settings: of those that all have, and of the fields that are listed.
+macro_rules! setters {
+    ($config:ident { $($(#[$doc:meta])* $field:ident: $of:ty,)* }) => {
+        impl $config {
+            /// Sets the learning rate.
+            #[must_use]
+            pub fn lr(self, lr: f32) -> Self {
+                Self { lr, ..self }
+            }
+
+            $(
+                $(#[$doc])*
+                #[must_use]
+                pub fn $field(self, $field: $of) -> Self {
+                    Self { $field, ..self }
+                }
+            )*
+
+            /// Sets the instructions to compute with.
+            #[must_use]
+            pub fn isa(self, isa: Isa) -> Self {
+                Self { isa: Some(isa), ..self }
+            }
+        }
+    };
+}
+
 mod adam;
 mod adamw;
 mod clip;
@@ -108,6 +135,15 @@ impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
     fn load_state(&mut self, state: &OptimizerState) -> Result<()> {
         (**self).load_state(state)
     }
+}
+
+/// That there is something to step.
+fn check_not_empty(params: &Params) -> Result<()> {
+    if params.data().is_empty() {
+        let expected = "at least 1 (a model's parts have their own, each with an optimiser: Model::part)";
+        return Err(Error::setting("parameters", expected, 0));
+    }
+    Ok(())
 }
 
 /// A finite number of at least zero.

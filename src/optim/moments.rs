@@ -1,6 +1,6 @@
 //! What Adam and AdamW have in common: two running means over the gradients and their squares.
 
-use super::{OptimizerState, check_fraction, check_not_negative};
+use super::{OptimizerState, check_fraction, check_not_empty, check_not_negative};
 use crate::error::Result;
 use crate::kernel::{Isa, Kernels, elementwise};
 use crate::params::{Params, Tensors};
@@ -44,6 +44,7 @@ pub(super) struct Moments {
 impl Moments {
     pub(super) fn new(params: &Params, settings: Settings) -> Result<Self> {
         let Settings { lr, betas, eps, decay, isa } = settings;
+        check_not_empty(params)?;
         check_not_negative("lr", lr)?;
         check_not_negative("eps", eps)?;
         let (Decay::Gradient(weight_decay) | Decay::Parameter(weight_decay)) = decay;
@@ -108,6 +109,96 @@ fn power(base: f64, n: u64) -> f64 {
     }
     result
 }
+
+/// Defines one of the two: its settings, its optimiser, and what `weight_decay` does.
+macro_rules! adam {
+    (
+        $(#[$config_doc:meta])* $config:ident,
+        $(#[$doc:meta])* $optimizer:ident, $name:literal,
+        { $(#[$decay_doc:meta])* weight_decay = $weight_decay:literal, $decay:path, $(#[$set_decay_doc:meta])* }
+    ) => {
+        $(#[$config_doc])*
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
+        #[non_exhaustive]
+        pub struct $config {
+            /// The learning rate.
+            pub lr: f32,
+            /// The decay of the two running means.
+            pub betas: (f64, f64),
+            /// What keeps the denominator from zero.
+            pub eps: f32,
+            $(#[$decay_doc])*
+            pub weight_decay: f32,
+            /// The instructions to compute with; `None` for the best there are, or those that `ELMAN_ISA` names.
+            pub isa: Option<Isa>,
+        }
+
+        impl Default for $config {
+            fn default() -> Self {
+                Self { lr: 1e-3, betas: (0.9, 0.999), eps: 1e-8, weight_decay: $weight_decay, isa: None }
+            }
+        }
+
+        setters! { $config {
+            /// Sets what keeps the denominator from zero.
+            eps: f32,
+            $(#[$set_decay_doc])*
+            weight_decay: f32,
+        } }
+
+        impl $config {
+            /// Sets the decay of the running mean of the gradients, and of that of their squares.
+            #[must_use]
+            pub fn betas(self, beta1: f64, beta2: f64) -> Self {
+                Self { betas: (beta1, beta2), ..self }
+            }
+        }
+
+        $(#[$doc])*
+        #[derive(Clone, Debug)]
+        pub struct $optimizer(Moments);
+
+        impl $optimizer {
+            /// An optimiser for those parameters, at step zero.
+            ///
+            /// # Errors
+            /// [`Error::Setting`](crate::Error::Setting) where there are no parameters, for a learning rate, `eps` or
+            /// weight decay that is negative or not finite, and for betas outside [0, 1);
+            /// [`Error::Isa`](crate::Error::Isa) for a tier that is unknown or that this machine lacks.
+            pub fn new(params: &Params, config: $config) -> Result<Self> {
+                let $config { lr, betas, eps, weight_decay, isa } = config;
+                Moments::new(params, Settings { lr, betas, eps, decay: $decay(weight_decay), isa }).map(Self)
+            }
+        }
+
+        impl Optimizer for $optimizer {
+            fn step(&mut self, params: &mut Params, gradients: &Params) -> Result<()> {
+                self.0.step(params, gradients)
+            }
+
+            fn learning_rate(&self) -> f32 {
+                self.0.lr
+            }
+
+            fn set_learning_rate(&mut self, lr: f32) -> Result<()> {
+                check_not_negative("lr", lr)?;
+                self.0.lr = lr;
+                Ok(())
+            }
+
+            fn state(&self) -> OptimizerState {
+                self.0.state($name)
+            }
+
+            fn load_state(&mut self, state: &OptimizerState) -> Result<()> {
+                self.0.load_state($name, state)
+            }
+        }
+    };
+}
+
+pub(super) use adam;
 
 #[cfg(test)]
 mod tests {

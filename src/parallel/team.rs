@@ -2,9 +2,9 @@
 //!
 //! A step takes microseconds, a fork and join of rayon as long: so the members are found once for a whole sequence, and
 //! between steps meet by way of a mailbox. A member puts its part there, counts its turn up, waits for the others' turns
-//! and takes their parts over. There are two boxes, used in turn: nobody can be a turn ahead of somebody who still reads.
+//! and takes their parts over. There are two boxes, used in turn: no member can be a turn ahead of one that still reads.
 //!
-//! Nobody waits for a thread that may never come. The calling thread waits a bounded time for others to join, then closes
+//! No member waits for a thread that may never come. The calling thread waits a bounded time for others to join, then closes
 //! the roll, and the work is cut between those on it; whoever comes late goes home. Every wait for a member on the roll is
 //! for a thread that runs: it spins for a bounded time, then yields. So a team finishes inside a busy pool, inside a pool
 //! of one thread, and with more members than cores.
@@ -27,7 +27,7 @@ const ROLL_CALL: Duration = Duration::from_micros(100);
 /// Turns of a loop before a wait yields: some tens of microseconds, more than any member that runs is behind.
 const SPINS: usize = 2000;
 
-/// Beside the number of members, in the roll: nobody joins any more.
+/// Flag in `roll`, beside the number of members: closed, no thread may join.
 const CLOSED: usize = 1 << (usize::BITS - 1);
 
 /// A meeting place. Belongs to the caller, grows to the largest use, and then is never allocated again.
@@ -38,20 +38,21 @@ pub(crate) struct Team {
     layout: Layout,
 }
 
-/// What is exchanged: `n` things, each of which has a part of every piece.
+/// The exchanged floats: consecutive pieces, each of `n` equal parts (one per panel of units). Members own disjoint ranges
+/// of parts.
 #[derive(Debug, Default)]
 struct Layout {
     n: usize,
-    /// Where each begins and the floats of one thing's part, one behind the other: two members' parts never overlap.
+    /// Where each piece begins, and the floats of one part of it.
     pieces: Vec<(usize, usize)>,
     /// Floats in all.
     len: usize,
 }
 
 impl Layout {
-    /// The floats of some of the things, piece by piece.
-    fn ranges(&self, things: Range<usize>) -> impl Iterator<Item = Range<usize>> {
-        self.pieces.iter().map(move |&(begin, each)| begin + things.start * each..begin + things.end * each)
+    /// The floats of those parts, piece by piece.
+    fn ranges(&self, parts: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+        self.pieces.iter().map(move |&(begin, each)| begin + parts.start * each..begin + parts.end * each)
     }
 }
 
@@ -86,7 +87,7 @@ impl<'a> Mail<'a> {
     /// Writes floats from `at` on.
     ///
     /// # Safety
-    /// Nobody else reads or writes these floats until the writer has said so, and it has heard from all who read before.
+    /// No other member reads or writes these floats until the writer has said so, and it has heard from all who read before.
     #[inline]
     unsafe fn put(&self, at: usize, from: &[f32]) {
         assert!(at <= self.len && from.len() <= self.len - at, "{} floats at {at} of {}", from.len(), self.len);
@@ -108,8 +109,8 @@ impl<'a> Mail<'a> {
 }
 
 impl Team {
-    /// Makes room for that many members and says what they exchange: `n` things that make up `pieces`, each of which has so
-    /// many floats for each thing; the pieces lie one behind the other. Allocates only to grow.
+    /// Makes room for that many members and says what they exchange: `pieces`, each given as the floats of one of
+    /// its `n` parts; the pieces lie one behind the other. Allocates only to grow.
     ///
     /// # Errors
     /// [`Error::Memory`](crate::Error::Memory).
@@ -162,7 +163,7 @@ impl Team {
 struct Meeting<'a> {
     /// Members so far, and whether it is closed.
     roll: AtomicUsize,
-    /// Set by a member that panics, so that nobody waits for it.
+    /// Set by a member that panics, so that the others do not wait for it.
     broken: AtomicBool,
     seats: &'a [Seat],
     layout: &'a Layout,
@@ -252,7 +253,7 @@ pub(crate) struct Member<'a> {
 }
 
 impl Member<'_> {
-    /// This member's part of the things.
+    /// The parts that this member owns.
     pub(crate) fn share(&self) -> Range<usize> {
         self.part(self.seat)
     }
@@ -296,7 +297,7 @@ impl Member<'_> {
 mod tests {
     use super::*;
 
-    /// Each step every element becomes the sum of all: wrong as soon as somebody works on an old or a half-taken state.
+    /// Each step every element becomes the sum of all: wrong as soon as a member works on an old or a half-taken state.
     ///
     /// Gives the number of members that came.
     fn play(members: usize, len: usize, turns: usize) -> usize {
@@ -329,7 +330,7 @@ mod tests {
     #[test]
     fn one_member_is_a_team() {
         assert_eq!(play(1, 37, 100), 1);
-        // Without a pool nobody else ever comes.
+        // Without a pool no other thread ever comes.
         #[cfg(not(feature = "threads"))]
         assert_eq!(play(4, 37, 100), 1);
     }
@@ -338,7 +339,7 @@ mod tests {
     #[test]
     fn all_see_the_whole_before_the_next_step() {
         if std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1) {
-            eprintln!("skipped: on a single core nobody comes in time");
+            eprintln!("skipped: on a single core no other thread comes in time");
             return;
         }
         let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();

@@ -87,7 +87,7 @@ const Z_BLOCK: usize = 128 * 1024 / size_of::<f32>();
 const LARGE_WEIGHTS: usize = 16 << 20;
 const LARGE_ROWS: usize = 512;
 
-/// The longest chain of the forward pass that is not put aside in mid-course. 3 panels of 64 bytes by 2048 k are 384 KiB,
+/// The longest chain of the forward pass that stays in registers to its end. 3 panels of 64 bytes by 2048 k are 384 KiB,
 /// beside 32 rows of A of 256 KiB: together they still fit L2, and all groups of rows pass them. Shorter blocks send z
 /// through the caches once more each (GRU with H = 1024: 512 k 76 % of peak, the whole 80 %).
 const FORWARD_KC: usize = 2048;

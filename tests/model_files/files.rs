@@ -133,10 +133,12 @@ fn what_is_no_safetensors_file_is_told() {
             "not a safetensors file: this is a GGUF file, a format of large language models: expected safetensors",
         ),
         (
-            vec![0xff; 20],
+            [&[0xff; 8], &b"{          }"[..]].concat(),
             "not a safetensors file: its first 8 bytes say that the header has 18446744073709551615 bytes, \
              expected at most 100000000",
         ),
+        (vec![0xff; 20], "not a safetensors file: binary data of an unknown kind"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec(), "not a safetensors file: binary data of an unknown kind"),
         (raw_file(format!(r#"{{"a":{entry},"a":{entry}}}"#), &[0; 4]), "a: twice in the header"),
         (raw_file(format!(r#"{{"a":{entry},"\u0061":{entry}}}"#), &[0; 4]), "a: twice in the header"),
         (raw_file(overlap, &[0; 8]), "b: its data_offsets overlap others, leave a hole before them, or run backwards"),

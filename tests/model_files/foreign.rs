@@ -43,6 +43,7 @@ fn each_kind_is_named_with_what_to_do() {
         (b"\x89HDF\r\n\x1a\n\0\0\0\0".to_vec(), "HDF5"),
         (b"\x93NUMPY\x01\0v\0{'descr'".to_vec(), "NumPy array (.npy)"),
         (b"\x08\x08\x12\x07pytorch\x1a\x062.15.0:\xff\x01".to_vec(), "ONNX"),
+        (b"\x08\x01\x12\xb4\x0c\x0a\x2c".to_vec(), "TensorFlow SavedModel (.pb)"),
         (graph, "TensorFlow graph (.pb)"),
         (b"\x1c\0\0\0TFL3\x14\0".to_vec(), "TensorFlow Lite"),
         (b"time,value\n0,1.5\n1,2.5\n".to_vec(), "CSV"),

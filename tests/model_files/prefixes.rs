@@ -69,7 +69,7 @@ fn a_prefix_is_taken_with_its_dot_or_without() {
     let tensors = [
         ("encoder.rnn.a", Dtype::F32, vec![1], 1f32.to_le_bytes().to_vec()),
         ("encoder.rnn.b", Dtype::F32, vec![2, 1], [2f32, 3.0].map(f32::to_le_bytes).concat()),
-        // Nobody's business, whatever they are.
+        // Beside the network, and not looked at, whatever they are.
         zeros("encoder.rnnn.a", Dtype::F32, &[7]),
         zeros("encoder.rnn", Dtype::F32, &[7]),
         zeros("encoder.embed.weight", Dtype::I8, &[7]),

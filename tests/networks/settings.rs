@@ -466,7 +466,7 @@ fn back<'a>(input: Input<'a>, d_output: Input<'a>) -> BackwardArgs<'a> {
 }
 
 #[test]
-fn wrong_ways_back_are_errors_that_name_the_tensor() {
+fn wrong_backward_passes_are_errors_that_name_the_tensor() {
     let (network, params) = build(Lstm::builder(3, 5).num_layers(2), 1);
     let (x, d) = (draw(4, 2, 3, 1), draw(4, 2, 5, 2));
     let (narrow, short, late) = (draw(4, 2, 4, 1), draw(3, 2, 5, 1), draw(5, 2, 3, 1));
@@ -523,7 +523,7 @@ fn wrong_ways_back_are_errors_that_name_the_tensor() {
 }
 
 #[test]
-fn a_packed_way_back_needs_the_order_of_the_way_there() {
+fn a_packed_backward_pass_needs_the_order_of_the_forward_pass() {
     let (network, params) = build(Gru::builder(3, 5).bidirectional(true), 1);
     let (x, d) = (draw(4, 3, 3, 1), draw(4, 3, 10, 2));
     let pack = |seq: &Seq, lengths: [usize; 3]| PackedSequence::from_padded(seq.view(), &lengths).unwrap();

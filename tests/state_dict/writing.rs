@@ -124,7 +124,7 @@ fn onto_what_is_no_regular_file() {
     assert_eq!(folder.names(), ["x"]);
 }
 
-/// In a folder such as `/tmp` nobody may rename a file over another's: refused before the work and not after it. A process
+/// In a folder such as `/tmp` no user may rename a file over another's: refused before the work and not after it. A process
 /// of another user shows it, so only root can run this.
 #[cfg(target_os = "linux")]
 #[test]

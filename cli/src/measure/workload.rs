@@ -51,11 +51,11 @@ pub struct Workload {
     pub input: usize,
     /// Hidden units of every layer (H).
     pub hidden: usize,
-    /// Rows (B).
+    /// Rows (B), side by side.
     pub batch: usize,
     /// Steps (T); of a ragged batch, of the longest row there may be.
     pub steps: usize,
-    /// Layers.
+    /// Layers one above the other (L), each of `hidden` units.
     pub layers: usize,
     /// Whether every layer goes both ways.
     pub bidirectional: bool,

@@ -53,7 +53,7 @@ fn place(path: &Path) -> Option<PathBuf> {
     Some(fs::canonicalize(folder).ok()?.join(path.file_name()?))
 }
 
-/// A whole number; clap's own words for what is none do not say what was expected.
+/// A whole number; clap's own refusal does not say what was expected.
 pub(crate) fn whole<N: FromStr + PartialOrd + Display>(text: &str, range: RangeInclusive<N>) -> Result<N, String> {
     let number = text.parse().ok().filter(|n| range.contains(n));
     number.ok_or_else(|| format!("expected a whole number from {} to {}", range.start(), range.end()))

@@ -9,6 +9,7 @@ pub(crate) mod memory;
 mod model;
 pub(crate) mod peak;
 mod plot;
+pub(crate) mod reserved;
 pub(crate) mod run;
 pub(crate) mod sine;
 
@@ -23,7 +24,7 @@ pub(crate) enum Failure {
     Usage(String),
     /// It could not do what it was asked to: exit code 1.
     Run(String),
-    /// Nobody reads the output any more (`elman sine | head`): not an error.
+    /// The reader of the output has closed it (`elman sine | head`): not an error.
     Closed,
 }
 

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use elman::format::{self as files, CellKind, Description, LoadOptions, TensorFile};
 use elman::{CellSpec, Error, ErrorKind, LayerKind, LayerSpec, Model, ModelSpec, Nonlinearity};
 
-use super::Failure;
 use super::common::{cell, listed, nonlinearity};
+use super::{Failure, facts};
 
 /// The options of all verbs that read a model.
 #[derive(clap::Args)]
@@ -28,7 +28,8 @@ pub(crate) struct ModelArgs {
     /// What the model is, where its file does not say it: a file such as the spec that inspect prints
     #[arg(long, value_name = "FILE", conflicts_with_all = ["only", "cell", "nonlinearity"])]
     pub(crate) spec: Option<PathBuf>,
-    /// Read a tensor of the file by another name; of names that end in a dot, all that begin so. May be given several times
+    /// Read a tensor of the file by another name, or all whose names begin so: where OLD is empty or ends in a dot, an
+    /// underscore or anything else but a letter or a digit, such as encoder., enc_. May be given several times
     #[arg(long, value_name = "OLD=NEW", value_parser = renaming)]
     pub(crate) rename: Vec<(String, String)>,
 }
@@ -46,13 +47,20 @@ pub(crate) struct Reading {
     pub(crate) options: LoadOptions,
 }
 
+/// A model, and where in its file it was.
+pub(crate) struct Loaded {
+    pub(crate) model: Model,
+    /// The prefix of its one recurrent layer or stack, as the file has it; none where it has several.
+    pub(crate) prefix: Option<String>,
+}
+
 /// Reads the file, and notes what was taken, converted and left aside.
 pub(crate) fn load(
     path: &Path,
     args: &ModelArgs,
     batch_first: bool,
     notes: &mut Vec<String>,
-) -> Result<Model, Failure> {
+) -> Result<Loaded, Failure> {
     let file = open(path, args)?;
     let Reading { mut spec, taken, options } = read(&file, args, notes)?;
     spec.batch_first |= batch_first;
@@ -66,7 +74,18 @@ pub(crate) fn load(
     notes.extend(taken);
     notes.extend(report.converted.iter().map(ToString::to_string));
     note_nan(&model, notes);
-    Ok(model)
+    let prefix = match &facts::recurrent(model.spec())[..] {
+        [(layer, _)] => Some(prefix_of(&file, &format!("{}{layer}", options.prefix))),
+        _ => None,
+    };
+    Ok(Loaded { model, prefix })
+}
+
+/// What the names of a layer's parameters begin with in the file: `lstm.`, or `enc_`.
+fn prefix_of(file: &TensorFile, layer: &str) -> String {
+    let known = files::prefixes(file).into_iter().find(|prefix| prefix.trim_end_matches(['.', '_']) == layer);
+    let dot = if layer.is_empty() { "" } else { "." };
+    known.map_or_else(|| format!("{layer}{dot}"), Into::into)
 }
 
 /// The file under the names that are asked for.
@@ -113,7 +132,7 @@ fn settle(file: &TensorFile, args: &ModelArgs) -> Result<Reading, Failure> {
     if unsaid {
         line.push_str("; set it with --nonlinearity");
     }
-    // What the file says itself, and a network by itself of which all is said, nobody would take for anything else.
+    // What the file says itself, and a network by itself of which all is said, has no other reading to be told of.
     let said = has_spec && list.is_none();
     let alone = (list.is_some() || spec.layers.len() == 1) && !unsaid && taken.left_aside.is_empty();
     Ok(Reading { options: taken.load_options(), taken: (!said && !alone).then_some(line), spec })
@@ -175,11 +194,11 @@ fn with_nonlinearity(file: &TensorFile, args: &ModelArgs, asked: Nonlinearity) -
 /// The library's refusal with the options that settle it here.
 fn refusal(file: &TensorFile, args: &ModelArgs, error: Error) -> Failure {
     match &error {
-        Error::Ambiguous { name, candidates, .. } => Failure::Run(format!(
-            "{name}: more than one reading: {}; say which with --layers, such as --layers 'lstm, last, fc1, relu, fc2', or \
-             with --spec FILE, or take a part with --only",
-            listed(candidates)
-        )),
+        Error::Ambiguous { name, candidates, .. } => {
+            let settle = "say which with --layers, such as --layers 'lstm, last, fc1, relu, fc2', or with --spec FILE, or take \
+                          a part with --only";
+            Failure::Run(Error::ambiguous(name, candidates.clone(), settle).to_string())
+        }
         Error::Setting { name, .. } if name == "layers" => Failure::Usage(format!("--{error}")),
         // What was not asked for is the file's.
         Error::Setting { .. } if args.layers.is_none() => {
@@ -190,7 +209,7 @@ fn refusal(file: &TensorFile, args: &ModelArgs, error: Error) -> Failure {
     }
 }
 
-/// A spec that somebody wrote, or that `inspect` printed.
+/// A spec written by hand, or printed by `inspect`.
 fn read_spec(path: &Path) -> Result<ModelSpec, Failure> {
     let name = path.display();
     let text = fs::read_to_string(path).map_err(|error| Failure::Run(format!("cannot read {name}: {error}")))?;

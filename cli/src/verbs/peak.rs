@@ -34,6 +34,7 @@ struct Report<'a> {
     threads: usize,
     gflops: f64,
     load: Vec<Load>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     round_trip_ns: Option<f64>,
 }
 

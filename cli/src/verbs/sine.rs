@@ -88,6 +88,7 @@ struct Report<'a> {
     isa: &'a str,
     threads: usize,
     plot: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<String>,
 }
 

@@ -20,6 +20,7 @@ fn every_mode_prints_one_object_a_line_with_figures_that_fit() {
             assert_eq!((report["cell"].as_str(), report["mode"].as_str()), (Some(cell), Some(mode)));
             assert_eq!([number("input_size"), number("batch"), number("steps")], [3.0, 2.0, 4.0]);
             assert_eq!((&report["hidden_sizes"], number("num_layers")), (&json!([5]), 1.0));
+            assert_eq!((&report["bias"], &report["proj_size"]), (&json!(true), &json!(0)));
             assert_eq!(report["nonlinearity"].as_str(), (cell == "rnn").then_some("tanh"));
             let gates = match cell {
                 "rnn" => 1.0,
@@ -115,7 +116,7 @@ fn an_explained_object_has_its_prediction() {
 #[test]
 fn other_machines_are_predicted_and_nothing_is_run() {
     let folder = folder();
-    // Nobody waits for hours of work.
+    // It would take hours.
     let huge = ["bench", "--cell", "lstm", "--hidden", "8192", "--batch", "4096", "--steps", "1000", "--input", "100"];
     for more in [&["--caches", "32K,1M,32M"][..], &["--threads", "4096", "--explain"]] {
         let out = run(folder.path(), &[&huge[..], more].concat()).ok();
@@ -274,7 +275,7 @@ fn what_does_not_fit_into_memory_is_told_before_it_is_allocated() {
         (&["--hidden", "65536", "--layers", "65536", "--batch", "1"], "the other layers' weights"),
     ] {
         let line = run(folder.path(), &[&["bench"], args].concat());
-        line.refused(1, &["memory: expected to need at most the ", " there are, got ", part]);
+        line.refused(1, &["error: bench: needs ", ", of them ", &format!(" for {part}")]);
     }
 }
 

@@ -74,7 +74,7 @@ fn several_networks_and_what_is_outside_are_told() {
     let lines: Vec<_> = out.lines().collect();
     assert_eq!(lines[0], "file        two.safetensors: 10 tensors, 616 bytes");
     let unsettled =
-        "unsettled   more than one reading: rnn a.rnn (1 layer), gru b (1 layer); say which with --layers, ";
+        "unsettled   more than one reading: rnn a.rnn (1 layer); gru b (1 layer); say which with --layers, ";
     assert!(lines[1].starts_with(unsettled), "{out}");
     assert!(lines[2].starts_with("network     at a.rnn.: rnn (nonlinearity unknown), 1 layer, "), "{out}");
     assert!(lines[3].starts_with("network     at b.: gru, 1 layer, "), "{out}");
@@ -86,7 +86,7 @@ fn several_networks_and_what_is_outside_are_told() {
     let report: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(report["networks"].as_array().unwrap().len(), 1);
     assert_eq!(report["networks"][0]["cell"], "gru");
-    let outside = report["tensors"].as_array().unwrap().iter().filter(|tensor| tensor["network"].is_null()).count();
+    let outside = report["tensors"].as_array().unwrap().iter().filter(|tensor| tensor.get("network").is_none()).count();
     assert_eq!(outside, 6);
 }
 
@@ -172,7 +172,7 @@ fn a_file_without_a_network_is_told() {
     let ran = run(folder.path(), &["inspect", "x.safetensors", "--json"]);
     assert_eq!(ran.code, 1);
     let report: Value = serde_json::from_str(&ran.out).unwrap();
-    assert_eq!((&report["networks"], &report["tensors"][0]["network"]), (&json!([]), &Value::Null));
+    assert_eq!((&report["networks"], report["tensors"][0].get("network")), (&json!([]), None));
 
     let broken = [random("weight_ih_l0", &[12, 3]), random("weight_hh_l0", &[12, 5])];
     write(&folder.path().join("broken.safetensors"), &broken);
@@ -248,6 +248,24 @@ class Model(nn.Module):
     run(folder.path(), &["inspect", "--pytorch", "."]).refused(2, &[several]);
 }
 
+/// As long as a header allows, and longer than a line can show.
+#[test]
+fn what_is_not_settled_is_told_in_few_words() {
+    let folder = folder();
+    let long = "n".repeat(65_536);
+    let [mut first, mut second] = [(); 2].map(|()| Vec::new());
+    let mut all = behind(&folder.path().join("gru.safetensors"), &mut first, &format!("{long}a."));
+    all.extend(behind(&folder.path().join("gru.safetensors"), &mut second, &format!("{long}b.")));
+    write(&folder.path().join("two.safetensors"), &all);
+    let words = ["two.safetensors: more than one reading: gru nnn", "; say which with --layers, ", "with --only"];
+    let line = run(folder.path(), &["run", "two.safetensors", "x.safetensors"]).refused(1, &words);
+    assert!(line.len() <= 4096, "{} bytes", line.len());
+    let out = run(folder.path(), &["inspect", "two.safetensors", "--json"]).ok();
+    let report: Value = serde_json::from_str(&out).unwrap();
+    let unsettled = report["unsettled"].as_str().unwrap();
+    assert!(unsettled.starts_with("more than one reading: gru nnn") && unsettled.len() <= 4096, "{}", unsettled.len());
+}
+
 /// Wider than a formatter can pad.
 #[test]
 fn long_names_and_shapes_are_told() {
@@ -315,6 +333,14 @@ fn several_files_and_folders_have_a_line_each() {
     let reports: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let told = |i: usize| (reports[i]["file"].as_str().unwrap(), reports[i]["networks"][0]["cell"].as_str().unwrap());
     assert_eq!([told(0), told(1)], [("relu.safetensors", "rnn"), ("models/inner/a.safetensors", "lstm")]);
+
+    // A path is told once, whatever is wrong with its file.
+    let broken = [random("weight_ih_l0", &[12, 3]), random("weight_hh_l0", &[12, 5])];
+    fs::create_dir(at("odd")).unwrap();
+    write(&at("odd/a.safetensors"), &broken);
+    let ran = run(folder.path(), &["inspect", "odd", "gru.safetensors"]);
+    assert!(ran.out.starts_with("odd/a.safetensors: weight_hh_l0: expected "), "{ran:?}");
+    assert_eq!(ran.out.matches("odd/").count(), 1, "{ran:?}");
 
     // A model that cannot be told is a failure, and the others are told all the same.
     fs::write(at("models/broken.safetensors"), "no tensors").unwrap();

@@ -146,6 +146,19 @@ fn elman_alone_prints_the_help() {
     }
 }
 
+/// The verbs that are to come say what serves until then, whatever else is given.
+#[test]
+fn reserved_verbs_are_not_there_yet() {
+    let help = run(TempDir::new().unwrap().path(), &["--help"]).ok();
+    for verb in ["convert", "compare", "train", "test", "predict"] {
+        for rest in [&[][..], &["a", "b"], &["a", "-o", "b", "--tolerance", "1"]] {
+            let line = refuses(&[&[verb], rest].concat(), 2, &[]);
+            assert!(line.starts_with(&format!("error: {verb} is not there yet; for now ")), "{line}");
+        }
+        assert!(!help.contains(&format!(" {verb} ")), "{help}");
+    }
+}
+
 /// What scripts were written with before models and data stood by position.
 #[test]
 fn the_options_of_old_still_name_the_files() {

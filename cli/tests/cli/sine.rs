@@ -81,7 +81,7 @@ fn assert_picture(path: &Path) {
 #[test]
 fn json_is_one_object_and_nothing_else() {
     let folder = TempDir::new().unwrap();
-    let args = ["sine", "--json", "--seed", "1", "--iterations", "300", "--plot", "p.png"];
+    let args = ["sine", "--json", "--seed", "1", "--iterations", "300", "--plot", "p.png", "--model", "m"];
     let out = run(folder.path(), &args).ok();
     let report: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(out.lines().count(), 1);
@@ -96,14 +96,14 @@ fn json_is_one_object_and_nothing_else() {
     assert_eq!(report["threads"].as_u64(), Some(1));
     assert_eq!(report["isa"], Kernels::active().unwrap().isa().name());
     assert_eq!(report["plot"], "p.png");
-    assert_eq!(report["model"], Value::Null);
+    assert_eq!(report["model"], "m");
     let numbers = numbers(&report);
     assert!(numbers.iter().all(|&number| number > 0.0), "{out}");
     assert_eq!(report["warmup"].as_u64(), Some(20));
     let [seconds, rate] = ["seconds", "iterations_per_second"].map(|key| report[key].as_f64().unwrap());
     assert!(seconds > 0.0 && (rate * seconds - 300.0).abs() < 1e-6, "{out}");
 
-    assert_eq!(names(folder.path()), ["p.png"]);
+    assert_eq!(names(folder.path()), ["m", "p.png"]);
     assert_picture(&folder.path().join("p.png"));
 }
 
@@ -112,6 +112,7 @@ fn without_options_it_learns_the_sine_from_seed_1() {
     let folder = TempDir::new().unwrap();
     let out = run(folder.path(), &["sine", "--json"]).ok();
     let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report.get("model"), None);
     assert_eq!(report["iterations"].as_u64(), Some(10_000));
     assert!(report["mean_loss_last_100"].as_f64().unwrap() < 0.005, "{out}");
     assert_eq!(names(folder.path()), ["sine.png"]);

@@ -1,4 +1,4 @@
-//! What a layer is.
+//! The sizes of a layer: what its parameters, its states and its plan follow from.
 
 use super::{Cell, Direction};
 use crate::error::{Error, Result, at_least_one};

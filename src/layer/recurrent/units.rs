@@ -41,7 +41,7 @@ impl Layer {
         // An operand is made of groups of rows, and of each a panel has its part.
         team.arrange(members, panels, groups(rows, mr).map(|(_, size)| size * KB))?;
         team.meet(written, &mut workers[..members], &|mut member: Member<'_>, written, worker: &mut Worker| {
-            // The first member has the whole output in hand after each step; nobody else needs to write it.
+            // The first member has the whole output in hand after each step; no other needs to write it.
             let (mut y, states) = written.map_or((None, [None, None]), |all| (Some(all.y), [all.h_n, all.c_n]));
             let share = member.share();
             let units = share.start * KB..(share.end * KB).min(hidden);

@@ -3,7 +3,7 @@
 use super::Sizes;
 use crate::error::{Error, Result, elements};
 use crate::gemm::Panels;
-use crate::gemm::panel::PACKED;
+use crate::gemm::panel::WEIGHTS;
 use crate::kernel::Kernels;
 use crate::kernel::layout::GateColumns;
 use crate::parallel::Threads;
@@ -121,8 +121,8 @@ impl Layer {
     fn reshape_biases(&mut self) -> Result<()> {
         let Sizes { cell, hidden, .. } = self.sizes;
         let width = GateColumns { gates: cell.gates() }.width(hidden);
-        self.bias.try_resize(PACKED, width)?;
-        self.bias_apart.try_resize(PACKED, if cell.facts().last_apart { width } else { 0 })?;
+        self.bias.try_resize(WEIGHTS, width)?;
+        self.bias_apart.try_resize(WEIGHTS, if cell.facts().last_apart { width } else { 0 })?;
         self.bias.fill(0.0);
         self.bias_apart.fill(0.0);
         Ok(())

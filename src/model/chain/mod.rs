@@ -7,7 +7,7 @@ mod step;
 
 pub(super) use backward::Back;
 pub(super) use build::{OwnState, Place};
-pub(super) use forward::{InferMemory, Reads, copy};
+pub(super) use forward::{InferMemory, Inference, Reads, copy};
 pub(crate) use step::StepMemory;
 
 use crate::layer::recurrent::Scratch;
@@ -106,6 +106,20 @@ impl Chain {
             Some(Stage { kind: Kind::Embedding(embedding), .. }) => Some(embedding.vocabulary()),
             _ => None,
         }
+    }
+
+    /// Whether its input is indices.
+    pub(super) fn begins_with_embedding(&self) -> bool {
+        matches!(self.stages.first(), Some(Stage { kind: Kind::Embedding(_), .. }))
+    }
+
+    /// Whether a run in training draws dropout masks.
+    pub(super) fn has_dropout(&self) -> bool {
+        self.stages.iter().any(|stage| match &stage.kind {
+            Kind::Recurrent(recurrence) => recurrence.network.has_dropout(),
+            Kind::Residual { chain, .. } => chain.has_dropout(),
+            _ => false,
+        })
     }
 
     /// That every index of `x` is one of the first layer's, where that is an embedding.

@@ -37,5 +37,5 @@ pub(super) fn of_run(load: &Workload) -> Result<(), Failure> {
     }
     needs.floats("the states", &[8, layers, batch, outputs]);
     needs.bytes("the kernels", SCRATCH);
-    needs.check()
+    needs.check("bench")
 }

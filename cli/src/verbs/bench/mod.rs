@@ -71,7 +71,7 @@ fn measure_all(args: &Args, workloads: &[Workload], round_trip: Option<f64>) -> 
     Ok(())
 }
 
-/// A bar of that many things to do, where somebody sees it.
+/// A bar of that many things to do, where a terminal shows it.
 fn progress(args: &Args, length: usize) -> ProgressBar {
     let quiet = args.json || !io::stderr().is_terminal();
     let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(length as u64) };

@@ -19,6 +19,8 @@ pub(super) struct Load<'a> {
     hidden_sizes: Vec<usize>,
     num_layers: usize,
     directions: usize,
+    bias: bool,
+    proj_size: usize,
     batch: usize,
     steps: usize,
     ragged: bool,
@@ -37,6 +39,9 @@ impl Load<'_> {
             hidden_sizes: vec![load.hidden; load.layers],
             num_layers: load.layers,
             directions: if load.bidirectional { 2 } else { 1 },
+            // Workloads have biases and no projection.
+            bias: true,
+            proj_size: 0,
             batch: load.batch,
             steps: load.steps,
             ragged: load.ragged,

@@ -34,7 +34,7 @@ pub(super) struct Report {
     #[serde(skip)]
     pub(super) words: String,
     pub(super) networks: Vec<Network>,
-    /// Of those that are behind a prefix as if of a network, and are none.
+    /// Why what is behind a prefix as if of a network is none.
     pub(super) problems: Vec<String>,
     pub(super) tensors: Vec<Tensor>,
 }
@@ -57,8 +57,9 @@ pub(super) struct Tensor {
     pub(super) shape: Vec<usize>,
     pub(super) bytes: usize,
     /// The prefix of the network that has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) network: Option<String>,
-    /// It is none of the model's.
+    /// It does not belong to the model.
     #[serde(skip)]
     pub(super) outside: bool,
 }
@@ -76,7 +77,7 @@ impl Report {
     pub(super) fn of(path: &Path, args: &ModelArgs) -> Result<Self, Failure> {
         let mut needs = Needs::default();
         needs.file("its tensors", path, 1);
-        needs.check()?;
+        needs.check("inspect")?;
         let file = model::open(path, args)?;
         let descriptions: Vec<_> = match &args.only {
             Some(prefix) => vec![Ok(files::describe(&file, Some(prefix), args.cell)?)],
@@ -109,7 +110,7 @@ impl Report {
                     inside.extend(tensors.iter().map(|info| info.name.to_string()));
                     report.tensors.extend(tensors.into_iter().map(|info| Tensor::new(info, Some(&description.prefix))));
                 }
-                Err(error) => report.problems.push(error.to_string()),
+                Err(error) => report.problems.push(report.without_path(&error.to_string())),
             }
         }
         let outside = file.iter().filter(|info| !inside.contains(info.name));
@@ -127,8 +128,7 @@ impl Report {
             Ok(reading) => reading,
             // What was asked for and is wrong, and what the file leaves open.
             Err(Failure::Run(reason)) if args.layers.is_none() && args.spec.is_none() => {
-                let file = format!("{}: ", self.file);
-                self.unsettled = Some(reason.strip_prefix(&file).unwrap_or(&reason).to_string());
+                self.unsettled = Some(self.without_path(&reason));
                 return Ok(());
             }
             Err(failure) => return Err(failure),
@@ -144,6 +144,11 @@ impl Report {
         Ok(())
     }
 
+    /// The reason without the file's path before it, as the report names the file once.
+    fn without_path(&self, reason: &str) -> String {
+        reason.strip_prefix(&format!("{}: ", self.file)).unwrap_or(reason).into()
+    }
+
     /// Whether the file holds what it is looked at for.
     pub(super) fn verdict(&self) -> Result<(), Failure> {
         match &self.problems[..] {
@@ -151,7 +156,7 @@ impl Report {
                 Err(Failure::Run(format!("{}: expected a recurrent network, got none", self.file)))
             }
             [] => Ok(()),
-            problems => Err(Failure::Run(problems.join("; "))),
+            problems => Err(Failure::Run(format!("{}: {}", self.file, problems.join("; ")))),
         }
     }
 }

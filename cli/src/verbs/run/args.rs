@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use elman::Threads;
 
+use super::place::{Sink, Source};
 use crate::verbs::Failure;
 use crate::verbs::common::{same_file, threads};
 use crate::verbs::model::ModelArgs;
@@ -14,8 +15,9 @@ pub(crate) struct Args {
     /// The model: a safetensors file with the state dict of a torch.nn.RNN, GRU or LSTM, or of a module that has one
     #[arg(value_name = "MODEL", required_unless_present = "weights")]
     model: Option<PathBuf>,
-    /// The data: a safetensors file with input (T, B, I) or (T, I), and where wanted h_0, c_0, lengths (B), resets (T, B); or
-    /// a CSV file, one row a step, columns are features; - is the standard input, as CSV
+    /// The data: a safetensors file with input (T, B, I) or (T, I), of a model that begins with an embedding whole numbers
+    /// (T, B) or (T), and where wanted h_0, c_0, lengths (B), resets (T, B); or a CSV file, one row a step, columns are
+    /// features, or one column of indices; - is the standard input, as CSV
     #[arg(value_name = "INPUT", required_unless_present = "data")]
     input: Option<PathBuf>,
     /// Where output, h_n and c_n go, in PyTorch's shapes: a safetensors file; the output alone, if it is a CSV file. Without
@@ -49,24 +51,6 @@ pub(crate) struct Args {
     /// Print one JSON object and nothing else, the notes in it
     #[arg(long)]
     pub(super) json: bool,
-}
-
-/// A file of data.
-#[derive(Clone, Copy)]
-pub(super) enum Source<'a> {
-    Tensors(&'a Path),
-    Csv(&'a Path),
-}
-
-/// Where the output goes.
-#[derive(Clone, Copy)]
-pub(super) enum Sink<'a> {
-    Tensors(&'a Path),
-    Csv(&'a Path),
-    /// As CSV.
-    Printed,
-    /// A report of the run is all that was asked for.
-    Nowhere,
 }
 
 impl Args {

@@ -3,12 +3,12 @@
 use elman::tensor::{PackedSequence, SeqRef};
 use elman::{Error, Input, Model, State};
 
-use super::args::Sink;
+use super::place::Sink;
 use crate::verbs::Failure;
 
 /// How the input lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(crate) enum Form {
     /// (T, B, I).
     SequenceFirst,
     /// (B, T, I).
@@ -18,46 +18,46 @@ pub(super) enum Form {
 }
 
 /// A batch of sequences, and what was to be noted of it.
-pub(super) struct Batch {
-    pub(super) form: Form,
+pub(crate) struct Batch {
+    pub(crate) form: Form,
     /// Of the tensor `input`.
-    pub(super) shape: Vec<usize>,
+    pub(crate) shape: Vec<usize>,
     /// T.
-    pub(super) steps: usize,
+    pub(crate) steps: usize,
     /// B; 1 of an unbatched input.
-    pub(super) rows: usize,
+    pub(crate) rows: usize,
     /// I; 1 of indices, which are in `x` as numbers.
-    pub(super) width: usize,
+    pub(crate) width: usize,
     /// Steps of all rows together, without those beyond a row's length.
-    pub(super) tokens: usize,
-    pub(super) notes: Vec<String>,
+    pub(crate) tokens: usize,
+    pub(crate) notes: Vec<String>,
     /// The input's columns have names.
-    pub(super) named: bool,
-    pub(super) x: Vec<f32>,
+    pub(crate) named: bool,
+    pub(crate) x: Vec<f32>,
     /// (B).
-    pub(super) lengths: Option<Vec<usize>>,
+    pub(crate) lengths: Option<Vec<usize>>,
     /// Where new sequences begin; lies as the input does.
-    pub(super) resets: Option<Vec<bool>>,
+    pub(crate) resets: Option<Vec<bool>>,
     /// (D·layers, B, H or P).
-    pub(super) h_0: Option<Vec<f32>>,
+    pub(crate) h_0: Option<Vec<f32>>,
     /// (D·layers, B, H).
-    pub(super) c_0: Option<Vec<f32>>,
+    pub(crate) c_0: Option<Vec<f32>>,
 }
 
 /// The rows of a batch packed, and where in them new sequences begin.
-pub(super) struct Packed {
-    pub(super) rows: PackedSequence,
+pub(crate) struct Packed {
+    pub(crate) rows: PackedSequence,
     resets: Option<Vec<bool>>,
 }
 
 impl Batch {
     /// Whether rows have lengths of their own.
-    pub(super) fn ragged(&self) -> bool {
+    pub(crate) fn ragged(&self) -> bool {
         self.lengths.as_ref().is_some_and(|lengths| lengths.iter().any(|&length| length != self.steps))
     }
 
     /// That the sink can hold the output.
-    pub(super) fn check_sink(&self, sink: Sink<'_>, one_step: bool) -> Result<(), Failure> {
+    pub(crate) fn check_sink(&self, sink: Sink<'_>, one_step: bool) -> Result<(), Failure> {
         let got = match sink {
             Sink::Tensors(_) | Sink::Nowhere => return Ok(()),
             // One step of each sequence is a row of its own.
@@ -70,7 +70,7 @@ impl Batch {
     }
 
     /// The rows packed; nothing where the file has no lengths.
-    pub(super) fn packed(&self) -> Result<Option<Packed>, Error> {
+    pub(crate) fn packed(&self) -> Result<Option<Packed>, Error> {
         let Some(lengths) = &self.lengths else { return Ok(None) };
         let &Self { form, steps, rows, .. } = self;
         let (packed, [step, row]) = match form {
@@ -86,7 +86,7 @@ impl Batch {
     }
 
     /// What the network reads; `packed` is the batch's own.
-    pub(super) fn input<'a>(&'a self, packed: Option<&'a Packed>) -> Result<Input<'a>, Error> {
+    pub(crate) fn input<'a>(&'a self, packed: Option<&'a Packed>) -> Result<Input<'a>, Error> {
         let (input, resets) = match packed {
             Some(Packed { rows, resets }) => (rows.into(), resets),
             None if self.form == Form::Unbatched => (Input::unbatched(&self.x, self.width)?, &self.resets),
@@ -105,7 +105,7 @@ impl Batch {
     }
 
     /// The first state, with zeros for the half that the file does not have; nothing where it has neither.
-    pub(super) fn state(&self, model: &Model) -> Result<Option<State>, Error> {
+    pub(crate) fn state(&self, model: &Model) -> Result<Option<State>, Error> {
         if self.h_0.is_none() && self.c_0.is_none() {
             return Ok(None);
         }
@@ -120,7 +120,7 @@ impl Batch {
     }
 
     /// Notes every NaN that will be computed with; `packed` is the batch's own.
-    pub(super) fn note_nan(&mut self, packed: Option<&PackedSequence>) {
+    pub(crate) fn note_nan(&mut self, packed: Option<&PackedSequence>) {
         let input = packed.map_or(&self.x[..], PackedSequence::data);
         let read = [("input", Some(input)), ("h_0", self.h_0.as_deref()), ("c_0", self.c_0.as_deref())];
         for (name, values) in read {

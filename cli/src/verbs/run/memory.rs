@@ -2,8 +2,9 @@
 
 use elman::{LayerKind, Model};
 
-use super::args::{Args, Source};
+use super::args::Args;
 use super::batch::{Batch, Form};
+use super::place::Source;
 use crate::verbs::memory::Needs;
 use crate::verbs::{Failure, facts};
 
@@ -15,7 +16,7 @@ pub(super) fn of_files(args: &Args) -> Result<(), Failure> {
     needs.file("the model", args.model(), 3);
     // Its bytes and the numbers; an F16 grows to twice as much, and so does a digit with its comma.
     needs.file("the input", input, 3);
-    needs.check()
+    needs.check("run")
 }
 
 /// That there is room for what a run makes of a batch: a layer may be thousands of times as wide as its input, and rows
@@ -43,5 +44,5 @@ pub(super) fn of_run(model: &Model, batch: &Batch) -> Result<(), Failure> {
     needs.bytes("the kernels", SCRATCH);
     let vocabulary = spec.layers.iter().any(|layer| matches!(layer.kind, LayerKind::Embedding { .. }));
     needs.floats("the indices", &[usize::from(vocabulary), steps, rows]);
-    needs.check()
+    needs.check("run")
 }

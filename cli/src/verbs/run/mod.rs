@@ -4,6 +4,7 @@ mod args;
 mod batch;
 mod memory;
 mod output;
+mod place;
 mod reading;
 mod report;
 
@@ -15,13 +16,14 @@ use elman::tensor::Seq;
 use elman::{Threads, Workspace};
 
 pub(crate) use self::args::Args;
-use self::args::Sink;
 use self::batch::Form;
 use self::output::Outcome;
+use self::place::Sink;
 use self::reading::Reads;
 use self::report::{Report, summary};
 use super::common::visible;
-use super::{Failure, facts, model};
+use super::model::{self, Loaded};
+use super::{Failure, facts};
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     args.check_files()?;
@@ -33,7 +35,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
     memory::of_files(args)?;
     let mut notes = Vec::new();
-    let model = model::load(args.model(), &args.reading, args.batch_first, &mut notes)?;
+    let Loaded { model, prefix } = model::load(args.model(), &args.reading, args.batch_first, &mut notes)?;
     let one_step = facts::leaves_one_step(model.spec());
     let mut batch = Reads::of(&model)?.batch(args.source())?;
     batch.check_sink(sink, one_step)?;
@@ -43,11 +45,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     notes.append(&mut batch.notes);
     let state = batch.state(&model)?;
     if !args.json {
-        for note in &notes {
-            let kind = if note.starts_with("taken: ") { "" } else { "note: " };
-            // Where nobody reads the notes, the work is done all the same.
-            let _ = writeln!(io::stderr(), "{kind}{}", visible(note));
-        }
+        print_notes(&notes);
     }
 
     let threads = args.threads.unwrap_or_else(Threads::available);
@@ -64,6 +62,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let outcome = Outcome {
         model: &model,
         batch: &batch,
+        prefix: prefix.as_deref(),
         one_step,
         output: padded.as_ref().map_or_else(|| output.values(), Seq::view),
         state: output.state(),
@@ -73,16 +72,38 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         return Ok(());
     }
 
-    let mut recurrent = facts::recurrent(model.spec());
-    let only = if recurrent.len() == 1 { recurrent.pop() } else { None };
-    let (prefix, facts) = only.unzip();
-    let report = Report {
+    let report = report(args, &outcome, Cost { seconds, threads }, &notes);
+    if args.json {
+        let text = serde_json::to_string(&report).map_err(|error| Failure::Run(error.to_string()))?;
+        Ok(writeln!(io::stdout(), "{text}")?)
+    } else {
+        summary(&report, &facts::words(model.spec()), batch.form != Form::Unbatched)
+    }
+}
+
+fn print_notes(notes: &[String]) {
+    for note in notes {
+        let kind = if note.starts_with("taken: ") { "" } else { "note: " };
+        // Where the standard error is closed, the work is done all the same.
+        let _ = writeln!(io::stderr(), "{kind}{}", visible(note));
+    }
+}
+
+/// What a run took.
+struct Cost {
+    seconds: f64,
+    threads: Threads,
+}
+
+fn report<'a>(args: &Args, outcome: &Outcome<'a>, Cost { seconds, threads }: Cost, notes: &'a [String]) -> Report<'a> {
+    let &Outcome { model, batch, prefix, .. } = outcome;
+    Report {
         model: args.model().display().to_string(),
-        facts,
+        facts: prefix.and_then(|_| facts::recurrent(model.spec()).pop()).map(|(_, facts)| facts),
         prefix,
         parameters: model.params().data().len(),
         input_shape: &batch.shape,
-        output_shape: &outcome.shape(),
+        output_shape: outcome.shape(),
         steps: batch.steps,
         batch: batch.rows,
         ragged: batch.ragged(),
@@ -91,16 +112,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         tokens_per_second: batch.tokens as f64 / seconds,
         isa: model.isa().name(),
         threads: threads.get(),
-        output: match sink {
+        output: match args.sink() {
             Sink::Tensors(path) | Sink::Csv(path) => Some(path.display().to_string()),
             Sink::Printed | Sink::Nowhere => None,
         },
-        notes: &notes,
-    };
-    if args.json {
-        let text = serde_json::to_string(&report).map_err(|error| Failure::Run(error.to_string()))?;
-        Ok(writeln!(io::stdout(), "{text}")?)
-    } else {
-        summary(&report, &facts::words(model.spec()), batch.form != Form::Unbatched)
+        notes,
     }
 }

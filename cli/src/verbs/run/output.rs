@@ -7,8 +7,8 @@ use elman::format as files;
 use elman::tensor::SeqRef;
 use elman::{Model, State};
 
-use super::args::Sink;
 use super::batch::{Batch, Form};
+use super::place::Sink;
 use crate::verbs::facts::Facts;
 use crate::verbs::{Failure, csv, facts};
 
@@ -16,6 +16,8 @@ use crate::verbs::{Failure, csv, facts};
 pub(super) struct Outcome<'a> {
     pub(super) model: &'a Model,
     pub(super) batch: &'a Batch,
+    /// Of the names of the one recurrent network in the model's file.
+    pub(super) prefix: Option<&'a str>,
     /// Whether a read-out left one step of each row.
     pub(super) one_step: bool,
     /// Lies as the input does.
@@ -86,7 +88,7 @@ impl<'a> Outcome<'a> {
     /// What the output is of.
     fn metadata(&self, recurrent: &[(String, Facts)]) -> Vec<(&'static str, String)> {
         let mut metadata = vec![("batch_first", (self.batch.form == Form::BatchFirst).to_string())];
-        if let [(prefix, facts)] = recurrent {
+        if let ([(_, facts)], Some(prefix)) = (recurrent, self.prefix) {
             let sizes = &facts.hidden_sizes;
             let same = sizes.first().filter(|&first| sizes.iter().all(|size| size == first));
             metadata.extend([
@@ -96,7 +98,7 @@ impl<'a> Outcome<'a> {
                 ("hidden_size", same.map_or_else(|| format!("{sizes:?}"), usize::to_string)),
                 ("input_size", facts.input_size.to_string()),
                 ("num_layers", facts.num_layers.to_string()),
-                ("prefix", prefix.clone()),
+                ("prefix", prefix.into()),
                 ("proj_size", facts.proj_size.to_string()),
             ]);
             metadata.extend(facts.nonlinearity.clone().flatten().map(|name| ("nonlinearity", name)));

@@ -5,8 +5,8 @@ use std::path::Path;
 use elman::format::{Dtype, TensorFile, TensorInfo};
 use elman::{Error, LayerKind, Model};
 
-use super::args::Source;
 use super::batch::{Batch, Form};
+use super::place::Source;
 use crate::verbs::Failure;
 use crate::verbs::csv::Table;
 use crate::verbs::facts;
@@ -15,7 +15,7 @@ use crate::verbs::facts;
 const ACCEPTED: [&str; 5] = ["input", "h_0", "c_0", "lengths", "resets"];
 
 /// What a model reads.
-pub(super) struct Reads {
+pub(crate) struct Reads {
     /// Features of a step; none of a model that begins with an embedding, which reads an index a step.
     features: Option<usize>,
     /// Of the embedding.
@@ -31,7 +31,7 @@ pub(super) struct Reads {
 }
 
 impl Reads {
-    pub(super) fn of(model: &Model) -> Result<Self, Failure> {
+    pub(crate) fn of(model: &Model) -> Result<Self, Failure> {
         let spec = model.spec();
         let vocabulary = match spec.layers.first().map(|layer| &layer.kind) {
             Some(LayerKind::Embedding { vocabulary, .. }) => Some(*vocabulary),
@@ -54,7 +54,7 @@ impl Reads {
         })
     }
 
-    pub(super) fn batch(&self, source: Source<'_>) -> Result<Batch, Failure> {
+    pub(crate) fn batch(&self, source: Source<'_>) -> Result<Batch, Failure> {
         match source {
             Source::Tensors(path) => self.tensors(path),
             Source::Csv(path) => self.table(Table::open(path)?, path),
@@ -185,7 +185,7 @@ impl Reads {
     }
 }
 
-/// That the file has no tensor that nobody reads: it may be one under a wrong name.
+/// That every tensor of the file is one that is read: another may be one of these under a wrong name.
 fn known(file: &TensorFile, path: &Path) -> Result<(), Failure> {
     /// More are a file of something else.
     const MOST: usize = 8;

@@ -16,11 +16,12 @@ pub(super) struct Report<'a> {
     /// Of a model with one recurrent layer or stack.
     #[serde(flatten)]
     pub(super) facts: Option<Facts>,
+    /// As the file has it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) prefix: Option<String>,
+    pub(super) prefix: Option<&'a str>,
     pub(super) parameters: usize,
     pub(super) input_shape: &'a [usize],
-    pub(super) output_shape: &'a [usize],
+    pub(super) output_shape: Vec<usize>,
     pub(super) steps: usize,
     pub(super) batch: usize,
     pub(super) ragged: bool,
@@ -38,9 +39,9 @@ pub(super) struct Report<'a> {
 /// Prints it for people.
 pub(super) fn summary(report: &Report<'_>, words: &str, batched: bool) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    let at = match report.prefix.as_deref() {
+    let at = match report.prefix {
         None | Some("") => String::new(),
-        Some(prefix) => format!(", at {prefix}."),
+        Some(prefix) => format!(", at {prefix}"),
     };
     let parameters = count(report.parameters as u64, "parameter");
     writeln!(out, "model       {}, {parameters}{}", visible(words), visible(&at))?;

@@ -85,7 +85,7 @@ fn other_floats_and_nan_are_noted() {
     let (_, y) = got(folder.path(), "output");
     assert!(y[..4].iter().all(|y| !y.is_nan()) && y[4..8].iter().all(|y| y.is_nan()), "{y:?}");
 
-    // Beyond a row's length nobody reads it.
+    // Beyond a row's length it is not read.
     write(&folder.path().join("x.safetensors"), &[input, h, i64s("lengths", &[2], &[5, 4])]);
     let (_, notes) = over_x(folder.path(), "gru", &[]).noted();
     assert_eq!(notes, [&converted[..], &["input: 1 element is NaN, and computed with"]].concat());

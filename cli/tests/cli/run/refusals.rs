@@ -102,7 +102,7 @@ fn an_output_too_large_for_memory_is_refused() {
     let rows = 1 << 50;
     write(&folder.path().join("x.safetensors"), &[f32s("input", &[0, rows, 3], &[])]);
     let before = tree(folder.path());
-    let words = ["memory: expected to need at most the ", "there are, got ", "of it for the states and the file"];
+    let words = ["error: run: needs ", ", of them ", " for the states and the file"];
     over_x(folder.path(), "gru", &[]).refused(1, &words);
     assert_eq!(tree(folder.path()), before);
 }
@@ -120,12 +120,11 @@ fn a_file_too_large_for_memory_is_refused() {
     fs::write(&path, [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat()).unwrap();
     fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(8 + header.len() as u64 + bytes).unwrap();
     let refused = |args: &[&str], part| {
-        run(folder.path(), args)
-            .refused(1, &["error: memory: expected to need at most the ", " there are, got ", part]);
+        run(folder.path(), args).refused(1, &[&format!("error: {}: needs ", args[0]), part, ", but there are "]);
     };
-    refused(&["inspect", "large.safetensors"], "1.00 TiB of it for its tensors");
-    refused(&["run", "large.safetensors", "x.safetensors"], "3.00 TiB of it for the model");
-    refused(&["run", "gru.safetensors", "large.safetensors"], "3.00 TiB of it for the input");
+    refused(&["inspect", "large.safetensors"], "(1.0 TiB) for its tensors");
+    refused(&["run", "large.safetensors", "x.safetensors"], "(3.0 TiB) for the model");
+    refused(&["run", "gru.safetensors", "large.safetensors"], "(3.0 TiB) for the input");
 }
 
 #[test]
@@ -200,7 +199,7 @@ fn files_and_models_that_do_not_fit_are_refused() {
     assert_eq!(prefixes(&TensorFile::open(folder.path().join("two.safetensors")).unwrap()).len(), 2);
     assert_eq!(
         on("two.safetensors", x, y, &[], 1),
-        "error: two.safetensors: more than one reading: gru a (1 layer), gru b (1 layer); say which with --layers, such as \
+        "error: two.safetensors: more than one reading: gru a (1 layer); gru b (1 layer); say which with --layers, such as \
          --layers 'lstm, last, fc1, relu, fc2', or with --spec FILE, or take a part with --only"
     );
     run(folder.path(), &["run", "--json", "two.safetensors", x, "-o", y, "--prefix", "b"]).ok();

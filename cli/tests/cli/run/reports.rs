@@ -1,12 +1,13 @@
 //! What `elman run` tells: the summary, the JSON object, the metadata, the help.
 
+use elman::Gru;
 use elman::format::TensorFile;
 use elman::internals::Kernels;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::over_x;
-use crate::files::{folder, i64s, random, write};
+use crate::files::{f32s, folder, i64s, model, random, write};
 use crate::{run, told};
 
 const KEYS: [&str; 23] = [
@@ -93,6 +94,21 @@ fn json_is_one_object_with_the_notes_in_it() {
     let report: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((report.get("nonlinearity"), &report["notes"]), (None, &serde_json::json!([])));
 
+    // The prefix is as the file has it, and the same from every verb.
+    model(&folder.path().join("enc.safetensors"), Gru::builder(3, 4), "enc", &[]);
+    let weights = TensorFile::open(folder.path().join("enc.safetensors")).unwrap();
+    let underscored = weights.rename(&[("enc.", "enc_")]).unwrap();
+    let tensors: Vec<_> =
+        underscored.iter().map(|info| (info.name, underscored.read_f32(info.name).unwrap())).collect();
+    let tensors: Vec<_> = tensors.iter().map(|(name, (shape, values))| f32s(name, shape, values)).collect();
+    write(&folder.path().join("enc_.safetensors"), &tensors);
+    for (file, expected) in [("lstm", "encoder.rnn."), ("gru", ""), ("enc", "enc."), ("enc_", "enc_")] {
+        let ran: Value = serde_json::from_str(&over_x(folder.path(), file, &["--json"]).ok()).unwrap();
+        let told = run(folder.path(), &["inspect", "--json", &format!("{file}.safetensors")]).ok();
+        let told: Value = serde_json::from_str(&told).unwrap();
+        assert_eq!([&ran["prefix"], &told["networks"][0]["prefix"]], [expected; 2], "{file}");
+    }
+
     // Without a place for the output, the report is what is wanted.
     write(&folder.path().join("x.safetensors"), &[random("input", &[5, 2, 3]), i64s("lengths", &[2], &[5, 3])]);
     let out = run(folder.path(), &["run", "gru.safetensors", "x.safetensors", "--json"]).ok();
@@ -113,7 +129,7 @@ fn the_output_says_what_it_is_of() {
         ("hidden_size", "4"),
         ("input_size", "3"),
         ("num_layers", "2"),
-        ("prefix", "encoder.rnn"),
+        ("prefix", "encoder.rnn."),
         ("proj_size", "2"),
     ];
     assert!(file.metadata().eq(metadata), "{:?}", file.metadata().collect::<Vec<_>>());

@@ -238,7 +238,7 @@ fn a_part_that_the_spec_names_is_run() {
 fn a_file_of_two_readings_is_refused_with_what_settles_it() {
     let folder = folder("classifier");
     let words = [
-        "error: m.safetensors: more than one reading: gru (1 layer, both directions), embed: an embedding of 11 by 6, fc1: ",
+        "error: m.safetensors: more than one reading: gru (1 layer, both directions); embed: an embedding of 11 by 6; fc1: ",
         "fc2: a linear layer 8 → 5; say which with --layers, such as --layers 'lstm, last, fc1, relu, fc2', ",
         "--spec FILE",
         "--only",
