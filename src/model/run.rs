@@ -3,7 +3,7 @@
 use super::chain::Reads;
 use super::workspace::{Last, Memory};
 use super::{Model, Workspace};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::network::{At, Batch, Flow, Form, Input, Masks, State, States, turn};
 use crate::parallel::Threads;
 use crate::tensor::{Lines, PackedRef, SeqRef};
@@ -103,7 +103,9 @@ impl Model {
         workspace.last = Last::default();
         self.check_fresh()?;
         if self.spec.layers.is_empty() {
-            return Err(crate::Error::setting("model", "a part to run, as the model has no layers of its own", "none"));
+            let parts: Vec<_> = self.spec.parts.iter().map(|(name, _)| &name[..]).collect();
+            let expected = format!("one of its parts to be run, {}, as it has no layers of its own", parts.join(", "));
+            return Err(Error::state("model", &expected, "the whole"));
         }
         workspace.batch.enter("input", input, self.spec.batch_first, self.spec.inputs)?;
         let rows = workspace.batch.batch;

@@ -41,7 +41,7 @@ pub struct Run<'a, 'w> {
 
 /// The gradients that reach a run from above, and those wanted beside the parameters'. What is not given is zero.
 ///
-/// An encoder whose output nobody reads learns from the gradient of its decoder's first state alone:
+/// An encoder whose output is not read learns from the gradient of its decoder's first state alone:
 ///
 /// ```
 /// use elman::tensor::Seq;
@@ -271,14 +271,14 @@ impl<'w> Run<'_, 'w> {
     /// output, which is the loss's.
     ///
     /// # Errors
-    /// As [`learn`](Self::learn), and [`ErrorKind::Setting`](crate::ErrorKind::Setting) for a gradient of the output.
+    /// As [`learn`](Self::learn), and [`ErrorKind::State`](crate::ErrorKind::State) for a gradient of the output.
     pub fn learn_with(
         mut self,
         loss: &mut (impl Loss + ?Sized),
         upstream: Upstream<'_>,
     ) -> Result<(f32, Gradients<'w>)> {
         if upstream.d_output.is_some() {
-            return Err(Error::setting("d_output", "none, as the loss gives it", "one"));
+            return Err(Error::state("d_output", "none, as the loss gives it", "one"));
         }
         let mut d_output = std::mem::take(&mut self.memory.get_mut().back.d_output);
         let y = self.output();
@@ -399,14 +399,14 @@ fn one_step<'a>(input: &Input<'a>, [rows, width]: [usize; 2], batch_first: bool)
             check_shape("d_output", &expected, &d_y.shape())?;
             match d_y.flat() {
                 Some(flat) => Ok(SeqRef::over(flat, Lines::dense(1, rows), width)),
-                None => Err(Error::setting("d_output", "a whole sequence", "a part of one")),
+                None => Err(Error::value("d_output", "a whole sequence", "a part of one")),
             }
         }
         Source::Unbatched(d_y) => {
             check_shape("d_output", &[1, 1, width], &d_y.shape())?;
             Ok(d_y)
         }
-        _ => Err(Error::setting("d_output", "a padded sequence of one step, as the output is", "another form")),
+        _ => Err(Error::value("d_output", "a padded sequence of one step, as the output is", "another form")),
     }
 }
 
