@@ -162,7 +162,8 @@ fn a_model_of_parts_alone_names_them() {
     let model = Model::init(spec, &mut Rng::new(1)).unwrap();
     let error = model.run(&Seq::zeros(2, 1, 3).unwrap()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::State);
-    let text = "model: expected one of its parts to be run, encoder, decoder, as it has no layers of its own, got the whole";
+    let text =
+        "model: expected one of its parts to be run, encoder, decoder, as it has no layers of its own, got the whole";
     assert_eq!(error.to_string(), text);
 }
 
