@@ -84,6 +84,11 @@ impl ParamTable {
         Ok(ParamId(id))
     }
 
+    /// The tensors' names, in their order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| &entry.name[..])
+    }
+
     fn len(&self) -> usize {
         self.entries.last().map_or(0, |entry| entry.range.end)
     }

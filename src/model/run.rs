@@ -33,9 +33,10 @@ impl Model {
     ///
     /// # Errors
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) or [`ErrorKind::Length`](crate::ErrorKind::Length) naming `input` or
-    /// `resets`, [`ErrorKind::Value`](crate::ErrorKind::Value) for an index outside the vocabulary,
-    /// [`ErrorKind::Stale`](crate::ErrorKind::Stale) where a guard of [`params_mut`](Self::params_mut) was leaked,
-    /// [`ErrorKind::Overflow`](crate::ErrorKind::Overflow).
+    /// `resets`, [`ErrorKind::Value`](crate::ErrorKind::Value) for an index outside the vocabulary and for indices where the
+    /// first layer is no embedding,
+    /// [`ErrorKind::Stale`](crate::ErrorKind::Stale) where the parameters were not given yet, are another model's, or a guard
+    /// of [`params_mut`](Self::params_mut) was leaked, [`ErrorKind::Overflow`](crate::ErrorKind::Overflow).
     pub fn run<'a>(&self, input: impl Into<Input<'a>>) -> Result<Output<'static>> {
         let mut memory = Memory::Own(Box::default());
         self.infer(input.into(), None, memory.get_mut(), Threads::one())?;
@@ -101,11 +102,14 @@ impl Model {
     pub(super) fn enter(&self, input: &Input<'_>, state: Option<&State>, workspace: &mut Workspace) -> Result<()> {
         // Invalidate the last run first: if this one fails, its output may not be read.
         workspace.last = Last::default();
-        self.check_fresh()?;
+        self.check_fresh("model")?;
         if self.spec.layers.is_empty() {
             let parts: Vec<_> = self.spec.parts.iter().map(|(name, _)| &name[..]).collect();
             let expected = format!("one of its parts to be run, {}, as it has no layers of its own", parts.join(", "));
             return Err(Error::state("model", &expected, "the whole"));
+        }
+        if !self.chain.begins_with_embedding() {
+            Batch::check_numbers("input", input, self.spec.inputs)?;
         }
         workspace.batch.enter("input", input, self.spec.batch_first, self.spec.inputs)?;
         let rows = workspace.batch.batch;

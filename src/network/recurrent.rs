@@ -112,6 +112,11 @@ impl Recurrent {
         self.layers[0].kernels()
     }
 
+    /// Whether a run in training draws dropout masks: there are none over the last layer.
+    pub(crate) fn has_dropout(&self) -> bool {
+        self.config.dropout > 0.0 && self.config.hidden_sizes.len() > 1
+    }
+
     /// Every layer in every direction.
     pub(crate) fn sizes(&self) -> impl Iterator<Item = Sizes> + Clone {
         self.layers.iter().map(Layer::sizes)
@@ -128,7 +133,17 @@ impl Recurrent {
             for id in ids.each() {
                 params.tensor_mut(id).iter_mut().for_each(|x| *x = rng.uniform(-bound, bound));
             }
-            if let (Some(value), Some([ih, hh])) = (self.config.forget_bias, ids.bias) {
+        }
+        if let Some(value) = self.config.forget_bias {
+            self.set_forget_bias(params, value);
+        }
+    }
+
+    /// Sets the forget gate's part of every `bias_ih` to the value and its part of every `bias_hh` to zero, of an LSTM with
+    /// biases.
+    pub(crate) fn set_forget_bias(&self, params: &mut Params, value: f32) {
+        for (ids, sizes) in self.ids.iter().zip(self.sizes()) {
+            if let Some([ih, hh]) = ids.bias {
                 let forget = sizes.hidden..2 * sizes.hidden;
                 params.tensor_mut(ih)[forget.clone()].fill(value);
                 params.tensor_mut(hh)[forget].fill(0.0);

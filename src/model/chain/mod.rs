@@ -98,6 +98,20 @@ impl Chain {
         self.stages.iter().any(Stage::leaves_one_step)
     }
 
+    /// Whether its input is indices.
+    pub(super) fn begins_with_embedding(&self) -> bool {
+        matches!(self.stages.first(), Some(Stage { kind: Kind::Embedding(_), .. }))
+    }
+
+    /// Whether a run in training draws dropout masks.
+    pub(super) fn has_dropout(&self) -> bool {
+        self.stages.iter().any(|stage| match &stage.kind {
+            Kind::Recurrent(recurrence) => recurrence.network.has_dropout(),
+            Kind::Residual { chain, .. } => chain.has_dropout(),
+            _ => false,
+        })
+    }
+
     /// That every index of `x` is one of the first layer's, where that is an embedding.
     pub(super) fn check_indices(&self, x: SeqRef<'_>) -> crate::error::Result<()> {
         match self.stages.first() {
