@@ -34,7 +34,7 @@ impl Model {
     /// # Errors
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) or [`ErrorKind::Length`](crate::ErrorKind::Length) naming `input` or
     /// `resets`, [`ErrorKind::Value`](crate::ErrorKind::Value) for an index outside the vocabulary and for indices where the
-    /// first layer is no embedding,
+    /// first layer is no embedding, [`ErrorKind::State`](crate::ErrorKind::State) for a model that has parts and no layers,
     /// [`ErrorKind::Stale`](crate::ErrorKind::Stale) where the parameters were not given yet, are another model's, or a guard
     /// of [`params_mut`](Self::params_mut) was leaked, [`ErrorKind::Overflow`](crate::ErrorKind::Overflow).
     pub fn run<'a>(&self, input: impl Into<Input<'a>>) -> Result<Output<'static>> {

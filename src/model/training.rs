@@ -300,7 +300,9 @@ impl<'w> Run<'_, 'w> {
     ///
     /// # Errors
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) naming `d_output`, `d_h_n` or `d_c_n`,
-    /// [`ErrorKind::Value`](crate::ErrorKind::Value) for a `d_output` of indices, [`ErrorKind::Setting`](crate::ErrorKind::Setting) for a `d_output` in another form than the output.
+    /// [`ErrorKind::State`](crate::ErrorKind::State) for a `d_output` in another form than the output,
+    /// [`ErrorKind::Value`](crate::ErrorKind::Value) for one of indices, and for one in another form than the one step that
+    /// a read-out has left.
     pub fn backward(mut self, upstream: Upstream<'_>) -> Result<Gradients<'w>> {
         self.go_back(upstream.d_output.map(OutputGradient::Given), upstream)?;
         Ok(self.gradients(upstream))
