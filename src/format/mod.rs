@@ -10,6 +10,7 @@ mod names;
 mod quote;
 mod safetensors;
 mod state_dict;
+mod survey;
 mod taken;
 mod tensors;
 

@@ -88,7 +88,7 @@ impl Chain {
         Ok(())
     }
 
-    /// Packs every weight.
+    /// Lays every weight out in panels.
     pub(in crate::model) fn load(&mut self, params: &Params) -> Result<()> {
         for stage in &mut self.stages {
             match &mut stage.kind {
