@@ -8,10 +8,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::names::{Place, elsewhere, plain_name, prefixes, resolve, roles, weight};
+use super::names::{Place, Role, plain_name, roles};
 use super::quote::quote;
-use super::survey::{Shapes, Survey};
-use super::tensors::TensorFile;
 use crate::error::{Error, Result, elements};
 use crate::layer::{Cell, Nonlinearity};
 use crate::network::NetworkConfig;
@@ -206,39 +204,22 @@ impl Description {
     }
 }
 
-/// Reads off names and shapes what the recurrent layers behind `prefix` are (a final dot that is missing is added).
-/// Without a prefix they are those at the root of the file or, where it has none there, those behind the only prefix
-/// that has any. `kind` is what they are to be, or `None` where the shapes are to tell.
-///
-/// ```no_run
-/// use elman::format::{TensorFile, describe};
-///
-/// let file = TensorFile::open("model.safetensors")?;
-/// let description = describe(&file, None, None)?;
-/// println!("{} of {} layers", description.kind, description.hidden_sizes.len());
-/// # Ok::<(), elman::Error>(())
-/// ```
-///
-/// # Errors
-/// [`Error::Weights`] with everything that does not fit: no recurrent weights behind the prefix, or behind several
-/// where none was given; a tensor that is missing, unused, or of another shape than those before it ask for; layers
-/// whose numbers leave one out; a size of 0; rows that are of no cell, or of another than `kind`; a projection that is
-/// no LSTM's or not smaller than H.
-pub fn describe(file: &TensorFile, prefix: Option<&str>, kind: Option<CellKind>) -> Result<Description> {
-    let refuse = |problem| file.weights(vec![problem]);
-    let prefix = match prefix {
-        Some(prefix) => resolve(file, prefix),
-        None => match prefixes(file)[..] {
-            ["", ..] => String::new(),
-            [only] => only.into(),
-            [_, ..] => return Err(refuse(format!("{}; choose one of these prefixes", elsewhere(file)))),
-            [] => return Err(refuse(format!("{}, such as weight_ih_l0 or rnn.weight_ih_l0", elsewhere(file)))),
-        },
-    };
-    let has_weights = file.behind(&prefix).any(|info| weight(info.name).is_some_and(|(at, _)| at == prefix));
-    if !has_weights {
-        let elsewhere = elsewhere(file);
-        return Err(refuse(format!("prefix '{}': no recurrent weights are behind it; {elsewhere}", quote(&prefix))));
+/// The sizes that the shapes of a layer are made of, as far as they are known.
+pub(super) struct Shapes {
+    pub(super) rows: Option<usize>,
+    pub(super) input: Option<usize>,
+    pub(super) out: Option<usize>,
+    pub(super) proj: Option<usize>,
+    pub(super) hidden: Option<usize>,
+}
+
+impl Shapes {
+    pub(super) fn of(&self, role: Role) -> Option<Vec<usize>> {
+        Some(match role {
+            Role::WeightIh => vec![self.rows?, self.input?],
+            Role::WeightHh => vec![self.rows?, self.out?],
+            Role::BiasIh | Role::BiasHh => vec![self.rows?],
+            Role::WeightHr => vec![self.proj?, self.hidden?],
+        })
     }
-    Survey::of(file, prefix).describe(kind).map_err(|problems| file.weights(problems))
 }

@@ -1,6 +1,6 @@
 //! A model in inference.
 
-use super::chain::Reads;
+use super::chain::{Inference, Reads};
 use super::workspace::{Last, Memory};
 use super::{Model, Workspace};
 use crate::error::{Error, Result};
@@ -76,7 +76,8 @@ impl Model {
         let flow = Flow { lines: batch.lines(), order: batch.order(), resets, threads };
         let mut states = States { first, last: if packed { &mut *last_sorted } else { &mut *last }, base: 0 };
         let reads = Reads { params: &self.params, kernels: self.kernels };
-        let at = self.chain.infer(flow, At::Outside(x), reads, &mut states, infer, (room, 0))?;
+        let inference = Inference { memory: &mut *infer, room, depth: 0 };
+        let at = self.chain.infer(flow, At::Outside(x), reads, &mut states, inference)?;
         let index = match at {
             At::Pair { index, .. } => index,
             At::Outside(x) => {

@@ -1,7 +1,7 @@
 //! Parts of a model: what they may be called, and whose their parameters are.
 
 use elman::optim::{Adam, AdamConfig, AdamW, AdamWConfig, Sgd, SgdConfig};
-use elman::{Activation, ErrorKind, LayerKind, LayerSpec, Model, ModelSpec, RecurrentSpec, Rng};
+use elman::{Activation, ErrorKind, LayerKind, LayerSpec, Model, ModelSpec, Rng};
 
 fn part() -> ModelSpec {
     ModelSpec::new(3).layer("fc", LayerKind::linear(2))
@@ -71,7 +71,7 @@ fn a_model_with_a_part_without_parameters_is_not_saved() {
 fn a_model_is_without_parameters_after_a_load_that_failed() {
     use elman::format::TensorFile;
     let drawn = |spec| Model::init(spec, &mut Rng::new(1)).unwrap();
-    let other = drawn(ModelSpec::new(3).layer("", RecurrentSpec::gru(vec![2])));
+    let other = drawn(ModelSpec::new(3).layer("", elman::RecurrentSpec::gru(vec![2])));
     let [own, other] = [drawn(part()), other].map(|model| TensorFile::from_bytes(model.to_bytes().unwrap()).unwrap());
     let mut model = Model::new(part()).unwrap();
     assert_eq!(model.load(&other, &Default::default()).unwrap_err().kind(), ErrorKind::Weights);

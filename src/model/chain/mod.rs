@@ -6,7 +6,7 @@ mod forward;
 
 pub(super) use backward::Back;
 pub(super) use build::{OwnState, Place};
-pub(super) use forward::{InferMemory, Reads, copy};
+pub(super) use forward::{InferMemory, Inference, Reads, copy};
 
 use crate::layer::recurrent::Scratch;
 use crate::layer::{Elementwise, Embedding, Linear, LinearScratch, Readout};
