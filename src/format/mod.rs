@@ -10,14 +10,16 @@ mod names;
 mod quote;
 mod safetensors;
 mod state_dict;
+mod survey;
 mod taken;
 mod tensors;
 
 pub use self::atomic::{check_writable, write_atomic};
-pub use self::description::{CellKind, Description, describe};
+pub use self::description::{CellKind, Description};
 pub use self::dtype::Dtype;
 pub use self::names::prefixes;
 pub(crate) use self::quote::visible;
 pub use self::state_dict::{Converted, LoadOptions, LoadReport, load, load_with, save};
+pub use self::survey::describe;
 pub use self::taken::{Assumed, SPEC_KEY, Taken};
 pub use self::tensors::{NO_METADATA, TensorFile, TensorInfo, tensors_to_bytes, write_tensors};

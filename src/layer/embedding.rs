@@ -20,10 +20,11 @@ const MOST: usize = 1 << 24;
 impl Embedding {
     /// A table called `{name}.weight`.
     pub(crate) fn new(table: &mut ParamTable, name: &str, vocabulary: usize, width: usize) -> Result<Self> {
-        at_least_one("num_embeddings", vocabulary)?;
-        at_least_one("embedding_dim", width)?;
+        let of = |setting| format!("{}: {setting}", if name.is_empty() { "embedding" } else { name });
+        at_least_one(&of("vocabulary"), vocabulary)?;
+        at_least_one(&of("width"), width)?;
         if vocabulary > MOST {
-            return Err(Error::setting("num_embeddings", &format!("at most {MOST}"), vocabulary));
+            return Err(Error::setting(&of("vocabulary"), &format!("at most {MOST}"), vocabulary));
         }
         elements(name, &[vocabulary, width])?;
         let dot = if name.is_empty() { "" } else { "." };

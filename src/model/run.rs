@@ -3,7 +3,7 @@
 use super::chain::{Inference, Reads};
 use super::workspace::{Last, Memory};
 use super::{Model, Workspace};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::network::{At, Batch, Flow, Form, Input, Masks, State, States, turn};
 use crate::parallel::Threads;
 use crate::tensor::{Lines, PackedRef, SeqRef};
@@ -34,7 +34,7 @@ impl Model {
     /// # Errors
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) or [`ErrorKind::Length`](crate::ErrorKind::Length) naming `input` or
     /// `resets`, [`ErrorKind::Value`](crate::ErrorKind::Value) for an index outside the vocabulary and for indices where the
-    /// first layer is no embedding,
+    /// first layer is no embedding, [`ErrorKind::State`](crate::ErrorKind::State) for a model that has parts and no layers,
     /// [`ErrorKind::Stale`](crate::ErrorKind::Stale) where the parameters were not given yet, are another model's, or a guard
     /// of [`params_mut`](Self::params_mut) was leaked, [`ErrorKind::Overflow`](crate::ErrorKind::Overflow).
     pub fn run<'a>(&self, input: impl Into<Input<'a>>) -> Result<Output<'static>> {
@@ -105,7 +105,9 @@ impl Model {
         workspace.last = Last::default();
         self.check_fresh("model")?;
         if self.spec.layers.is_empty() {
-            return Err(crate::Error::setting("model", "a part to run, as the model has no layers of its own", "none"));
+            let parts: Vec<_> = self.spec.parts.iter().map(|(name, _)| &name[..]).collect();
+            let expected = format!("one of its parts to be run, {}, as it has no layers of its own", parts.join(", "));
+            return Err(Error::state("model", &expected, "the whole"));
         }
         if !self.chain.begins_with_embedding() {
             Batch::check_numbers("input", input, self.spec.inputs)?;

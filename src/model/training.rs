@@ -41,7 +41,7 @@ pub struct Run<'a, 'w> {
 
 /// The gradients that reach a run from above, and those wanted beside the parameters'. What is not given is zero.
 ///
-/// An encoder whose output nobody reads learns from the gradient of its decoder's first state alone:
+/// An encoder whose output is not read learns from the gradient of its decoder's first state alone:
 ///
 /// ```
 /// use elman::tensor::Seq;
@@ -271,14 +271,14 @@ impl<'w> Run<'_, 'w> {
     /// output, which is the loss's.
     ///
     /// # Errors
-    /// As [`learn`](Self::learn), and [`ErrorKind::Setting`](crate::ErrorKind::Setting) for a gradient of the output.
+    /// As [`learn`](Self::learn), and [`ErrorKind::State`](crate::ErrorKind::State) for a gradient of the output.
     pub fn learn_with(
         mut self,
         loss: &mut (impl Loss + ?Sized),
         upstream: Upstream<'_>,
     ) -> Result<(f32, Gradients<'w>)> {
         if upstream.d_output.is_some() {
-            return Err(Error::setting("d_output", "none, as the loss gives it", "one"));
+            return Err(Error::state("d_output", "none, as the loss gives it", "one"));
         }
         let mut d_output = std::mem::take(&mut self.memory.get_mut().back.d_output);
         let y = self.output();
@@ -300,7 +300,9 @@ impl<'w> Run<'_, 'w> {
     ///
     /// # Errors
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) naming `d_output`, `d_h_n` or `d_c_n`,
-    /// [`ErrorKind::Value`](crate::ErrorKind::Value) for a `d_output` of indices, [`ErrorKind::Setting`](crate::ErrorKind::Setting) for a `d_output` in another form than the output.
+    /// [`ErrorKind::State`](crate::ErrorKind::State) for a `d_output` in another form than the output,
+    /// [`ErrorKind::Value`](crate::ErrorKind::Value) for one of indices, and for one in another form than the one step that
+    /// a read-out has left.
     pub fn backward(mut self, upstream: Upstream<'_>) -> Result<Gradients<'w>> {
         self.go_back(upstream.d_output.map(OutputGradient::Given), upstream)?;
         Ok(self.gradients(upstream))
@@ -404,14 +406,14 @@ fn one_step<'a>(input: &Input<'a>, [rows, width]: [usize; 2], batch_first: bool)
             check_shape("d_output", &expected, &d_y.shape())?;
             match d_y.flat() {
                 Some(flat) => Ok(SeqRef::over(flat, Lines::dense(1, rows), width)),
-                None => Err(Error::setting("d_output", "a whole sequence", "a part of one")),
+                None => Err(Error::value("d_output", "a whole sequence", "a part of one")),
             }
         }
         Source::Unbatched(d_y) => {
             check_shape("d_output", &[1, 1, width], &d_y.shape())?;
             Ok(d_y)
         }
-        _ => Err(Error::setting("d_output", "a padded sequence of one step, as the output is", "another form")),
+        _ => Err(Error::value("d_output", "a padded sequence of one step, as the output is", "another form")),
     }
 }
 

@@ -71,8 +71,10 @@ impl NetworkConfig {
         let Self { cell, input_size, ref hidden_sizes, bias, dropout, proj_size, forget_bias, .. } = *self;
         at_least_one("input_size", input_size)?;
         if !(1..=MAX_LAYERS).contains(&hidden_sizes.len()) {
-            let got = if hidden_sizes.is_empty() { "0" } else { "more" };
-            return Err(Error::setting("num_layers", &format!("1 to {MAX_LAYERS}"), got));
+            let layers = hidden_sizes.len();
+            // Where a builder was asked for more, it has this many.
+            let more = if layers == MAX_LAYERS + 1 { " or more" } else { "" };
+            return Err(Error::setting("num_layers", &format!("1 to {MAX_LAYERS}"), format_args!("{layers}{more}")));
         }
         if !(0.0..=1.0).contains(&dropout) {
             return Err(Error::setting("dropout", "a number from 0 to 1", dropout));

@@ -166,7 +166,7 @@ impl Recurrent {
         }
     }
 
-    /// Packs the parameters. To be done again whenever they change.
+    /// Lays the parameters out in panels. To be done again whenever they change.
     ///
     /// # Errors
     /// [`Error::Shape`] or [`Error::UnknownParameter`] where `params`

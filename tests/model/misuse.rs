@@ -289,23 +289,54 @@ fn what_the_engine_cannot_run_is_refused_by_name() {
 #[test]
 fn sizes_that_do_not_fit_are_settings() {
     let one = |kind: LayerKind| ModelSpec::new(3).layer("x", kind);
+    let words = |vocabulary, width| ModelSpec::new(1).layer("x", LayerKind::embedding(vocabulary, width));
     for (spec, text) in [
         (ModelSpec::new(3), "layers: expected at least 1"),
         (ModelSpec::new(0).layer("", Activation::Tanh), "inputs: expected at least 1"),
-        (one(LayerKind::linear(0)), "out_features: expected at least 1"),
+        (one(LayerKind::linear(0)), "x: out_features: expected at least 1"),
         (one(LayerKind::embedding(3, 4)), "x: expected an embedding as the first layer"),
-        (one(LayerKind::scale(vec![1.0; 2], vec![0.0])), "gain: expected 1 value or 3"),
-        (one(LayerKind::residual(0, vec![])), "layers of a residual: expected at least 1"),
+        (one(LayerKind::scale(vec![1.0; 2], vec![0.0])), "x: gain: expected 1 value or 3"),
+        (one(LayerKind::residual(0, vec![])), "x: layers: expected at least 1"),
         (
             one(LayerKind::residual(2, vec![elman::LayerSpec::new("fc", LayerKind::linear(2))])),
-            "residual: expected at most 3 features of the input",
+            "x: expected at most 3 features of the input",
         ),
+        (words(0, 4), "x: vocabulary: expected at least 1, got 0"),
+        (words(3, 0), "x: width: expected at least 1, got 0"),
+        (words((1 << 24) + 1, 1), "x: vocabulary: expected at most 16777216, got 16777217"),
+        (one(RecurrentSpec::gru(vec![3, 0]).into()), "x: hidden_size: expected at least 1, got 0"),
+        (one(RecurrentSpec::gru(vec![3; 70_000]).into()), "x: num_layers: expected 1 to 65536, got 70000"),
         (one(LayerKind::linear(3)).layer("x", LayerKind::linear(3)), "'x.weight' twice"),
     ] {
         let error = Model::new(spec).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Setting, "{error}");
         assert!(error.to_string().contains(text), "{error} should tell of {text}");
     }
+}
+
+#[test]
+fn a_model_of_parts_alone_names_them() {
+    let part = || ModelSpec::new(3).layer("rnn", RecurrentSpec::rnn(vec![4]));
+    let spec = ModelSpec::new(3).part("encoder", part()).part("decoder", part());
+    let model = Model::init(spec, &mut Rng::new(1)).unwrap();
+    let error = model.run(&Seq::zeros(2, 1, 3).unwrap()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::State);
+    let text =
+        "model: expected one of its parts to be run, encoder, decoder, as it has no layers of its own, got the whole";
+    assert_eq!(error.to_string(), text);
+}
+
+/// Behind a read-out the gradient is one padded step.
+#[test]
+fn a_gradient_in_another_form_than_the_one_step_is_a_value() {
+    let model = Gru::builder(3, 4).readout(Readout::Last).model(&mut Rng::new(1)).unwrap();
+    let x = Seq::zeros(5, 2, 3).unwrap();
+    let packed = PackedSequence::from_padded(Seq::zeros(1, 2, 4).unwrap().view(), &[1, 1]).unwrap();
+    let run = model.forward(&x, &mut TrainingState::new(1)).unwrap();
+    let error = run.backward(Upstream::output(&packed)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Value);
+    let text = "d_output: expected a padded sequence of one step, as the output is, got another form";
+    assert_eq!(error.to_string(), text);
 }
 
 #[test]
@@ -344,7 +375,7 @@ fn learning_refuses_what_does_not_fit_its_run() {
     };
     let (result, calls) = learn(Upstream::output(&d_output));
     let error = result.unwrap_err();
-    assert_eq!((error.kind(), calls), (ErrorKind::Setting, 0));
+    assert_eq!((error.kind(), calls), (ErrorKind::State, 0));
     assert_eq!(error.to_string(), "d_output: expected none, as the loss gives it, got one");
 
     let gru = Gru::builder(3, 4).model(&mut Rng::new(1)).unwrap();

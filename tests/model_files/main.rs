@@ -8,6 +8,7 @@ mod foreign;
 mod many;
 mod numbers;
 mod prefixes;
+mod rules;
 
 use std::fs;
 use std::path::PathBuf;

@@ -7,9 +7,49 @@ use crate::tiers::tiers;
 use elman::internals::{Cell, NetworkConfig, Recurrent, RecurrentWorkspace};
 use elman::params::ParamTable;
 use elman::{Params, Threads};
+use serde_json::Value;
 
 /// Of the largest element of a tensor, or of 1, the size of the data.
 const TOLERANCE: f64 = 1e-5;
+
+fn size(settings: &Value, name: &str) -> usize {
+    usize::try_from(settings[name].as_u64().unwrap()).unwrap()
+}
+
+fn config(settings: &Value) -> NetworkConfig {
+    let is = |name: &str| settings[name].as_bool().unwrap();
+    let size = |name| size(settings, name);
+    let cell = match settings["cell"].as_str().unwrap() {
+        "rnn" => Cell::Elman(settings["nonlinearity"].as_str().unwrap().parse().unwrap()),
+        "gru" => Cell::Gru,
+        _ => Cell::Lstm,
+    };
+    NetworkConfig {
+        bias: is("bias"),
+        batch_first: is("batch_first"),
+        bidirectional: is("bidirectional"),
+        proj_size: size("proj_size"),
+        ..NetworkConfig::new(cell, size("input_size"), vec![size("hidden_size"); size("num_layers")])
+    }
+}
+
+/// The parameters of a case, by name and shape: the table is PyTorch's.
+fn params(fixture: &Fixture, config: &NetworkConfig, case: &str) -> Params {
+    let mut layout = ParamTable::new();
+    Recurrent::new(config.clone(), &mut layout, "").unwrap();
+    let mut params = Params::zeros(layout);
+    let names: Vec<String> = params.iter().map(|(name, ..)| name.into()).collect();
+    let known = ["weight", "bias"].map(|kind| {
+        let prefix = format!("{case}{kind}");
+        fixture.keys().into_iter().filter(|key| key.starts_with(&prefix)).count()
+    });
+    assert_eq!(names.len(), known.iter().sum::<usize>(), "{case} has all of PyTorch's parameters");
+    for name in &names {
+        let key = format!("{case}{name}");
+        params.set(name, fixture.shape(&key), &fixture.f32(&key)).unwrap();
+    }
+    params
+}
 
 #[test]
 fn outputs_states_and_gradients_of_every_network() {
@@ -19,7 +59,7 @@ fn outputs_states_and_gradients_of_every_network() {
     assert_eq!(cases.len(), 81);
     let mut pass = RecurrentWorkspace::default();
     for (i, settings) in cases.iter().enumerate() {
-        let size = |name: &str| usize::try_from(settings[name].as_u64().unwrap()).unwrap();
+        let size = |name| size(settings, name);
         let is = |name: &str| settings[name].as_bool().unwrap();
         let (steps, batch, unbatched) = (size("steps"), size("batch"), is("unbatched"));
         let key = |name: &str| format!("{i:03}.{name}");
@@ -31,33 +71,8 @@ fn outputs_states_and_gradients_of_every_network() {
             if turned { turn(&values, batch, steps, width) } else { values }
         };
         let lstm = settings["cell"] == "lstm";
-        let cell = match settings["cell"].as_str().unwrap() {
-            "rnn" => Cell::Elman(settings["nonlinearity"].as_str().unwrap().parse().unwrap()),
-            "gru" => Cell::Gru,
-            _ => Cell::Lstm,
-        };
-        let config = NetworkConfig {
-            bias: is("bias"),
-            batch_first: is("batch_first"),
-            bidirectional: is("bidirectional"),
-            proj_size: size("proj_size"),
-            ..NetworkConfig::new(cell, size("input_size"), vec![size("hidden_size"); size("num_layers")])
-        };
-
-        // By name and shape: the table is PyTorch's.
-        let mut layout = ParamTable::new();
-        Recurrent::new(config.clone(), &mut layout, "").unwrap();
-        let mut params = Params::zeros(layout);
-        let names: Vec<String> = params.iter().map(|(name, ..)| name.into()).collect();
-        let known = ["weight", "bias"].map(|kind| {
-            let prefix = key(kind);
-            fixture.keys().into_iter().filter(|key| key.starts_with(&prefix)).count()
-        });
-        assert_eq!(names.len(), known.iter().sum::<usize>(), "case {i} has all of PyTorch's parameters");
-        for name in &names {
-            params.set(name, fixture.shape(&key(name)), &tensor(name)).unwrap();
-        }
-
+        let config = config(settings);
+        let params = params(&fixture, &config, &key(""));
         let lengths = fixture.keys().contains(&&key("lengths")[..]).then(|| fixture.i64(&key("lengths")));
         assert_eq!(lengths.is_some(), settings["packed"] != "no");
         let state = |name: &str, there: bool| there.then(|| tensor(name));

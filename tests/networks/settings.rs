@@ -309,7 +309,7 @@ fn settings_outside_their_range_are_errors() {
     error(Rnn::builder(3, 0).into(), "hidden_size: expected at least 1, got 0");
     error(Gru::builder(3, 5).num_layers(0).into(), "num_layers: expected 1 to 65536, got 0");
     error(Gru::builder(3, 5).hidden_sizes([]).into(), "num_layers: expected 1 to 65536, got 0");
-    error(Gru::builder(3, 5).num_layers(usize::MAX).into(), "num_layers: expected 1 to 65536, got more");
+    error(Gru::builder(3, 5).num_layers(usize::MAX).into(), "num_layers: expected 1 to 65536, got 65537 or more");
     error(Gru::builder(3, 5).hidden_sizes([5, 0]).into(), "hidden_size: expected at least 1, got 0");
     error(Lstm::builder(3, 5).dropout(-0.1).into(), &format!("{number}, got -0.1"));
     error(Lstm::builder(3, 5).dropout(1.5).into(), &format!("{number}, got 1.5"));

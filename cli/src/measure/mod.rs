@@ -4,15 +4,17 @@
 //! measured in between, and its share of that peak is what can be compared.
 
 mod machine;
+mod measurement;
 mod pin;
 mod stats;
 mod timed;
 mod workload;
 
 pub use machine::{Bandwidth, fma_peak, load_bandwidth, machine, round_trip};
+pub use measurement::{Latency, Mark, Measurement};
 pub use pin::{cpus, pin, pinned_pool};
 pub use stats::{Middle, geometric_mean};
-pub use timed::{Effort, Latency, Mark, Measurement};
+pub use timed::Effort;
 pub use workload::{Mode, Workload};
 
 use std::time::Instant;

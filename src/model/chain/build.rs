@@ -88,7 +88,7 @@ impl Chain {
         Ok(())
     }
 
-    /// Packs every weight.
+    /// Lays every weight out in panels.
     pub(in crate::model) fn load(&mut self, params: &Params) -> Result<()> {
         for stage in &mut self.stages {
             match &mut stage.kind {
@@ -121,7 +121,8 @@ fn kind(spec: &LayerKind, name: &str, first: bool, place: &mut Place<'_>) -> Res
                 kernels: Some(place.kernels),
             };
             place.width = *outputs;
-            Kind::Linear(Box::new(Linear::with(place.table, name, settings)?))
+            let linear = Linear::with(place.table, name, settings).map_err(|error| of_layer(name, error))?;
+            Kind::Linear(Box::new(linear))
         }
         LayerKind::Activation(activation) => match elementwise(*activation) {
             Some(Some(elementwise)) => Kind::Elementwise(elementwise),
@@ -141,14 +142,14 @@ fn kind(spec: &LayerKind, name: &str, first: bool, place: &mut Place<'_>) -> Res
             let [gain, offset] = [("gain", gain), ("offset", offset)].map(|(what, values)| match values.len() {
                 1 => {
                     let mut all = Vec::new();
-                    memory::reserve(what, &mut all, place.width)?;
+                    memory::reserve(&format!("{}: {what}", called(name, "scale")), &mut all, place.width)?;
                     all.resize(place.width, values[0]);
                     Ok(all)
                 }
                 n if n == place.width => Ok(values.clone()),
                 n => {
                     let expected = format!("1 value or {}, one for each feature", place.width);
-                    Err(Error::setting(what, &expected, n))
+                    Err(Error::setting(&format!("{}: {what}", called(name, "scale")), &expected, n))
                 }
             });
             Kind::Scale { gain: gain?, offset: offset? }
@@ -158,14 +159,15 @@ fn kind(spec: &LayerKind, name: &str, first: bool, place: &mut Place<'_>) -> Res
 }
 
 fn residual(from: usize, layers: &[LayerSpec], name: &str, place: &mut Place<'_>) -> Result<Kind> {
-    at_least_one("layers of a residual", layers.len())?;
+    let called = called(name, "residual");
+    at_least_one(&format!("{called}: layers"), layers.len())?;
     let (width, inside) = (place.width, place.inside);
     place.inside = true;
     let chain = Chain::new(layers, name, place)?;
     place.inside = inside;
     if from.checked_add(place.width).is_none_or(|end| end > width) {
         let expected = format!("at most {width} features of the input, {} of them from {from} on", place.width);
-        return Err(Error::setting("residual", &expected, place.width));
+        return Err(Error::setting(called, &expected, place.width));
     }
     Ok(Kind::Residual { from, chain })
 }
@@ -185,7 +187,7 @@ fn recurrence(spec: &RecurrentSpec, name: &str, place: &mut Place<'_>) -> Result
         kernels: Some(place.kernels),
         ..NetworkConfig::new(cell(&spec.cell, name)?, place.width, spec.hidden_sizes.clone())
     };
-    let network = Recurrent::new(config, place.table, name)?;
+    let network = Recurrent::new(config, place.table, name).map_err(|error| of_layer(name, error))?;
     let (states, layers) = (place.sizes.len(), place.layers);
     place.sizes.extend(network.sizes());
     place.layers += network.count();
@@ -266,6 +268,16 @@ fn elementwise(activation: Activation) -> Option<Option<Elementwise>> {
         Activation::Affine { alpha, beta } => Elementwise::Affine { alpha, beta },
         _ => return None,
     }))
+}
+
+/// The error of a setting with the layer's name before the setting's.
+fn of_layer(name: &str, error: Error) -> Error {
+    match error {
+        Error::Setting { name: setting, expected, got } if !name.is_empty() => {
+            Error::Setting { name: format!("{name}: {setting}"), expected, got }
+        }
+        other => other,
+    }
 }
 
 fn called<'a>(name: &'a str, kind: &'a str) -> &'a str {
