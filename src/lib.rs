@@ -189,14 +189,19 @@ pub use error::{Error, ErrorKind, Result};
 pub use kernel::Isa;
 pub use layer::Nonlinearity;
 pub use model::{
-    Activation, CellSpec, Gradients, GruCellSpec, LayerKind, LayerSpec, LstmCellSpec, Model, ModelBuilder, ModelSpec,
-    Output, ParamsMut, Readout, RecurrentSpec, Reset, RnnCellSpec, Run, Upstream, Workspace,
+    Activation, CellSpec, Gradients, LayerKind, LayerSpec, Model, ModelBuilder, ModelSpec, Output, ParamsMut, Readout,
+    RecurrentSpec, Reset, Run, Upstream, Workspace,
 };
 pub use network::{Gru, GruBuilder, Input, Lstm, LstmBuilder, Rnn, RnnBuilder, State};
 pub use parallel::Threads;
 pub use params::Params;
 pub use rng::Rng;
 pub use stream::Stream;
+
+/// What a [`CellSpec`] can say of each cell.
+pub mod cell {
+    pub use crate::model::{GruCellSpec, LstmCellSpec, RnnCellSpec};
+}
 
 /// What the engine is made of, for its own benches, tests, fuzzers and command line: no promise that any of it stays as
 /// it is from one version to the next.

@@ -1,13 +1,14 @@
 //! The mistakes that a tired user makes are errors that name them.
 
+use elman::cell::{GruCellSpec, LstmCellSpec};
 use elman::loss::MeanSquaredError;
 use elman::optim::{Sgd, SgdConfig};
 use elman::params::ParamTable;
 use elman::tensor::{PackedSequence, Seq, SeqMut, SeqRef};
 use elman::train::{Trainer, TrainingState};
 use elman::{
-    Activation, CellSpec, ErrorKind, Gru, GruCellSpec, Input, LayerKind, Lstm, LstmCellSpec, Model, ModelSpec, Params,
-    Readout, RecurrentSpec, Rng, Rnn, Upstream,
+    Activation, CellSpec, ErrorKind, Gru, Input, LayerKind, Lstm, Model, ModelSpec, Params, Readout, RecurrentSpec,
+    Rng, Rnn, Upstream,
 };
 
 fn model() -> Model {

@@ -1,9 +1,7 @@
 //! Whatever the text of a spec can say, Rust can say from outside of the crate, without a text to parse.
 
-use elman::{
-    Activation, CellSpec, GruCellSpec, LayerKind, LayerSpec, LstmCellSpec, ModelSpec, Nonlinearity, Readout,
-    RecurrentSpec, Reset, RnnCellSpec,
-};
+use elman::cell::{GruCellSpec, LstmCellSpec, RnnCellSpec};
+use elman::{Activation, CellSpec, LayerKind, LayerSpec, ModelSpec, Nonlinearity, Readout, RecurrentSpec, Reset};
 
 /// Every kind of layer and every setting that the text form's table has, with its text.
 fn layers() -> Vec<(&'static str, LayerSpec)> {

@@ -5,7 +5,8 @@ use super::Activation;
 /// What a recurrent layer computes at each step.
 ///
 /// ```
-/// use elman::{Activation, CellSpec, GruCellSpec, ModelSpec, RecurrentSpec, Reset};
+/// use elman::cell::{GruCellSpec, LstmCellSpec};
+/// use elman::{Activation, CellSpec, ModelSpec, RecurrentSpec, Reset};
 ///
 /// // Keras's GRU with `reset_after=False`.
 /// let cell = GruCellSpec::new().reset(Reset::Before).gates(Activation::hard_sigmoid(0.2, 0.5));
@@ -13,7 +14,7 @@ use super::Activation;
 /// assert!(spec.to_string().contains("gru gru hidden=16 reset=before gates=hard-sigmoid(0.2,0.5)"));
 ///
 /// // As PyTorch has them.
-/// assert_eq!(CellSpec::lstm(), elman::LstmCellSpec::new().into());
+/// assert_eq!(CellSpec::lstm(), LstmCellSpec::new().into());
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -30,7 +31,8 @@ pub enum CellSpec {
 /// Elman's cell.
 ///
 /// ```
-/// use elman::{Activation, RnnCellSpec};
+/// use elman::Activation;
+/// use elman::cell::RnnCellSpec;
 ///
 /// let cell = RnnCellSpec::new().activation(Activation::Relu).clip(6.0);
 /// assert_eq!((cell.activation, cell.clip), (Activation::Relu, Some(6.0)));
@@ -48,7 +50,8 @@ pub struct RnnCellSpec {
 /// A gated recurrent unit.
 ///
 /// ```
-/// use elman::{GruCellSpec, Reset};
+/// use elman::Reset;
+/// use elman::cell::GruCellSpec;
 ///
 /// let cell = GruCellSpec::new().reset(Reset::Before);
 /// assert_eq!(cell.reset, Reset::Before);
@@ -70,7 +73,7 @@ pub struct GruCellSpec {
 /// A unit of long short-term memory.
 ///
 /// ```
-/// use elman::LstmCellSpec;
+/// use elman::cell::LstmCellSpec;
 ///
 /// let cell = LstmCellSpec::new().peepholes(true).clip(3.0);
 /// assert!(cell.peepholes && !cell.input_forget);
@@ -96,7 +99,8 @@ pub struct LstmCellSpec {
 /// Where a GRU's reset gate acts.
 ///
 /// ```
-/// use elman::{GruCellSpec, Model, ModelSpec, RecurrentSpec, Reset};
+/// use elman::cell::GruCellSpec;
+/// use elman::{Model, ModelSpec, RecurrentSpec, Reset};
 ///
 /// let gru = |reset| ModelSpec::new(3).layer("", RecurrentSpec::new(GruCellSpec::new().reset(reset), [16]));
 /// assert!(Model::new(gru(Reset::After)).is_ok()); // PyTorch's
