@@ -292,7 +292,7 @@ mod tests {
     }
 
     fn predict_on(shape: Shape, work: Work, threads: usize, machine: &Machine) -> Prediction {
-        let plan = Plan::new(shape, Threads::new(threads).unwrap(), Isa::Avx512);
+        let plan = Plan::new(shape, work, Threads::new(threads).unwrap(), Isa::Avx512);
         plan.predict(shape, work, machine)
     }
 
