@@ -385,6 +385,36 @@ mod tests {
         assert!(time(Machine { caches: [32 << 10, 2 << 20, 256 << 20], ..known }) < base);
     }
 
+    /// A limit that no prediction reads is asked for in vain.
+    #[test]
+    fn every_limit_of_a_machine_counts() {
+        let known = Machine::default();
+        // Named one by one, so that a new limit has to be tried here too.
+        let Machine { fma, bandwidth, caches, fork, round_trip } = known;
+        let mut others = vec![
+            Machine { fma: 2.0 * fma, ..known },
+            Machine { fork: 2.0 * fork, ..known },
+            Machine { round_trip: 2.0 * round_trip, ..known },
+        ];
+        for level in 0..bandwidth.len() {
+            let mut bandwidth = bandwidth;
+            bandwidth[level] *= 2.0;
+            others.push(Machine { bandwidth, ..known });
+        }
+        for level in 0..caches.len() {
+            let mut caches = caches;
+            caches[level] *= 2;
+            others.push(Machine { caches, ..known });
+        }
+        let times = |machine: &Machine| {
+            let shapes = [shape(4, 64, 8, 50), shape(4, 1024, 1, 50), shape(4, 2048, 64, 50)];
+            shapes.map(|shape| predict_on(shape, Work::Infer, 2, machine).total())
+        };
+        for other in others {
+            assert_ne!(times(&other), times(&known), "{other:?}");
+        }
+    }
+
     #[test]
     fn a_first_layer_needs_no_gradient_of_its_input() {
         let prediction = predict(shape(4, 256, 64, 100), Work::Train { d_input: false }, 2);
