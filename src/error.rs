@@ -13,8 +13,8 @@ pub use kind::ErrorKind;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong: one line of text by `Display`, at most 4 KB however long the names and lists in it are, a
-/// [`kind`](Self::kind) to decide by, and for what the system refused its own error as
-/// [`source`](std::error::Error::source).
+/// [`kind`](Self::kind) to decide by, and for what the system refused, or another error kept
+/// from being done, that error as [`source`](std::error::Error::source).
 ///
 /// ```
 /// use elman::{ErrorKind, Threads};
@@ -96,11 +96,15 @@ pub enum Error {
         /// The state it is in.
         got: String,
     },
-    /// Parameters were changed, and the packed copy that the kernels read was not made again.
+    /// A model without parameters, or the copy of them that the kernels read is not theirs.
     #[non_exhaustive]
     Stale {
         /// Whose parameters.
         name: String,
+        /// How it came to that, and what mends it.
+        reason: String,
+        /// The error that kept the copy from being made, where there was one.
+        source: Option<Box<Error>>,
     },
     /// Something well defined that the engine cannot run.
     #[non_exhaustive]
@@ -213,13 +217,6 @@ impl Error {
         Error::Memory { name: name.into(), bytes, largest: None, available }
     }
 
-    /// Parameters that were changed and not packed again.
-    #[doc(hidden)]
-    #[cold]
-    pub fn stale(name: &str) -> Self {
-        Error::Stale { name: name.into() }
-    }
-
     /// What the engine cannot run.
     #[doc(hidden)]
     #[cold]
@@ -260,6 +257,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Error::Io { source, .. } => Some(&**source),
+            Error::Stale { source: Some(source), .. } => Some(&**source),
             _ => None,
         }
     }

@@ -84,6 +84,11 @@ impl ParamTable {
         Ok(ParamId(id))
     }
 
+    /// The tensors' names, in their order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| &entry.name[..])
+    }
+
     fn len(&self) -> usize {
         self.entries.last().map_or(0, |entry| entry.range.end)
     }
@@ -221,6 +226,17 @@ impl Params {
         Tensors(Arc::clone(&self.table))
     }
 
+    /// The same where some are given.
+    ///
+    /// # Panics
+    /// As [`get_many_mut`](Self::get_many_mut).
+    pub(crate) fn get_some_mut<const N: usize>(&mut self, ids: [Option<ParamId>; N]) -> [Option<&mut [f32]>; N] {
+        // Nothing overlaps with an empty range.
+        let ranges = ids.map(|id| id.map_or(0..0, |id| self.table.entries[id.0].range.clone()));
+        let mut all = self.data.get_disjoint_mut(ranges).expect("different tensors of one table").into_iter();
+        ids.map(|id| id.and(all.next()))
+    }
+
     /// The shape and the elements of the tensor of that name.
     ///
     /// # Errors
@@ -353,6 +369,8 @@ mod tests {
         let [b, a] = params.get_many_mut([ParamId(1), ParamId(0)]).unwrap();
         (a[3], b[0]) = (1.0, 2.0);
         assert_eq!(params.data(), [0.0, 0.0, 0.0, 1.0, 2.0, 0.0, 0.0]);
+        let [none, b, a] = params.get_some_mut([None, Some(ParamId(1)), Some(ParamId(0))]);
+        assert_eq!((none, b, a.map(|a| a.len())), (None, Some(&mut [2.0, 0.0, 0.0][..]), Some(4)));
         assert!(params.get_many_mut([ParamId(1), ParamId(1)]).is_none());
         assert!(params.get_many_mut([ParamId(0), ParamId(2)]).is_none());
     }

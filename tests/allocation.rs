@@ -12,7 +12,7 @@ use elman::loss::MeanSquaredError;
 use elman::optim::{Adam, AdamConfig, Optimizer, Sgd, SgdConfig};
 use elman::params::ParamTable;
 use elman::tensor::{PackedSequence, Seq};
-use elman::train::Trainer;
+use elman::train::{Trainer, TrainingState};
 use elman::{Gru, Input, Isa, Lstm, ModelBuilder, Params, Rng, Rnn, Threads, Workspace};
 
 /// Counts what the threads that do the work ask for; the test harness has one of its own, which may wake late.
@@ -174,7 +174,7 @@ fn models(builder: ModelBuilder, [steps, batch]: [usize; 2], threads: Threads, w
     let sgd = Sgd::new(model.params(), SgdConfig::default().momentum(0.9)).unwrap();
     let optimizers: [Box<dyn Optimizer>; 2] = [Box::new(adam), Box::new(sgd)];
     for optimizer in optimizers {
-        let mut trainer = Trainer::new(optimizer).threads(threads).clip_norm(1.0);
+        let mut trainer = Trainer::new(optimizer).training(TrainingState::new(1)).threads(threads).clip_norm(1.0);
         assert_allocates_nothing(threads, &what, || {
             trainer.step_from(&mut model, &x, Some(&state), &mut MeanSquaredError::new(&target)).unwrap();
         });

@@ -8,7 +8,7 @@ use elman::internals::Kernels;
 use elman::loss::MeanSquaredError;
 use elman::optim::{Adam, AdamConfig, Sgd, SgdConfig};
 use elman::tensor::{PackedSequence, Seq};
-use elman::train::Trainer;
+use elman::train::{Trainer, TrainingState};
 use elman::{
     Activation, Error, ErrorKind, Gru, Input, Isa, LayerKind, LayerSpec, Lstm, Model, ModelBuilder, Readout, Result,
     Rng, Rnn, Threads, Workspace,
@@ -207,7 +207,8 @@ fn training(what: &str, builder: impl Fn() -> ModelBuilder, threads: Threads) {
     let carries = !what.starts_with("lstm");
     let begin = || {
         let adam = Adam::new(model.params(), AdamConfig::default()).unwrap();
-        (builder().model(&mut Rng::new(1)).unwrap(), Trainer::new(adam).threads(threads))
+        let trainer = Trainer::new(adam).training(TrainingState::new(1)).threads(threads);
+        (builder().model(&mut Rng::new(1)).unwrap(), trainer)
     };
     refuse_each(&format!("{what}: training, {threads}"), begin, |(model, trainer)| {
         let loss = &mut MeanSquaredError::new(&target);

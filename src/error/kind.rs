@@ -34,7 +34,7 @@ pub enum ErrorKind {
     Value,
     /// A call does not fit what was called before.
     State,
-    /// Parameters were changed and not packed again.
+    /// A model's parameters were not given yet, or were changed and the kernels' copy of them was not made again.
     Stale,
     /// Well defined, but not something the engine can run.
     Unsupported,

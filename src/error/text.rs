@@ -43,13 +43,7 @@ impl Display for Error {
             | Error::State { name, expected, got } => {
                 write!(f, "{}: expected {}, got {}", cut(name, NAME), cut(expected, SENTENCE), cut(got, SENTENCE))
             }
-            Error::Stale { name } => {
-                let name = cut(name, NAME);
-                write!(
-                    f,
-                    "{name}: parameters were changed and not packed again: the guard that changed them was not dropped"
-                )
-            }
+            Error::Stale { name, reason, .. } => write!(f, "{}: {}", cut(name, NAME), cut(reason, SENTENCE)),
             Error::Unsupported { name, what } => {
                 write!(f, "{}: not supported: {}", cut(name, NAME), cut(what, SENTENCE))
             }
@@ -178,7 +172,7 @@ mod tests {
                 available: Some(u64::MAX),
             },
             Error::setting(&long, &long, &long),
-            Error::Stale { name: long.clone() },
+            Error::Stale { name: long.clone(), reason: long.clone(), source: None },
             Error::unsupported(&long, &long),
             Error::ambiguous(&long, many.clone(), &long),
             Error::ambiguous(&long, vec![long.clone(); 2], &long),

@@ -19,5 +19,5 @@ pub use self::dtype::Dtype;
 pub use self::names::prefixes;
 pub(crate) use self::quote::visible;
 pub use self::state_dict::{Converted, LoadOptions, LoadReport, load, load_with, save};
-pub use self::taken::{SPEC_KEY, Taken};
+pub use self::taken::{Assumed, SPEC_KEY, Taken};
 pub use self::tensors::{NO_METADATA, TensorFile, TensorInfo, tensors_to_bytes, write_tensors};

@@ -45,12 +45,41 @@ pub struct Taken {
     pub renamed: Vec<(String, String)>,
     /// The file's tensors that are not the model's parameters.
     pub left_aside: Vec<String>,
+    /// What the file does not say and was assumed.
+    pub assumed: Vec<Assumed>,
     line: String,
+}
+
+/// What a state dict does not say, and is assumed where nothing in the file says otherwise.
+///
+/// ```
+/// use elman::ModelSpec;
+/// use elman::format::{Assumed, NO_METADATA, TensorFile, tensors_to_bytes};
+///
+/// // torch.nn.RNN(3, 4, bias=False)
+/// let [ih, hh] = [&[0.0; 4 * 3][..], &[0.0; 4 * 4]];
+/// let tensors = [("weight_ih_l0", &[4, 3][..], ih), ("weight_hh_l0", &[4, 4], hh)];
+/// let file = TensorFile::from_bytes(tensors_to_bytes(&tensors, NO_METADATA)?)?;
+/// let (_, taken) = ModelSpec::from_file(&file)?;
+/// assert_eq!(taken.assumed, [Assumed::Tanh]);
+/// # Ok::<(), elman::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Assumed {
+    /// An Elman network's nonlinearity is tanh, PyTorch's default.
+    Tanh,
+    /// The linear layer takes the recurrent network's output at every step, without an activation before or after it.
+    LinearAtEveryStep,
 }
 
 impl Taken {
     pub(crate) fn new(line: String, renamed: Vec<(String, String)>, left_aside: Vec<String>) -> Self {
-        Self { renamed, left_aside, line }
+        Self { renamed, left_aside, assumed: Vec::new(), line }
+    }
+
+    pub(crate) fn assuming(self, assumed: Vec<Assumed>) -> Self {
+        Self { assumed, ..self }
     }
 
     /// How the file's tensors are loaded into the model's parameters.

@@ -88,10 +88,7 @@ impl ModelBuilder {
     pub fn model(self, rng: &mut Rng) -> Result<Model> {
         let (forget_bias, isa) = (self.forget_bias, self.isa);
         let mut model = Model::on(self.spec(), isa)?;
-        model.draw(rng)?;
-        if let Some(value) = forget_bias {
-            model.set_forget_bias(value)?;
-        }
+        model.draw(rng, forget_bias)?;
         Ok(model)
     }
 }
@@ -172,25 +169,3 @@ macro_rules! begins {
 }
 
 begins!(RnnBuilder GruBuilder LstmBuilder);
-
-impl Model {
-    /// Sets the forget gate's part of every `bias_ih` to the value and its part of every `bias_hh` to zero.
-    fn set_forget_bias(&mut self, value: f32) -> Result<()> {
-        self.stale = true;
-        let names: Vec<String> = self.params.iter().map(|(name, ..)| name.to_string()).collect();
-        for name in names {
-            let leaf = name.rsplit('.').next().unwrap_or(&name);
-            let value = match (leaf.starts_with("bias_ih_l"), leaf.starts_with("bias_hh_l")) {
-                (true, _) => value,
-                (_, true) => 0.0,
-                _ => continue,
-            };
-            let (shape, bias) = self.params.named(&name)?;
-            let (shape, mut bias) = (shape.to_vec(), bias.to_vec());
-            let hidden = bias.len() / 4;
-            bias[hidden..2 * hidden].fill(value);
-            self.params.set(&name, &shape, &bias)?;
-        }
-        self.pack()
-    }
-}

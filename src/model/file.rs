@@ -1,13 +1,26 @@
 //! A model as a file: opened, loaded, saved.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use super::guard::Copied;
 use super::{Model, ModelSpec};
 use crate::error::Result;
-use crate::format::{LoadOptions, LoadReport, NO_METADATA, SPEC_KEY, TensorFile, tensors_to_bytes, write_atomic};
+use crate::format::{
+    LoadOptions, LoadReport, NO_METADATA, SPEC_KEY, Taken, TensorFile, tensors_to_bytes, write_atomic,
+};
 
 /// A tensor to be written: name, shape, elements.
 type Tensor<'a> = (String, &'a [usize], &'a [f32]);
+
+/// Where a model's parameters are from, of one that was read from a file.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Origin {
+    /// What was made of the file that it was opened from.
+    taken: Option<Arc<Taken>>,
+    /// What the last load did besides copying.
+    loaded: Option<Arc<LoadReport>>,
+}
 
 impl Model {
     /// Reads a model from a safetensors file: one that [`save`](Self::save) wrote, or a state dict of PyTorch's in which
@@ -18,6 +31,9 @@ impl Model {
     /// use elman::tensor::Seq;
     ///
     /// let model = Model::open("lstm.safetensors")?;
+    /// if let Some(taken) = model.taken() {
+    ///     println!("{taken}"); // such as "taken: lstm (2 layers), then fc 64 → 1 at every step, ..."
+    /// }
     /// let x = Seq::zeros(5, 2, model.inputs())?; // (T, B, I)
     /// let output = model.run(&x)?;
     /// # Ok::<(), elman::Error>(())
@@ -51,7 +67,36 @@ impl Model {
         let (spec, taken) = ModelSpec::from_file(file)?;
         let mut model = Self::new(spec)?;
         model.load(file, &taken.load_options())?;
+        model.origin.taken = Some(Arc::new(taken));
         Ok(model)
+    }
+
+    /// What [`open`](Self::open) or [`from_bytes`](Self::from_bytes) made of the file: what it left aside, and what it
+    /// assumed where the file does not say. `None` of a model that is not from a file by these.
+    ///
+    /// ```
+    /// use elman::format::{Assumed, NO_METADATA, tensors_to_bytes};
+    /// use elman::Model;
+    ///
+    /// // As of torch.nn.RNN(3, 4, bias=False): the nonlinearity is not in a state dict.
+    /// let [ih, hh] = [&[0.0; 4 * 3][..], &[0.0; 4 * 4]];
+    /// let tensors = [("weight_ih_l0", &[4, 3][..], ih), ("weight_hh_l0", &[4, 4], hh)];
+    /// let model = Model::from_bytes(tensors_to_bytes(&tensors, NO_METADATA)?)?;
+    /// let taken = model.taken().expect("it is from a file");
+    /// assert_eq!(taken.assumed, [Assumed::Tanh]);
+    /// assert_eq!(taken.to_string(), "taken: rnn (1 layer, tanh, as the file does not say) at every step");
+    /// # Ok::<(), elman::Error>(())
+    /// ```
+    #[must_use]
+    pub fn taken(&self) -> Option<&Taken> {
+        self.origin.taken.as_deref()
+    }
+
+    /// What the last [`load`](Self::load), that of [`open`](Self::open) too, converted and left aside; `None` where nothing
+    /// was loaded.
+    #[must_use]
+    pub fn loaded(&self) -> Option<&LoadReport> {
+        self.origin.loaded.as_deref()
     }
 
     /// Gives every parameter, those of the parts too, its tensor of the file.
@@ -70,13 +115,26 @@ impl Model {
     /// # Errors
     /// As of [`TensorFile::load_into`]. Parameters may be new in part then.
     pub fn load(&mut self, file: &TensorFile, options: &LoadOptions) -> Result<LoadReport> {
-        if self.parts.is_empty() {
-            return file.load_into(&mut self.params_mut(), options);
-        }
-        let file = file.rename(&options.rename)?;
-        let mut report = LoadReport::default();
-        self.load_parts(&file, &options.prefix, options, &mut report)?;
+        let report = if self.parts.is_empty() {
+            self.load_own(file, options)?
+        } else {
+            let file = file.rename(&options.rename)?;
+            let mut report = LoadReport::default();
+            self.load_parts(&file, &options.prefix, options, &mut report)?;
+            report
+        };
+        self.origin.loaded = Some(Arc::new(report.clone()));
         Ok(report)
+    }
+
+    /// Loads the parameters that are not of a part. A model that had none yet has none if this fails.
+    fn load_own(&mut self, file: &TensorFile, options: &LoadOptions) -> Result<LoadReport> {
+        let loaded = file.load_into(&mut self.params, options);
+        if loaded.is_err() && matches!(self.copied, Copied::Unset) {
+            return loaded;
+        }
+        let packed = self.pack();
+        loaded.and_then(|report| packed.map(|()| report))
     }
 
     /// Loads what lies behind the prefix, and behind it and each part's name.
@@ -95,7 +153,7 @@ impl Model {
                 let part = format!("{prefix}{part}.");
                 own.left_aside.extend(file.names().filter(|name| name.starts_with(&part)).map(Into::into));
             }
-            let loaded = file.load_into(&mut self.params_mut(), &own)?;
+            let loaded = self.load_own(file, &own)?;
             for converted in loaded.converted {
                 match report.converted.iter_mut().find(|other| other.from == converted.from) {
                     Some(other) => other.tensors += converted.tensors,
@@ -143,23 +201,25 @@ impl Model {
     /// The bytes of the file that [`save`](Self::save) writes: the same for the same model.
     ///
     /// # Errors
-    /// As of [`tensors_to_bytes`]: names that are taken twice, as a part's and a layer's may be.
+    /// [`ErrorKind::Stale`](crate::ErrorKind::Stale) where [`run`](Self::run) would be, of a part too; those of
+    /// [`tensors_to_bytes`].
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         self.encode(NO_METADATA)
     }
 
     fn encode<K: AsRef<str>, V: AsRef<str>>(&self, metadata: impl IntoIterator<Item = (K, V)>) -> Result<Vec<u8>> {
         let mut tensors = Vec::new();
-        self.tensors("", &mut tensors);
+        self.tensors("", &mut tensors)?;
         let tensors: Vec<_> = tensors.iter().map(|(name, shape, values)| (&name[..], *shape, *values)).collect();
         let more = metadata.into_iter().map(|(key, value)| (key.as_ref().to_string(), value.as_ref().to_string()));
         tensors_to_bytes(&tensors, [(SPEC_KEY.to_string(), self.spec.to_string())].into_iter().chain(more))
     }
 
-    fn tensors<'a>(&'a self, prefix: &str, all: &mut Vec<Tensor<'a>>) {
+    /// Appends every tensor, its name behind `prefix`.
+    fn tensors<'a>(&'a self, prefix: &str, all: &mut Vec<Tensor<'a>>) -> Result<()> {
+        // Parameters of another model would contradict the spec, and zeros that were never set would pass for trained ones.
+        self.check_fresh(if prefix.is_empty() { "model" } else { prefix.trim_end_matches('.') })?;
         all.extend(self.params.iter().map(|(name, shape, values)| (format!("{prefix}{name}"), shape, values)));
-        for (name, part) in &self.parts {
-            part.tensors(&format!("{prefix}{name}."), all);
-        }
+        self.parts.iter().try_for_each(|(name, part)| part.tensors(&format!("{prefix}{name}."), all))
     }
 }

@@ -8,6 +8,7 @@ mod builder;
 mod chain;
 #[cfg(feature = "safetensors")]
 mod file;
+mod guard;
 mod pytorch;
 mod run;
 mod spec;
@@ -19,6 +20,7 @@ mod training_state;
 mod workspace;
 
 pub use builder::ModelBuilder;
+pub use guard::ParamsMut;
 pub use run::Output;
 pub use spec::{
     Activation, CellSpec, GruCellSpec, LayerKind, LayerSpec, LstmCellSpec, ModelSpec, Readout, RecurrentSpec, Reset,
@@ -28,15 +30,16 @@ pub use training::{Gradients, Run, Upstream};
 pub use training_state::TrainingState;
 pub use workspace::Workspace;
 
-use std::ops::{Deref, DerefMut};
+use std::collections::HashSet;
 
 use crate::error::{Error, Result};
 use crate::kernel::{Isa, Kernels};
 use crate::layer::{Direction, Sizes};
 use crate::network::{Input, State};
-use crate::params::{ParamTable, Params};
+use crate::params::{ParamTable, Params, Tensors};
 use crate::rng::Rng;
 use chain::{Chain, OwnState, Place};
+use guard::Copied;
 
 /// A model: what it is, its parameters, and a copy of them in the order that the kernels read.
 ///
@@ -62,8 +65,9 @@ pub struct Model {
     chain: Chain,
     kernels: &'static Kernels,
     params: Params,
-    /// Whether the packed copies may be others than the parameters.
-    stale: bool,
+    /// Which parameters the spec has; those that stand in `params` may be another model's.
+    tensors: Tensors,
+    copied: Copied,
     /// Every recurrent layer in every direction: what states are made of.
     sizes: Vec<Sizes>,
     /// First states that are parameters.
@@ -71,14 +75,30 @@ pub struct Model {
     /// Features of the output.
     outputs: usize,
     parts: Vec<(String, Model)>,
+    #[cfg(feature = "safetensors")]
+    origin: file::Origin,
 }
 
 impl Model {
-    /// The model of that spec, its parameters zeros.
+    /// The model of that spec without its parameters: it runs once they are [loaded](Self::load) or set by
+    /// [`params_mut`](Self::params_mut), and refuses to until then. [`init`](Self::init) draws them.
+    ///
+    /// ```
+    /// use elman::tensor::Seq;
+    /// use elman::{ErrorKind, Model, ModelSpec, RecurrentSpec};
+    ///
+    /// let mut model = Model::new(ModelSpec::new(3).layer("", RecurrentSpec::gru(vec![8])))?;
+    /// let x = Seq::zeros(5, 2, 3)?;
+    /// assert_eq!(model.run(&x).unwrap_err().kind(), ErrorKind::Stale);
+    /// model.params_mut().data_mut().fill(0.0);
+    /// assert!(model.run(&x).is_ok());
+    /// # Ok::<(), elman::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for what the engine cannot run,
-    /// [`ErrorKind::Setting`](crate::ErrorKind::Setting) for sizes of zero or that do not fit, for names that are taken,
+    /// [`ErrorKind::Setting`](crate::ErrorKind::Setting) for sizes of zero or that do not fit, for names that are taken, also
+    /// a part's by a layer or by another part,
     /// [`ErrorKind::Overflow`](crate::ErrorKind::Overflow) for sizes that cannot be addressed,
     /// [`ErrorKind::Isa`](crate::ErrorKind::Isa) for an unknown or unavailable `ELMAN_ISA`.
     pub fn new(spec: ModelSpec) -> Result<Self> {
@@ -117,12 +137,26 @@ impl Model {
         }
         let chain = Chain::new(&spec.layers, "", &mut place)?;
         let Place { width: outputs, sizes, own, .. } = place;
+        check_part_names(&spec, &table)?;
         let parts = spec.parts.iter().map(|(name, part)| Ok((name.clone(), Self::on(part.clone(), kernels.isa())?)));
         let parts = parts.collect::<Result<_>>()?;
         let params = Params::try_zeros(table)?;
-        let mut model = Self { spec, chain, kernels, params, stale: true, sizes, own, outputs, parts };
-        model.pack()?;
-        Ok(model)
+        let copied = if params.data().is_empty() { Copied::Fresh } else { Copied::Unset };
+        let tensors = params.tensors();
+        Ok(Self {
+            spec,
+            chain,
+            kernels,
+            params,
+            tensors,
+            copied,
+            sizes,
+            own,
+            outputs,
+            parts,
+            #[cfg(feature = "safetensors")]
+            origin: file::Origin::default(),
+        })
     }
 
     /// The model of that spec, its parameters drawn as PyTorch does, layer by layer: recurrent ones from U(-1/√H, 1/√H),
@@ -132,19 +166,22 @@ impl Model {
     /// As [`new`](Self::new).
     pub fn init(spec: ModelSpec, rng: &mut Rng) -> Result<Self> {
         let mut model = Self::new(spec)?;
-        model.draw(rng)?;
+        model.draw(rng, None)?;
         Ok(model)
     }
 
-    /// Draws every parameter anew, those of the parts too.
+    /// Draws every parameter anew, those of the parts too. The bias of the forget gates is then set where one is given, of
+    /// the first layer alone, which is an LSTM.
     ///
     /// # Errors
-    /// None but those of [`new`](Self::new), which it has passed.
-    pub(crate) fn draw(&mut self, rng: &mut Rng) -> Result<()> {
-        self.stale = true;
+    /// [`ErrorKind::Setting`](crate::ErrorKind::Setting) for a forget bias that is not finite, or of a layer without one.
+    fn draw(&mut self, rng: &mut Rng, forget_bias: Option<f32>) -> Result<()> {
         self.chain.init(&mut self.params, rng);
+        if let Some(value) = forget_bias {
+            self.chain.set_forget_bias(&mut self.params, value)?;
+        }
         self.pack()?;
-        self.parts.iter_mut().try_for_each(|(_, part)| part.draw(rng))
+        self.parts.iter_mut().try_for_each(|(_, part)| part.draw(rng, None))
     }
 
     /// What the model is.
@@ -171,13 +208,17 @@ impl Model {
         self.kernels.isa()
     }
 
-    /// The parameters, under the names of a state dict. Those of the parts are theirs.
+    /// The parameters, under the names of a state dict. Those of a [`part`](Self::part) are its own: each part is run, clipped
+    /// and stepped by itself, with an optimiser for its parameters. To clip all parts by one norm, take each part's from
+    /// [`clip_grad_norm`](crate::optim::clip_grad_norm) with a bound of infinity, which changes nothing, and scale all
+    /// gradients by the bound over the root of the sum of their squares.
     #[must_use]
     pub fn params(&self) -> &Params {
         &self.params
     }
 
-    /// The parameters, to be changed. When the guard is dropped, the kernels' copy is made anew.
+    /// The parameters, to be changed. When the guard is dropped, the kernels' copy is made anew. Where that fails, as after
+    /// `*guard = other` of a model with other parameters, the next run is an [`Error::Stale`] that says why.
     ///
     /// ```
     /// use elman::{Rng, Rnn};
@@ -188,7 +229,7 @@ impl Model {
     /// # Ok::<(), elman::Error>(())
     /// ```
     pub fn params_mut(&mut self) -> ParamsMut<'_> {
-        self.stale = true;
+        self.copied = Copied::Changing;
         ParamsMut(self)
     }
 
@@ -218,6 +259,11 @@ impl Model {
         Ok(state)
     }
 
+    /// Whether a run in training draws dropout masks.
+    pub(crate) fn has_dropout(&self) -> bool {
+        self.chain.has_dropout()
+    }
+
     /// Floating-point operations of the largest recurrent layer over that input: whether a second thread is worth asking.
     pub(crate) fn largest_flop(&self, input: &Input<'_>) -> f64 {
         let rows = input.rows();
@@ -231,55 +277,37 @@ impl Model {
             false => Ok(()),
         }
     }
-
-    /// Makes the kernels' copy of the parameters.
-    fn pack(&mut self) -> Result<()> {
-        self.chain.load(&self.params)?;
-        self.stale = false;
-        Ok(())
-    }
-
-    /// That the kernels' copy is that of the parameters.
-    fn check_fresh(&self) -> Result<()> {
-        if self.stale { Err(Error::stale("model")) } else { Ok(()) }
-    }
 }
 
-/// A model's parameters, to be changed; see [`Model::params_mut`].
-///
-/// ```
-/// use elman::{Rng, Rnn};
-///
-/// let mut model = Rnn::builder(1, 2).linear("fc", 1).model(&mut Rng::new(1))?;
-/// let mut params = model.params_mut();
-/// params.set("fc.bias", &[1], &[0.5])?;
-/// drop(params); // the model computes with the new bias from here on
-/// assert_eq!(model.params().named("fc.bias")?.1, [0.5]);
-/// # Ok::<(), elman::Error>(())
-/// ```
-#[derive(Debug)]
-pub struct ParamsMut<'a>(&'a mut Model);
-
-impl Deref for ParamsMut<'_> {
-    type Target = Params;
-
-    fn deref(&self) -> &Params {
-        &self.0.params
-    }
-}
-
-impl DerefMut for ParamsMut<'_> {
-    fn deref_mut(&mut self) -> &mut Params {
-        &mut self.0.params
-    }
-}
-
-impl Drop for ParamsMut<'_> {
-    fn drop(&mut self) {
-        // Parameters cannot have changed their shapes, but another model's may stand in their place (`*guard = other`):
-        // then the model stays stale, and its next run says so.
-        if !std::thread::panicking() {
-            let _ = self.0.pack();
+/// That every part lies behind a prefix of its own: no other part, layer or parameter is called that, or has it before a dot.
+fn check_part_names(spec: &ModelSpec, table: &ParamTable) -> Result<()> {
+    let taken = |name: &str, by: &str, other: &str| {
+        Error::setting("part name", "one that is not taken", format_args!("'{name}' beside the {by} '{other}'"))
+    };
+    let mut names = HashSet::new();
+    for (name, _) in &spec.parts {
+        if name.is_empty() {
+            return Err(Error::setting("part name", "one that is not empty", "''"));
+        }
+        if !names.insert(&name[..]) {
+            return Err(taken(name, "part", name));
         }
     }
+    if names.is_empty() {
+        return Ok(());
+    }
+    let begins = |other: &str| other.match_indices('.').map(|(dot, _)| dot).find(|&dot| names.contains(&other[..dot]));
+    for (other, _) in &spec.parts {
+        if let Some(dot) = begins(other) {
+            return Err(taken(&other[..dot], "part", other));
+        }
+    }
+    let layers = spec.layers.iter().map(|layer| ("layer", &layer.name[..]));
+    for (by, other) in layers.chain(table.names().map(|name| ("parameter", name))) {
+        let end = if names.contains(other) { Some(other.len()) } else { begins(other) };
+        if let Some(end) = end {
+            return Err(taken(&other[..end], by, other));
+        }
+    }
+    Ok(())
 }

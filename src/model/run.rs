@@ -1,6 +1,6 @@
 //! A model in inference.
 
-use super::chain::Reads;
+use super::chain::{Inference, Reads};
 use super::workspace::{Last, Memory};
 use super::{Model, Workspace};
 use crate::error::Result;
@@ -33,9 +33,10 @@ impl Model {
     ///
     /// # Errors
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) or [`ErrorKind::Length`](crate::ErrorKind::Length) naming `input` or
-    /// `resets`, [`ErrorKind::Value`](crate::ErrorKind::Value) for an index outside the vocabulary,
-    /// [`ErrorKind::Stale`](crate::ErrorKind::Stale) where a guard of [`params_mut`](Self::params_mut) was leaked,
-    /// [`ErrorKind::Overflow`](crate::ErrorKind::Overflow).
+    /// `resets`, [`ErrorKind::Value`](crate::ErrorKind::Value) for an index outside the vocabulary and for indices where the
+    /// first layer is no embedding,
+    /// [`ErrorKind::Stale`](crate::ErrorKind::Stale) where the parameters were not given yet, are another model's, or a guard
+    /// of [`params_mut`](Self::params_mut) was leaked, [`ErrorKind::Overflow`](crate::ErrorKind::Overflow).
     pub fn run<'a>(&self, input: impl Into<Input<'a>>) -> Result<Output<'static>> {
         let mut memory = Memory::Own(Box::default());
         self.infer(input.into(), None, memory.get_mut(), Threads::one())?;
@@ -75,7 +76,8 @@ impl Model {
         let flow = Flow { lines: batch.lines(), order: batch.order(), resets, threads };
         let mut states = States { first, last: if packed { &mut *last_sorted } else { &mut *last }, base: 0 };
         let reads = Reads { params: &self.params, kernels: self.kernels };
-        let at = self.chain.infer(flow, At::Outside(x), reads, &mut states, infer, (room, 0))?;
+        let inference = Inference { memory: &mut *infer, room, depth: 0 };
+        let at = self.chain.infer(flow, At::Outside(x), reads, &mut states, inference)?;
         let index = match at {
             At::Pair { index, .. } => index,
             At::Outside(x) => {
@@ -101,9 +103,12 @@ impl Model {
     pub(super) fn enter(&self, input: &Input<'_>, state: Option<&State>, workspace: &mut Workspace) -> Result<()> {
         // Invalidate the last run first: if this one fails, its output may not be read.
         workspace.last = Last::default();
-        self.check_fresh()?;
+        self.check_fresh("model")?;
         if self.spec.layers.is_empty() {
             return Err(crate::Error::setting("model", "a part to run, as the model has no layers of its own", "none"));
+        }
+        if !self.chain.begins_with_embedding() {
+            Batch::check_numbers("input", input, self.spec.inputs)?;
         }
         workspace.batch.enter("input", input, self.spec.batch_first, self.spec.inputs)?;
         let rows = workspace.batch.batch;

@@ -6,7 +6,7 @@ use super::workspace::{BackMemory, Last, Memory};
 use super::{Model, Workspace};
 use crate::error::{Error, Result, check_shape};
 use crate::loss::{Loss, Prediction};
-use crate::network::{Flow, Form, Input, Masks, Source, State, States, turn};
+use crate::network::{Batch, Flow, Form, Input, Masks, Source, State, States, turn};
 use crate::parallel::Threads;
 use crate::params::Params;
 use crate::tensor::{Lines, PackedRef, SeqMut, SeqRef};
@@ -290,7 +290,8 @@ impl<'w> Run<'_, 'w> {
             None => Prediction::from(y),
         };
         let value = loss.evaluate(prediction, SeqMut::over(&mut d_output, lines, width));
-        let result = value.and_then(|value| self.go_back(Some(From::Rows(&d_output)), upstream).map(|()| value));
+        let result =
+            value.and_then(|value| self.go_back(Some(OutputGradient::Rows(&d_output)), upstream).map(|()| value));
         self.memory.get_mut().back.d_output = d_output;
         Ok((result?, self.gradients(upstream)))
     }
@@ -299,9 +300,9 @@ impl<'w> Run<'_, 'w> {
     ///
     /// # Errors
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) naming `d_output`, `d_h_n` or `d_c_n`,
-    /// [`ErrorKind::Setting`](crate::ErrorKind::Setting) for a `d_output` in another form than the output.
+    /// [`ErrorKind::Value`](crate::ErrorKind::Value) for a `d_output` of indices, [`ErrorKind::Setting`](crate::ErrorKind::Setting) for a `d_output` in another form than the output.
     pub fn backward(mut self, upstream: Upstream<'_>) -> Result<Gradients<'w>> {
-        self.go_back(upstream.d_output.map(From::Door), upstream)?;
+        self.go_back(upstream.d_output.map(OutputGradient::Given), upstream)?;
         Ok(self.gradients(upstream))
     }
 
@@ -310,7 +311,7 @@ impl<'w> Run<'_, 'w> {
         Gradients { memory: self.memory, width: self.model.spec.inputs, input, state }
     }
 
-    fn go_back(&mut self, d_output: Option<From<'_>>, upstream: Upstream<'_>) -> Result<()> {
+    fn go_back(&mut self, d_output: Option<OutputGradient<'_>>, upstream: Upstream<'_>) -> Result<()> {
         let Self { model, input, memory, state, threads } = self;
         let Workspace { batch, x, resets, stages, room, own, sorted, last, back, .. } = memory.get_mut();
         let BackMemory {
@@ -323,17 +324,20 @@ impl<'w> Run<'_, 'w> {
         }
         let out = if last.one_step { Lines::dense(1, rows) } else { batch.lines() };
         let d_y = match d_output {
-            Some(From::Door(input)) if last.one_step => one_step(&input, [rows, width], model.spec.batch_first)?,
-            Some(From::Door(input)) => {
+            Some(OutputGradient::Given(input)) if last.one_step => {
+                one_step(&input, [rows, width], model.spec.batch_first)?
+            }
+            Some(OutputGradient::Given(input)) => {
+                Batch::check_numbers("d_output", &input, width)?;
                 d_batch.enter("d_output", &input, model.spec.batch_first, width)?;
                 batch.same("d_output", d_batch)?;
                 batch.time_major(&input, d_output_turned)?
             }
-            Some(From::Rows(rows_of)) if batch.form == Form::BatchFirst && !last.one_step => {
+            Some(OutputGradient::Rows(rows_of)) if batch.form == Form::BatchFirst && !last.one_step => {
                 turn(rows_of, [rows, batch.steps, width], d_output_turned)?;
                 SeqRef::over(d_output_turned, out, width)
             }
-            Some(From::Rows(rows_of)) => SeqRef::over(rows_of, out, width),
+            Some(OutputGradient::Rows(rows_of)) => SeqRef::over(rows_of, out, width),
             None => {
                 d_output_turned.try_resize("d_output", out.end() * width)?;
                 d_output_turned.fill(0.0);
@@ -384,9 +388,9 @@ impl<'w> Run<'_, 'w> {
 }
 
 /// Where the gradient of the output comes from.
-enum From<'a> {
+enum OutputGradient<'a> {
     /// A caller, in the form of the output.
-    Door(Input<'a>),
+    Given(Input<'a>),
     /// A loss: the rows of the output, one after the other.
     Rows(&'a [f32]),
 }
@@ -394,6 +398,7 @@ enum From<'a> {
 /// The gradient at the single step that a read-out has left: (1, B, F), or (B, 1, F) of a batch-first model.
 fn one_step<'a>(input: &Input<'a>, [rows, width]: [usize; 2], batch_first: bool) -> Result<SeqRef<'a>> {
     let expected = if batch_first { [rows, 1, width] } else { [1, rows, width] };
+    Batch::check_numbers("d_output", input, width)?;
     match input.source {
         Source::Padded(d_y) => {
             check_shape("d_output", &expected, &d_y.shape())?;

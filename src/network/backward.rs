@@ -2,7 +2,7 @@
 //! state.
 
 use super::batch::Flow;
-use super::forward::{Masks, RecurrentMemory};
+use super::forward::{LayerMemory, Masks, RecurrentMemory};
 use super::{Recurrent, State};
 use crate::error::Result;
 use crate::layer::recurrent::{BackwardPass, Scratch, Write};
@@ -32,6 +32,16 @@ pub(crate) struct Backward<'a> {
     pub(crate) d_first: Option<&'a mut State>,
 }
 
+/// What a layer reads and writes on its backward pass.
+struct LayerRows<'a> {
+    /// The input of its forward run.
+    x: SeqRef<'a>,
+    /// The gradient at its output.
+    d_y: SeqRef<'a>,
+    /// Receives the gradient at its input, where it is wanted.
+    d_x: Option<&'a mut Buffer>,
+}
+
 impl Recurrent {
     /// Runs all layers backward; uses up what the forward run kept.
     pub(crate) fn back(
@@ -53,7 +63,8 @@ impl Recurrent {
             if let Some(d_x) = &mut d_x {
                 d_x.try_resize("d_input", flow.lines.end() * input)?;
             }
-            self.layer_back(k, flow, [x, d_y], &mut args, (&mut here[0], d_x.as_deref_mut()), scratch)?;
+            let rows = LayerRows { x, d_y, d_x: d_x.as_deref_mut() };
+            self.layer_back(k, flow, rows, &mut args, &mut here[0], scratch)?;
             if let Some(d_x) = d_x
                 && k > 0
                 && probability > 0.0
@@ -73,16 +84,17 @@ impl Recurrent {
         Ok(())
     }
 
-    /// Layer k, in every direction: from the gradient at its output, the second of `[x, d_y]`, to the one of its input.
+    /// Layer k, in every direction: from the gradient at its output to the one of its input.
     fn layer_back(
         &self,
         k: usize,
         flow: Flow<'_>,
-        [x, d_y]: [SeqRef<'_>; 2],
+        rows: LayerRows<'_>,
         args: &mut Backward<'_>,
-        (memory, mut d_x): (&mut super::forward::LayerMemory, Option<&mut Buffer>),
+        memory: &mut LayerMemory,
         scratch: &mut Scratch,
     ) -> Result<()> {
+        let LayerRows { x, d_y, mut d_x } = rows;
         let directions = self.config.directions();
         let y = SeqRef::over(&memory.y, flow.lines, self.width(k));
         for direction in 0..directions {

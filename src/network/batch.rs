@@ -71,6 +71,16 @@ impl Flow<'_> {
 }
 
 impl Batch {
+    /// That the batch is numbers and not indices, which only an embedding reads.
+    pub(crate) fn check_numbers(name: &str, input: &Input<'_>, features: usize) -> Result<()> {
+        match input.source {
+            Source::Indices { .. } => {
+                Err(Error::value(name, &format!("numbers ({features} a step), as no embedding reads it"), "indices"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Notes the form of the batch and checks its shape; `features` is what its rows must have, `name` what it is called.
     pub(crate) fn enter(&mut self, name: &str, input: &Input<'_>, batch_first: bool, features: usize) -> Result<()> {
         let (form, [steps, batch, width]) = match input.source {

@@ -77,11 +77,7 @@ impl NetworkConfig {
         if !(0.0..=1.0).contains(&dropout) {
             return Err(Error::setting("dropout", "a number from 0 to 1", dropout));
         }
-        if let Some(value) = forget_bias
-            && !(bias && cell == Cell::Lstm && value.is_finite())
-        {
-            return Err(Error::setting("forget_bias", "a finite number, for an LSTM with biases", value));
-        }
+        check_forget_bias(cell, bias, forget_bias)?;
         let mut sizes = Vec::new();
         let mut input = input_size;
         for &hidden in hidden_sizes {
@@ -95,5 +91,15 @@ impl NetworkConfig {
                 .ok_or_else(|| Error::overflow("output", &[self.directions(), output]))?;
         }
         Ok(sizes)
+    }
+}
+
+/// That there is a forget gate with a bias where one is to be set.
+pub(crate) fn check_forget_bias(cell: Cell, bias: bool, value: Option<f32>) -> Result<()> {
+    match value {
+        Some(value) if !(bias && cell == Cell::Lstm && value.is_finite()) => {
+            Err(Error::setting("forget_bias", "a finite number, for an LSTM with biases", value))
+        }
+        _ => Ok(()),
     }
 }

@@ -97,6 +97,14 @@ pub(super) struct LayerMemory {
     pub(super) tapes: [Tape; 2],
 }
 
+/// What a layer reads and writes in a run.
+struct LayerRows<'a> {
+    x: SeqRef<'a>,
+    y: SeqMut<'a>,
+    /// Of each direction, in training.
+    tapes: Option<&'a mut [Tape; 2]>,
+}
+
 impl RecurrentMemory {
     /// The output of the last layer of the last run in training, of `count` layers.
     pub(crate) fn output(&self, count: usize) -> &[f32] {
@@ -130,7 +138,8 @@ impl Recurrent {
             let width = self.width(k);
             let (x, y, index) = from.rooms(pair, flow.lines);
             y.try_resize("output", elements("output", &[flow.lines.end(), width])?)?;
-            self.layer(k, flow, x, SeqMut::over(y, flow.lines, width), &mut states, None, scratch)?;
+            let rows = LayerRows { x, y: SeqMut::over(y, flow.lines, width), tapes: None };
+            self.layer(k, flow, rows, &mut states, scratch)?;
             to = At::Pair { index, width };
             from = to;
         }
@@ -158,8 +167,8 @@ impl Recurrent {
             let LayerMemory { y, dropped, tapes } = &mut here[0];
             let x = before.last().map_or(x, |before| before.over_output(probability, flow, self.width(k - 1)));
             y.try_resize("output", elements("output", &[flow.lines.end(), width])?)?;
-            let view = SeqMut::over(y, flow.lines, width);
-            self.layer(k, flow, x, view, &mut states, Some(tapes), scratch)?;
+            let rows = LayerRows { x, y: SeqMut::over(y, flow.lines, width), tapes: Some(tapes) };
+            self.layer(k, flow, rows, &mut states, scratch)?;
             if probability > 0.0 && k + 1 < count {
                 let hidden = width / self.config.directions();
                 dropped.try_resize("output", y.len())?;
@@ -175,17 +184,15 @@ impl Recurrent {
     }
 
     /// Layer k, in every direction.
-    #[allow(clippy::too_many_arguments, reason = "each is another thing, and there are two callers")]
     fn layer(
         &self,
         k: usize,
         flow: Flow<'_>,
-        x: SeqRef<'_>,
-        y: SeqMut<'_>,
+        rows: LayerRows<'_>,
         states: &mut States<'_>,
-        mut tapes: Option<&mut [Tape; 2]>,
         scratch: &mut Scratch,
     ) -> Result<()> {
+        let LayerRows { x, y, mut tapes } = rows;
         let directions = self.config.directions();
         let mut rest = Some(y);
         for direction in 0..directions {

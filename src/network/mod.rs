@@ -20,6 +20,7 @@ mod whole;
 pub(crate) use backward::Backward;
 pub(crate) use batch::{Batch, Flow, Form, turn};
 pub use config::NetworkConfig;
+pub(crate) use config::check_forget_bias;
 pub(crate) use forward::{At, Masks, RecurrentMemory, States};
 pub use gru::{Gru, GruBuilder};
 pub use input::Input;

@@ -112,6 +112,11 @@ impl Recurrent {
         self.layers[0].kernels()
     }
 
+    /// Whether a run in training draws dropout masks: there are none over the last layer.
+    pub(crate) fn has_dropout(&self) -> bool {
+        self.config.dropout > 0.0 && self.config.hidden_sizes.len() > 1
+    }
+
     /// Every layer in every direction.
     pub(crate) fn sizes(&self) -> impl Iterator<Item = Sizes> + Clone {
         self.layers.iter().map(Layer::sizes)
@@ -128,7 +133,17 @@ impl Recurrent {
             for id in ids.each() {
                 params.tensor_mut(id).iter_mut().for_each(|x| *x = rng.uniform(-bound, bound));
             }
-            if let (Some(value), Some([ih, hh])) = (self.config.forget_bias, ids.bias) {
+        }
+        if let Some(value) = self.config.forget_bias {
+            self.set_forget_bias(params, value);
+        }
+    }
+
+    /// Sets the forget gate's part of every `bias_ih` to the value and its part of every `bias_hh` to zero, of an LSTM with
+    /// biases.
+    pub(crate) fn set_forget_bias(&self, params: &mut Params, value: f32) {
+        for (ids, sizes) in self.ids.iter().zip(self.sizes()) {
+            if let Some([ih, hh]) = ids.bias {
                 let forget = sizes.hidden..2 * sizes.hidden;
                 params.tensor_mut(ih)[forget.clone()].fill(value);
                 params.tensor_mut(hh)[forget].fill(0.0);
@@ -177,17 +192,8 @@ impl Recurrent {
     /// [`Error::Shape`] naming `h_0` or `c_0`, [`Error::Value`] for layers of different sizes.
     pub fn state(&self, batch: usize, h_0: Option<SeqRef<'_>>, c_0: Option<SeqRef<'_>>) -> Result<State> {
         let mut state = self.zero_state(batch)?;
-        for (name, from, shape) in [("h_0", h_0, state.h_shape()), ("c_0", c_0, state.c_shape())] {
-            let Some(from) = from else { continue };
-            check_shape(name, &shape, &from.shape())?;
-            let to = if name == "h_0" { state.h_mut() } else { state.c_mut() };
-            if to.len() != shape.iter().product::<usize>() {
-                let expected = "a zero_state filled layer by layer, as the layers are of different sizes";
-                return Err(Error::value(name, expected, "one tensor"));
-            }
-            let width = shape[2].max(1);
-            to.chunks_exact_mut(width).zip(from.each_row()).for_each(|(to, from)| to.copy_from_slice(from));
-        }
+        fill("h_0", h_0, state.h_shape(), state.h_mut())?;
+        fill("c_0", c_0, state.c_shape(), state.c_mut())?;
         Ok(state)
     }
 
@@ -218,19 +224,25 @@ impl Recurrent {
 
     pub(super) fn gradients<'a>(&self, gradients: &'a mut Params, index: usize, write: Write) -> Gradients<'a> {
         let Ids { weight_ih, weight_hh, bias, weight_hr } = self.ids[index];
-        macro_rules! split {
-            ([$($id:expr),*], $d_bias:expr, $d_weight_hr:expr, $($more:ident),*) => {{
-                let [d_weight_ih, d_weight_hh, $($more),*] = gradients.tensors_mut([weight_ih, weight_hh, $($id),*]);
-                Gradients { write, d_weight_ih, d_weight_hh, d_bias: $d_bias, d_weight_hr: $d_weight_hr }
-            }};
-        }
-        match (bias, weight_hr) {
-            (None, None) => split!([], None, None,),
-            (None, Some(id)) => split!([id], None, Some(hr), hr),
-            (Some([a, b]), None) => split!([a, b], Some([ih, hh]), None, ih, hh),
-            (Some([a, b]), Some(id)) => split!([a, b, id], Some([ih, hh]), Some(hr), ih, hh, hr),
-        }
+        let [bias_ih, bias_hh] = bias.map_or([None; 2], |bias| bias.map(Some));
+        let ids = [Some(weight_ih), Some(weight_hh), bias_ih, bias_hh, weight_hr];
+        let [d_weight_ih, d_weight_hh, d_bias_ih, d_bias_hh, d_weight_hr] = gradients.get_some_mut(ids);
+        let [d_weight_ih, d_weight_hh] = [d_weight_ih, d_weight_hh].map(|d| d.expect("every layer has these weights"));
+        Gradients { write, d_weight_ih, d_weight_hh, d_bias: d_bias_ih.zip(d_bias_hh).map(Into::into), d_weight_hr }
     }
+}
+
+/// Writes the tensor of that name, where it is given, to a state's rows of that shape.
+fn fill(name: &str, from: Option<SeqRef<'_>>, shape: [usize; 3], to: &mut [f32]) -> Result<()> {
+    let Some(from) = from else { return Ok(()) };
+    check_shape(name, &shape, &from.shape())?;
+    if to.len() != shape.iter().product::<usize>() {
+        let expected = "a zero_state filled layer by layer, as the layers are of different sizes";
+        return Err(Error::value(name, expected, "one tensor"));
+    }
+    let width = shape[2].max(1);
+    to.chunks_exact_mut(width).zip(from.each_row()).for_each(|(to, from)| to.copy_from_slice(from));
+    Ok(())
 }
 
 /// `_l0`, `_l0_reverse`, `_l1`, …

@@ -140,6 +140,7 @@ impl Recurrent {
             scratch,
             ..
         } = workspace;
+        Batch::check_numbers("input", &input, self.config.input_size)?;
         batch.enter("input", &input, self.config.batch_first, self.config.input_size)?;
         let x = batch.time_major(&input, x)?;
         let resets = input.resets.map(|mask| batch.resets(mask, resets)).transpose()?;
@@ -210,6 +211,7 @@ impl Recurrent {
             _ => batch.time_major(&args.input, x)?,
         };
         let resets = args.input.resets.map(|mask| batch.resets(mask, resets)).transpose()?;
+        Batch::check_numbers("d_output", &args.d_output, self.output_size())?;
         d_batch.enter("d_output", &args.d_output, self.config.batch_first, self.output_size())?;
         batch.same("d_output", d_batch)?;
         let d_y = batch.time_major(&args.d_output, d_output)?;

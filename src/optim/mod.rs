@@ -137,6 +137,15 @@ impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
     }
 }
 
+/// That there is something to step.
+fn check_not_empty(params: &Params) -> Result<()> {
+    if params.data().is_empty() {
+        let expected = "at least 1 (a model's parts have their own, each with an optimiser: Model::part)";
+        return Err(Error::setting("parameters", expected, 0));
+    }
+    Ok(())
+}
+
 /// A finite number of at least zero.
 fn check_not_negative(name: &str, value: f32) -> Result<()> {
     if value.is_finite() && value >= 0.0 {

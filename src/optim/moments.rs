@@ -1,6 +1,6 @@
 //! What Adam and AdamW have in common: two running means over the gradients and their squares.
 
-use super::{OptimizerState, check_fraction, check_not_negative};
+use super::{OptimizerState, check_fraction, check_not_empty, check_not_negative};
 use crate::error::Result;
 use crate::kernel::{Isa, Kernels, elementwise};
 use crate::params::{Params, Tensors};
@@ -44,6 +44,7 @@ pub(super) struct Moments {
 impl Moments {
     pub(super) fn new(params: &Params, settings: Settings) -> Result<Self> {
         let Settings { lr, betas, eps, decay, isa } = settings;
+        check_not_empty(params)?;
         check_not_negative("lr", lr)?;
         check_not_negative("eps", eps)?;
         let (Decay::Gradient(weight_decay) | Decay::Parameter(weight_decay)) = decay;
@@ -162,9 +163,9 @@ macro_rules! adam {
             /// An optimiser for those parameters, at step zero.
             ///
             /// # Errors
-            /// [`Error::Setting`](crate::Error::Setting) for a learning rate, `eps` or weight decay that is negative or
-            /// not finite, and for betas outside [0, 1); [`Error::Isa`](crate::Error::Isa) for a tier that is unknown or
-            /// that this machine lacks.
+            /// [`Error::Setting`](crate::Error::Setting) where there are no parameters, for a learning rate, `eps` or
+            /// weight decay that is negative or not finite, and for betas outside [0, 1);
+            /// [`Error::Isa`](crate::Error::Isa) for a tier that is unknown or that this machine lacks.
             pub fn new(params: &Params, config: $config) -> Result<Self> {
                 let $config { lr, betas, eps, weight_decay, isa } = config;
                 Moments::new(params, Settings { lr, betas, eps, decay: $decay(weight_decay), isa }).map(Self)

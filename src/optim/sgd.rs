@@ -1,6 +1,6 @@
 //! Gradient descent with momentum, as `torch.optim.SGD` computes it.
 
-use super::{Optimizer, OptimizerState, check_fraction, check_not_negative};
+use super::{Optimizer, OptimizerState, check_fraction, check_not_empty, check_not_negative};
 use crate::Isa;
 use crate::error::{Error, Result};
 use crate::kernel::elementwise::Momentum;
@@ -95,11 +95,13 @@ impl Sgd {
     /// An optimiser for those parameters, at step zero.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a learning rate or weight decay that is negative or not finite, for a momentum outside
-    /// [0, 1), for a dampening outside [0, 1] and for Nesterov's momentum without momentum or with dampening;
+    /// [`Error::Setting`] where there are no parameters, for a learning rate or weight decay that is negative or not finite,
+    /// for a momentum outside [0, 1), for a dampening outside [0, 1] and for Nesterov's momentum without momentum or with
+    /// dampening;
     /// [`Error::Isa`] for a tier that is unknown or that this machine lacks.
     pub fn new(params: &Params, config: SgdConfig) -> Result<Self> {
         let SgdConfig { lr, momentum, dampening, nesterov, weight_decay, isa } = config;
+        check_not_empty(params)?;
         check_not_negative("lr", lr)?;
         check_not_negative("weight_decay", weight_decay)?;
         check_fraction("momentum", f64::from(momentum))?;

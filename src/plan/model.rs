@@ -278,12 +278,10 @@ mod tests {
 
     const TRAIN: Work = Work::Train { d_input: true };
 
-    fn shape(gates: usize, hidden: usize, batch: usize, steps: usize) -> Shape {
-        let cell = match gates {
-            1 => Cell::Elman(Nonlinearity::Tanh),
-            3 => Cell::Gru,
-            _ => Cell::Lstm,
-        };
+    const ELMAN: Cell = Cell::Elman(Nonlinearity::Tanh);
+    const CELLS: [Cell; 3] = [ELMAN, Cell::Gru, Cell::Lstm];
+
+    fn shape(cell: Cell, hidden: usize, batch: usize, steps: usize) -> Shape {
         Shape { cell, input: hidden, hidden, projection: 0, batch, steps }
     }
 
@@ -298,11 +296,11 @@ mod tests {
 
     #[test]
     fn parts_sum_to_the_whole_and_none_is_less_than_nothing() {
-        for gates in [1, 3, 4] {
+        for cell in CELLS {
             for (hidden, batch, steps) in [(1, 1, 1), (16, 1, 49), (100, 7, 3), (512, 64, 100), (1024, 1, 50)] {
                 for work in [Work::Infer, TRAIN] {
                     for threads in [1, 2, 64] {
-                        let prediction = predict(shape(gates, hidden, batch, steps), work, threads);
+                        let prediction = predict(shape(cell, hidden, batch, steps), work, threads);
                         let parts = prediction.parts();
                         assert!(parts.iter().all(|(_, s)| s.is_finite() && *s >= 0.0), "{prediction:?}");
                         assert_eq!(parts.iter().map(|(_, seconds)| seconds).sum::<f64>(), prediction.total());
@@ -313,8 +311,8 @@ mod tests {
                 }
             }
         }
-        assert_eq!(predict(shape(4, 8, 0, 5), TRAIN, 2), Prediction::default());
-        assert_eq!(predict(shape(4, 8, 5, 0), TRAIN, 2), Prediction::default());
+        assert_eq!(predict(shape(Cell::Lstm, 8, 0, 5), TRAIN, 2), Prediction::default());
+        assert_eq!(predict(shape(Cell::Lstm, 8, 5, 0), TRAIN, 2), Prediction::default());
     }
 
     #[test]
@@ -322,7 +320,7 @@ mod tests {
         for hidden in [64, 256, 1024] {
             for batch in [1, 5, 64] {
                 for threads in [1, 2, 4] {
-                    let shape = shape(4, hidden, batch, 50);
+                    let shape = shape(Cell::Lstm, hidden, batch, 50);
                     let time = predict(shape, Work::Infer, threads).total();
                     assert!(shape.flop() / time < Machine::default().fma * threads as f64, "{shape:?}");
                 }
@@ -332,13 +330,13 @@ mod tests {
 
     #[test]
     fn more_threads_are_never_slower_at_big_work() {
-        for gates in [1, 3, 4] {
+        for cell in CELLS {
             for (hidden, batch) in [(256, 1), (512, 1), (1024, 1), (512, 8), (512, 64), (1024, 64), (256, 512)] {
                 for work in [Work::Infer, TRAIN] {
                     let mut before = f64::INFINITY;
                     for threads in [1, 2, 4, 8, 16, 32, 64] {
-                        let time = predict(shape(gates, hidden, batch, 100), work, threads).total();
-                        assert!(time <= 1.02 * before, "{gates} {hidden} {batch} {work:?} {threads}: {time} {before}");
+                        let time = predict(shape(cell, hidden, batch, 100), work, threads).total();
+                        assert!(time <= 1.02 * before, "{cell:?} {hidden} {batch} {work:?} {threads}: {time} {before}");
                         before = time;
                     }
                 }
@@ -351,33 +349,40 @@ mod tests {
         for work in [Work::Infer, TRAIN] {
             for threads in [1, 2, 8] {
                 let time =
-                    |gates, hidden, batch, steps| predict(shape(gates, hidden, batch, steps), work, threads).total();
+                    |cell, hidden, batch, steps| predict(shape(cell, hidden, batch, steps), work, threads).total();
                 for hidden in [16, 128, 512] {
                     for batch in [1, 8, 64] {
                         for steps in [5, 50, 500] {
-                            let base = time(3, hidden, batch, steps);
-                            let (less, more) = (time(1, hidden, batch, steps), time(4, hidden, batch, steps));
+                            let base = time(Cell::Gru, hidden, batch, steps);
+                            let (less, more) =
+                                (time(ELMAN, hidden, batch, steps), time(Cell::Lstm, hidden, batch, steps));
                             // More work may be worth more threads.
                             let same = threads == 1;
                             let text = format!("{less} {base} {more}: {hidden} {batch} {steps} {threads}");
                             assert!(!same || less < base && base < more, "{text}");
-                            assert!(base < time(3, hidden, batch, 2 * steps));
-                            assert!(base < time(3, hidden, 8 * batch, steps), "{hidden} {batch} {steps} {threads}");
-                            assert!(base < time(3, 2 * hidden, batch, steps), "{hidden} {batch} {steps} {threads}");
+                            assert!(base < time(Cell::Gru, hidden, batch, 2 * steps));
+                            assert!(
+                                base < time(Cell::Gru, hidden, 8 * batch, steps),
+                                "{hidden} {batch} {steps} {threads}"
+                            );
+                            assert!(
+                                base < time(Cell::Gru, 2 * hidden, batch, steps),
+                                "{hidden} {batch} {steps} {threads}"
+                            );
                         }
                     }
                 }
             }
         }
-        let two = predict(shape(4, 256, 64, 200), Work::Infer, 1).total();
-        let one = predict(shape(4, 256, 64, 100), Work::Infer, 1).total();
+        let two = predict(shape(Cell::Lstm, 256, 64, 200), Work::Infer, 1).total();
+        let one = predict(shape(Cell::Lstm, 256, 64, 100), Work::Infer, 1).total();
         assert!((two / one - 2.0).abs() < 0.02, "no more than twice the steps: {}", two / one);
     }
 
     #[test]
     fn a_better_machine_is_faster() {
         let known = Machine::default();
-        let shape = shape(4, 1024, 1, 50);
+        let shape = shape(Cell::Lstm, 1024, 1, 50);
         let time = |machine: Machine| predict_on(shape, TRAIN, 1, &machine).total();
         let base = time(known);
         assert!(time(Machine { fma: 2.0 * known.fma, ..known }) < base);
@@ -417,14 +422,14 @@ mod tests {
 
     #[test]
     fn a_first_layer_needs_no_gradient_of_its_input() {
-        let prediction = predict(shape(4, 256, 64, 100), Work::Train { d_input: false }, 2);
+        let prediction = predict(shape(Cell::Lstm, 256, 64, 100), Work::Train { d_input: false }, 2);
         assert_eq!(prediction.d_input, 0.0);
-        assert!(prediction.total() < predict(shape(4, 256, 64, 100), TRAIN, 2).total());
+        assert!(prediction.total() < predict(shape(Cell::Lstm, 256, 64, 100), TRAIN, 2).total());
     }
 
     #[test]
     fn parts_are_told_in_words() {
-        let text = predict(shape(1, 256, 64, 100), Work::Infer, 1).to_string();
+        let text = predict(shape(ELMAN, 256, 64, 100), Work::Infer, 1).to_string();
         assert!(text.starts_with("input ") && text.contains(" %, recurrence ") && !text.contains("backward"), "{text}");
     }
 }

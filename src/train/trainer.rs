@@ -1,6 +1,6 @@
 //! One step of training after the other: forward, loss, backward, clipping, optimiser.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::loss::Loss;
 use crate::model::{Model, TrainingState, Workspace};
 use crate::network::{Input, State};
@@ -8,7 +8,7 @@ use crate::optim::{Optimizer, clip_grad_norm, clip_grad_value};
 use crate::parallel::Threads;
 use crate::params::Params;
 
-/// What training needs beside a model: an optimiser, the count of steps that dropout follows, clipping, threads, and the
+/// What training needs beside a model: an optimiser, the seed and count of steps that dropout follows, clipping, threads, and the
 /// memory for all of it. After the first step with a shape, further ones allocate nothing.
 ///
 /// ```
@@ -38,6 +38,8 @@ use crate::params::Params;
 pub struct Trainer<O> {
     optimizer: O,
     training: TrainingState,
+    /// Whether the caller gave the seed.
+    seeded: bool,
     clip: Option<Clip>,
     threads: Threads,
     workspace: Workspace,
@@ -61,12 +63,14 @@ struct Between<'a> {
 }
 
 impl<O: Optimizer> Trainer<O> {
-    /// Training by that optimiser on one thread, seed 0, without clipping.
+    /// Training by that optimiser on one thread, without clipping. For a model with dropout, [`training`](Self::training)
+    /// has to give a seed: one that is the same for all would draw the same masks in every run.
     #[must_use]
     pub fn new(optimizer: O) -> Self {
         Self {
             optimizer,
             training: TrainingState::new(0),
+            seeded: false,
             clip: None,
             threads: Threads::one(),
             workspace: Workspace::default(),
@@ -76,9 +80,24 @@ impl<O: Optimizer> Trainer<O> {
     }
 
     /// Where dropout masks come from: the seed of a run, or a state that an earlier run has left.
+    ///
+    /// ```
+    /// use elman::loss::MeanSquaredError;
+    /// use elman::optim::{Sgd, SgdConfig};
+    /// use elman::tensor::Seq;
+    /// use elman::train::{Trainer, TrainingState};
+    /// use elman::{Gru, Rng};
+    ///
+    /// let mut model = Gru::builder(2, 4).num_layers(2).dropout(0.5).model(&mut Rng::new(1))?;
+    /// let mut trainer = Trainer::new(Sgd::new(model.params(), SgdConfig::default())?).training(TrainingState::new(42));
+    /// let (x, target) = (Seq::zeros(10, 3, 2)?, Seq::zeros(10, 3, 4)?);
+    /// trainer.step(&mut model, &x, &mut MeanSquaredError::new(&target))?;
+    /// assert_eq!(*trainer.training_state(), TrainingState::restored(42, 1));
+    /// # Ok::<(), elman::Error>(())
+    /// ```
     #[must_use]
     pub fn training(self, training: TrainingState) -> Self {
-        Self { training, ..self }
+        Self { training, seeded: true, ..self }
     }
 
     /// Threads that a step may use.
@@ -103,8 +122,9 @@ impl<O: Optimizer> Trainer<O> {
     /// the loss before the step. A step that fails changes neither the model nor what the next step begins with.
     ///
     /// # Errors
-    /// As [`Model::forward_with`], the loss's, the optimiser's, and
-    /// [`ErrorKind::Setting`](crate::ErrorKind::Setting) for a clipping bound that is negative or NaN.
+    /// As [`Model::forward_with`], the loss's, the optimiser's,
+    /// [`ErrorKind::Setting`](crate::ErrorKind::Setting) for a clipping bound that is negative or NaN, and
+    /// [`ErrorKind::State`](crate::ErrorKind::State) for a model with dropout where [`training`](Self::training) gave no seed.
     pub fn step<'a>(
         &mut self,
         model: &mut Model,
@@ -135,6 +155,10 @@ impl<O: Optimizer> Trainer<O> {
         between: Between<'_>,
         loss: &mut (impl Loss + Send),
     ) -> Result<f32> {
+        if !self.seeded && model.has_dropout() {
+            let expected = "a seed for the model's dropout (Trainer::training with TrainingState::new(seed))";
+            return Err(Error::state("trainer", expected, "none"));
+        }
         let (threads, flop) = (self.threads, model.largest_flop(&input));
         let before = self.training.clone();
         let value = threads.inside_for(flop, || self.step_inside(model, input, between, loss));

@@ -4,6 +4,7 @@ mod encoder;
 #[cfg(feature = "safetensors")]
 mod files;
 mod misuse;
+mod parts;
 #[cfg(feature = "safetensors")]
 mod readings;
 mod runs;

@@ -1,11 +1,13 @@
 //! The mistakes that a tired user makes are errors that name them.
 
 use elman::loss::MeanSquaredError;
+use elman::optim::{Sgd, SgdConfig};
+use elman::params::ParamTable;
 use elman::tensor::{PackedSequence, Seq, SeqMut, SeqRef};
-use elman::train::TrainingState;
+use elman::train::{Trainer, TrainingState};
 use elman::{
-    Activation, CellSpec, ErrorKind, Gru, GruCellSpec, Input, LayerKind, Lstm, LstmCellSpec, Model, ModelSpec, Readout,
-    RecurrentSpec, Rng, Rnn, Upstream,
+    Activation, CellSpec, ErrorKind, Gru, GruCellSpec, Input, LayerKind, Lstm, LstmCellSpec, Model, ModelSpec, Params,
+    Readout, RecurrentSpec, Rng, Rnn, Upstream,
 };
 
 fn model() -> Model {
@@ -20,10 +22,9 @@ fn a_leaked_guard_leaves_a_model_that_says_so() {
     let mut guard = model.params_mut();
     guard.data_mut().fill(0.25);
     std::mem::forget(guard);
-    let error = model.run(&x).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Stale, "{error}");
-    let error = model.forward(&x, &mut TrainingState::new(1)).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Stale, "{error}");
+    let text = "model: parameters were changed and not laid out again, as the guard of params_mut() was leaked or dropped by a \
+                panic: take params_mut() and drop it";
+    assert_stale(&model, &x, text, None);
     // The next guard that is dropped mends it.
     drop(model.params_mut());
     assert_ne!(model.run(&x).unwrap().values().step(0).row(0), before);
@@ -41,11 +42,78 @@ fn a_guard_that_panics_leaves_a_model_that_says_so() {
     assert_eq!(model.run(&Seq::zeros(2, 1, 3).unwrap()).unwrap_err().kind(), ErrorKind::Stale);
 }
 
+/// The model refuses to run, to train and to be saved, in these words; the error that is behind it is its source.
+fn assert_stale(model: &Model, x: &Seq, text: &str, source: Option<&str>) {
+    use std::error::Error as _;
+    let error = model.run(x).unwrap_err();
+    assert_eq!((error.kind(), &error.to_string()[..]), (ErrorKind::Stale, text));
+    assert_eq!(error.source().map(ToString::to_string).as_deref(), source);
+    assert_eq!(model.forward(x, &mut TrainingState::new(1)).unwrap_err().to_string(), text);
+    #[cfg(feature = "safetensors")]
+    assert_eq!(model.to_bytes().unwrap_err().to_string(), text);
+}
+
 #[test]
 fn parameters_of_another_model_are_an_error() {
-    let (mut model, other) = (model(), Rnn::builder(3, 5).model(&mut Rng::new(1)).unwrap());
-    *model.params_mut() = other.params().clone();
-    assert_eq!(model.run(&Seq::zeros(2, 1, 3).unwrap()).unwrap_err().kind(), ErrorKind::Stale);
+    let put = |mut model: Model, other: Model| {
+        *model.params_mut() = other.params().clone();
+        model
+    };
+    let drawn = |spec: ModelSpec| Model::init(spec, &mut Rng::new(1)).unwrap();
+    let stale = |source: &str| {
+        let text = format!(
+            "model: parameters of another model were put in place of its own ({source}): assign its own, or load into a new \
+             model"
+        );
+        (text, source.to_string())
+    };
+    let (text, source) = stale("parameters: rnn.weight_ih_l0: expected [4, 3], got [5, 3]");
+    let other = Rnn::builder(3, 5).linear("fc", 2).model(&mut Rng::new(1)).unwrap();
+    assert_stale(&put(model(), other), &Seq::zeros(2, 1, 3).unwrap(), &text, Some(&source));
+
+    // No layer that packs weights sees a smaller vocabulary.
+    let words = |n| drawn(ModelSpec::new(1).layer("words", LayerKind::embedding(n, 3)));
+    let (text, source) = stale("parameters: words.weight: expected [5, 3], got [2, 3]");
+    assert_stale(&put(words(5), words(2)), &Seq::zeros(2, 1, 1).unwrap(), &text, Some(&source));
+
+    // Nor first states of another size.
+    let mut own = RecurrentSpec::gru(vec![8]);
+    own.initial_state = true;
+    let spec = ModelSpec::new(3).layer("", own);
+    let mut table = ParamTable::new();
+    for (name, shape, _) in drawn(spec.clone()).params().iter() {
+        table.add(name, if name == "h_0" { &[1, 2] } else { shape }).unwrap();
+    }
+    let mut model = drawn(spec);
+    let before = model.params().clone();
+    *model.params_mut() = Params::zeros(table);
+    let (text, source) = stale("parameters: h_0: expected [1, 8], got [1, 2]");
+    assert_stale(&model, &Seq::zeros(2, 1, 3).unwrap(), &text, Some(&source));
+    // As the text says.
+    *model.params_mut() = before;
+    assert!(model.run(&Seq::zeros(2, 1, 3).unwrap()).is_ok());
+}
+
+#[test]
+fn parameters_of_a_twin_are_welcome() {
+    let (mut model, twin) = (model(), Rnn::builder(3, 4).linear("fc", 2).model(&mut Rng::new(2)).unwrap());
+    *model.params_mut() = twin.params().clone();
+    let x = Seq::zeros(2, 1, 3).unwrap();
+    assert_eq!(model.run(&x).unwrap().values().flat(), twin.run(&x).unwrap().values().flat());
+}
+
+#[test]
+fn a_model_without_parameters_says_so() {
+    let mut model = Model::new(model().spec().clone()).unwrap();
+    let x = Seq::zeros(2, 1, 3).unwrap();
+    let text =
+        "model: parameters were not given yet: draw them (Model::init), load them (load), or set them by params_mut()";
+    assert_stale(&model, &x, text, None);
+    drop(model.params_mut());
+    assert!(model.run(&x).is_ok());
+    // Where there are none to give, none are missing.
+    let tanh = Model::new(ModelSpec::new(3).layer("", Activation::Tanh)).unwrap();
+    assert!(tanh.run(&x).is_ok());
 }
 
 #[test]
@@ -91,6 +159,97 @@ fn indices_outside_the_vocabulary_are_named() {
     let mut halves = Seq::zeros(1, 1, 1).unwrap();
     halves.data_mut()[0] = 0.5;
     assert_eq!(model.run(&halves).unwrap_err().kind(), ErrorKind::Value);
+}
+
+#[test]
+fn indices_are_for_embeddings() {
+    let indices = [0, (1 << 25) + 1];
+    let input = Input::indices(&indices, 2, 1).unwrap();
+    for (model, x) in [
+        (Rnn::builder(1, 4).model(&mut Rng::new(1)).unwrap(), Seq::zeros(2, 1, 1).unwrap()),
+        (model(), Seq::zeros(2, 1, 3).unwrap()),
+    ] {
+        let expected =
+            format!("input: expected numbers ({} a step), as no embedding reads it, got indices", model.inputs());
+        let error = model.run(input).unwrap_err();
+        assert_eq!((error.kind(), error.to_string()), (ErrorKind::Value, expected.clone()));
+        assert_eq!(model.forward(input, &mut TrainingState::new(1)).unwrap_err().to_string(), expected);
+        let run = model.forward(&x, &mut TrainingState::new(1)).unwrap();
+        let error = run.backward(Upstream::output(input)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Value);
+        assert!(error.to_string().starts_with("d_output: expected "), "{error}");
+    }
+    let wide = |readout| Rnn::builder(3, 4).readout(readout).linear("fc", 1).model(&mut Rng::new(1)).unwrap();
+    for (readout, count) in [(Readout::EveryStep, 2), (Readout::Last, 1)] {
+        let (model, x) = (wide(readout), Seq::zeros(2, 1, 3).unwrap());
+        let run = model.forward(&x, &mut TrainingState::new(1)).unwrap();
+        let error = run.backward(Upstream::output(Input::indices(&indices[..count], count, 1).unwrap())).unwrap_err();
+        let text = "d_output: expected numbers (1 a step), as no embedding reads it, got indices";
+        assert_eq!((error.kind(), &error.to_string()[..]), (ErrorKind::Value, text));
+    }
+}
+
+#[test]
+fn a_forget_bias_is_of_the_first_lstm_and_a_number() {
+    let text = "forget_bias: expected a finite number, for an LSTM with biases, got";
+    for (builder, got) in [
+        (Lstm::builder(3, 4).forget_bias(f32::NAN), "NaN"),
+        (Lstm::builder(3, 4).forget_bias(f32::INFINITY), "inf"),
+        (Lstm::builder(3, 4).bias(false).forget_bias(1.0), "1"),
+    ] {
+        let error = builder.model(&mut Rng::new(1)).unwrap_err();
+        assert_eq!((error.kind(), error.to_string()), (ErrorKind::Setting, format!("{text} {got}")));
+    }
+    let build = |lstm: elman::LstmBuilder| {
+        let builder = lstm.num_layers(2).bidirectional(true).name("lstm");
+        let builder = builder.layer("gru", RecurrentSpec::gru(vec![4])).layer("more", RecurrentSpec::lstm(vec![4]));
+        builder.model(&mut Rng::new(1)).unwrap()
+    };
+    let (drawn, set) = (build(Lstm::builder(3, 4)), build(Lstm::builder(3, 4).forget_bias(1.5)));
+    for ((name, _, drawn), (_, _, set)) in drawn.params().iter().zip(set.params().iter()) {
+        let value = match name {
+            _ if name.starts_with("lstm.bias_ih") => 1.5,
+            _ if name.starts_with("lstm.bias_hh") => 0.0,
+            _ => {
+                assert_eq!(set, drawn, "{name}");
+                continue;
+            }
+        };
+        assert_eq!(set[4..8], [value; 4], "{name}");
+        assert_eq!((&set[..4], &set[8..]), (&drawn[..4], &drawn[8..]), "{name}");
+    }
+}
+
+#[test]
+fn a_trainer_has_no_seed_of_its_own_for_dropout() {
+    let dropping = |layers| Rnn::builder(3, 4).num_layers(layers).dropout(0.5).model(&mut Rng::new(1)).unwrap();
+    let trainer = |model: &Model| Trainer::new(Sgd::new(model.params(), SgdConfig::default().lr(0.0)).unwrap());
+    let x = Seq::from_slice(&[1.0; 60], 20, 1, 3).unwrap();
+    let target = Seq::zeros(20, 1, 4).unwrap();
+    let mut model = dropping(2);
+    let error = trainer(&model).step(&mut model, &x, &mut MeanSquaredError::new(&target)).unwrap_err();
+    let text =
+        "trainer: expected a seed for the model's dropout (Trainer::training with TrainingState::new(seed)), got none";
+    assert_eq!((error.kind(), &error.to_string()[..]), (ErrorKind::State, text));
+    let error = trainer(&model).step_carried(&mut model, &x, &mut MeanSquaredError::new(&target)).unwrap_err();
+    assert_eq!(error.to_string(), text);
+    let losses = [1, 1, 2].map(|seed| {
+        let mut trainer = trainer(&model).training(TrainingState::new(seed));
+        trainer.step(&mut model, &x, &mut MeanSquaredError::new(&target)).unwrap()
+    });
+    assert_eq!(losses[0], losses[1]);
+    assert_ne!(losses[0], losses[2]);
+    // There is no dropout over the last layer.
+    let mut model = dropping(1);
+    assert!(trainer(&model).step(&mut model, &x, &mut MeanSquaredError::new(&target)).is_ok());
+    // In a residual it is dropout as well.
+    let mut inner = RecurrentSpec::gru(vec![4, 3]);
+    inner.dropout = 0.5;
+    let layers = vec![elman::LayerSpec::new("gru", inner)];
+    let mut model =
+        Model::init(ModelSpec::new(3).layer("net", LayerKind::residual(0, layers)), &mut Rng::new(1)).unwrap();
+    let error = trainer(&model).step(&mut model, &x, &mut MeanSquaredError::new(&x)).unwrap_err();
+    assert_eq!(error.to_string(), text);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use elman::format::TensorFile;
+use elman::format::{Assumed, TensorFile};
 use elman::tensor::SeqRef;
 use elman::{ErrorKind, Input, Model, ModelSpec};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
@@ -42,6 +42,39 @@ fn what_has_one_reading_gives_pytorchs_output() {
             assert!((got - expected).abs() <= 1e-6 * expected.abs().max(1.0), "{case} {i}: {got} {expected}");
         }
     }
+}
+
+/// An opened model says what was made of its file; one that says what it is leaves nothing to assume.
+#[test]
+fn an_opened_model_keeps_what_was_assumed_and_converted() {
+    let open = |tensors: &[(&str, Dtype, &[usize])], nonlinearity: Option<&str>| {
+        let size = |dtype, shape: &[usize]| if dtype == Dtype::F32 { 4 } else { 2 } * shape.iter().product::<usize>();
+        let bytes: Vec<_> = tensors.iter().map(|(_, dtype, shape)| vec![0; size(*dtype, shape)]).collect();
+        let views = tensors
+            .iter()
+            .zip(&bytes)
+            .map(|((name, dtype, shape), bytes)| (*name, TensorView::new(*dtype, shape.to_vec(), bytes).unwrap()));
+        let metadata = nonlinearity.map(|word| [("nonlinearity".to_string(), word.to_string())].into());
+        Model::from_bytes(serialize(views, metadata).unwrap()).unwrap()
+    };
+    let rnn: [(&str, Dtype, &[usize]); 2] =
+        [("rnn.weight_ih_l0", Dtype::BF16, &[4, 3]), ("rnn.weight_hh_l0", Dtype::F32, &[4, 4])];
+    let mut head = rnn.to_vec();
+    head.extend([("fc.weight", Dtype::F32, &[2, 4][..]), ("fc.bias", Dtype::F32, &[2])]);
+
+    let model = open(&rnn, None);
+    let taken = model.taken().unwrap();
+    assert_eq!(taken.assumed, [Assumed::Tanh]);
+    assert_eq!(taken.to_string(), "taken: rnn (1 layer, tanh, as the file does not say) at every step");
+    let converted = &model.loaded().unwrap().converted;
+    assert_eq!(converted.iter().map(|converted| converted.tensors).collect::<Vec<_>>(), [1]);
+    assert_eq!(open(&head, None).taken().unwrap().assumed, [Assumed::Tanh, Assumed::LinearAtEveryStep]);
+    assert_eq!(open(&rnn, Some("relu")).taken().unwrap().assumed, []);
+
+    let again = Model::from_bytes(model.to_bytes().unwrap()).unwrap();
+    assert_eq!(again.taken().unwrap().to_string(), "taken: what the file says of itself");
+    assert_eq!((&again.taken().unwrap().assumed[..], &again.loaded().unwrap().converted[..]), (&[][..], &[][..]));
+    assert!(Model::new(again.spec().clone()).unwrap().taken().is_none());
 }
 
 fn refused(case: &str, tensors: &[(&str, &[usize])], expected: &[&str]) {

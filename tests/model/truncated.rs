@@ -36,7 +36,7 @@ fn stretches<'a>(data: &'a [Seq; 2]) -> impl Iterator<Item = [SeqRef<'a>; 2]> {
 
 /// An optimiser that changes nothing.
 fn still(model: &Model) -> Trainer<Sgd> {
-    Trainer::new(Sgd::new(model.params(), SgdConfig::default().lr(0.0)).unwrap())
+    Trainer::new(Sgd::new(model.params(), SgdConfig::default().lr(0.0)).unwrap()).training(TrainingState::new(0))
 }
 
 #[test]
@@ -95,7 +95,8 @@ fn what_cannot_be_carried_is_an_error_and_an_error_changes_nothing() {
 
     let [mut model, ..] = models();
     let before = model.params().clone();
-    let mut trainer = Trainer::new(Adam::new(model.params(), AdamConfig::default()).unwrap());
+    let mut trainer =
+        Trainer::new(Adam::new(model.params(), AdamConfig::default()).unwrap()).training(TrainingState::new(0));
     let error = trainer.step(&mut model, &x, &mut MeanSquaredError::new(&x)).unwrap_err();
     assert_eq!(error.to_string(), "target: expected [23, 3, 2], got [23, 3, 4]");
     let error = trainer.step(&mut model, &target, &mut MeanSquaredError::new(&target)).unwrap_err();

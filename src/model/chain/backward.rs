@@ -58,7 +58,7 @@ impl Chain {
             };
             let mut around = Around { params: &mut *args.gradients, d_first: args.d_first.as_deref_mut() };
             let reads = Reading { reads: args.reads, state: args.state, d_last: args.d_last, masks: args.masks };
-            stage.back(flow, reads, [x, d_y], d_x, &mut around, (here, room))?;
+            stage.back(flow, reads, Rows { x, d_y, d_x }, &mut around, here, room)?;
             here.d_x = own;
         }
         Ok(())
@@ -74,6 +74,16 @@ struct Reading<'a> {
     masks: Masks,
 }
 
+/// The rows of a layer.
+struct Rows<'a> {
+    /// The input of the forward run.
+    x: SeqRef<'a>,
+    /// The gradient at the output.
+    d_y: SeqRef<'a>,
+    /// Receives the gradient at the input, where it is wanted.
+    d_x: Option<&'a mut Buffer>,
+}
+
 /// What a layer writes beside the gradient of its input.
 struct Around<'a> {
     params: &'a mut Params,
@@ -81,16 +91,17 @@ struct Around<'a> {
 }
 
 impl Stage {
-    /// One layer: from the gradient at its output, the second of `[x, d_y]`, to that of its input.
+    /// One layer: from the gradient at its output to that of its input.
     fn back(
         &self,
         flow: Flow<'_>,
         reads: Reading<'_>,
-        [x, d_y]: [SeqRef<'_>; 2],
-        mut d_x: Option<&mut Buffer>,
+        rows: Rows<'_>,
         around: &mut Around<'_>,
-        (memory, room): (&mut StageMemory, &mut Room),
+        memory: &mut StageMemory,
+        room: &mut Room,
     ) -> Result<()> {
+        let Rows { x, d_y, mut d_x } = rows;
         let width = x.shape()[2];
         if let Some(d_x) = &mut d_x {
             d_x.try_resize("d_input", flow.lines.end() * width)?;
@@ -143,42 +154,30 @@ impl Stage {
                 }
             }
             Kind::Residual { from, chain } => {
-                self.back_residual((*from, chain), flow, reads, [x, d_y], d_x, around, (memory, room))?;
+                let args = Back {
+                    reads: reads.reads,
+                    x,
+                    state: reads.state,
+                    d_y,
+                    d_last: reads.d_last,
+                    masks: reads.masks,
+                    gradients: &mut *around.params,
+                    d_x: d_x.as_deref_mut(),
+                    d_first: around.d_first.as_deref_mut(),
+                };
+                chain.back(flow, args, &mut memory.inner, room)?;
+                if let Some(d_x) = d_x {
+                    self.add_beside(*from, d_y, d_x, width);
+                }
             }
         }
         Ok(())
     }
 
-    /// The layers inside, and beside them the gradient that reached their sum with the input.
-    #[allow(clippy::too_many_arguments, reason = "what `back` has, and the layers inside")]
-    fn back_residual(
-        &self,
-        (from, chain): (usize, &Chain),
-        flow: Flow<'_>,
-        reads: Reading<'_>,
-        [x, d_y]: [SeqRef<'_>; 2],
-        mut d_x: Option<&mut Buffer>,
-        around: &mut Around<'_>,
-        (memory, room): (&mut StageMemory, &mut Room),
-    ) -> Result<()> {
-        let args = Back {
-            reads: reads.reads,
-            x,
-            state: reads.state,
-            d_y,
-            d_last: reads.d_last,
-            masks: reads.masks,
-            gradients: &mut *around.params,
-            d_x: d_x.as_deref_mut(),
-            d_first: around.d_first.as_deref_mut(),
-        };
-        chain.back(flow, args, &mut memory.inner, room)?;
-        if let Some(d_x) = d_x {
-            let width = x.shape()[2];
-            for (row, d_y) in d_x.chunks_exact_mut(width.max(1)).zip(d_y.each_row()) {
-                row[from..from + self.width].iter_mut().zip(d_y).for_each(|(d, d_y)| *d += d_y);
-            }
+    /// Adds the gradient that reached a residual's sum to that of the input's features which it took, from `from` on.
+    fn add_beside(&self, from: usize, d_y: SeqRef<'_>, d_x: &mut [f32], width: usize) {
+        for (row, d_y) in d_x.chunks_exact_mut(width.max(1)).zip(d_y.each_row()) {
+            row[from..from + self.width].iter_mut().zip(d_y).for_each(|(d, d_y)| *d += d_y);
         }
-        Ok(())
     }
 }

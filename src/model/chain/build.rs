@@ -8,7 +8,7 @@ use crate::memory;
 use crate::model::spec::{
     Activation, CellSpec, GruCellSpec, LayerKind, LayerSpec, LstmCellSpec, RecurrentSpec, Reset, RnnCellSpec,
 };
-use crate::network::{NetworkConfig, Recurrent};
+use crate::network::{NetworkConfig, Recurrent, check_forget_bias};
 use crate::params::{ParamId, ParamTable, Params};
 use crate::rng::Rng;
 
@@ -74,6 +74,18 @@ impl Chain {
                 Kind::Elementwise(_) | Kind::Readout(_) | Kind::Scale { .. } => {}
             }
         }
+    }
+
+    /// Sets the bias of the first layer's forget gates.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a value that is not finite, and for a layer that is no LSTM with biases.
+    pub(in crate::model) fn set_forget_bias(&self, params: &mut Params, value: f32) -> Result<()> {
+        let Some(Stage { kind: Kind::Recurrent(recurrence), .. }) = self.stages.first() else { return Ok(()) };
+        let config = recurrence.network.config();
+        check_forget_bias(config.cell, config.bias, Some(value))?;
+        recurrence.network.set_forget_bias(params, value);
+        Ok(())
     }
 
     /// Packs every weight.
@@ -193,7 +205,7 @@ fn own_state(network: &Recurrent, name: &str, first: usize, table: &mut ParamTab
     }
     let dot = if name.is_empty() { "" } else { "." };
     let h_0 = table.add(format!("{name}{dot}h_0"), &[sizes.len(), output])?;
-    let has_c = sizes[0].cell == Cell::Lstm;
+    let has_c = sizes[0].cell.facts().has_cell_state();
     let c_0 = has_c.then(|| table.add(format!("{name}{dot}c_0"), &[sizes.len(), hidden])).transpose()?;
     Ok(OwnState { first, count: sizes.len(), h_0, c_0 })
 }

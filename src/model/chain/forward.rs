@@ -18,6 +18,14 @@ pub(in crate::model) struct InferMemory {
     at: Vec<u32>,
 }
 
+/// An inference under way.
+pub(in crate::model) struct Inference<'a> {
+    pub(in crate::model) memory: &'a mut InferMemory,
+    pub(in crate::model) room: &'a mut Room,
+    /// Residuals around the chain.
+    pub(in crate::model) depth: usize,
+}
+
 /// What every layer reads beside its rows.
 #[derive(Clone, Copy)]
 pub(in crate::model) struct Reads<'a> {
@@ -33,9 +41,9 @@ impl Chain {
         mut at: At<'a>,
         reads: Reads<'_>,
         states: &mut States<'_>,
-        memory: &mut InferMemory,
-        (room, depth): (&mut Room, usize),
+        inference: Inference<'_>,
     ) -> Result<At<'a>> {
+        let Inference { memory, room, depth } = inference;
         for stage in &self.stages {
             match &stage.kind {
                 Kind::Recurrent(recurrence) => {
@@ -56,7 +64,8 @@ impl Chain {
                 Kind::Residual { from, chain } => {
                     keep(at, flow, memory, depth)?;
                     let width = at.width();
-                    at = chain.infer(flow, at, reads, states, memory, (&mut *room, depth + 1))?;
+                    let inside = Inference { memory: &mut *memory, room: &mut *room, depth: depth + 1 };
+                    at = chain.infer(flow, at, reads, states, inside)?;
                     let (rows, to) = in_place(at, flow, &mut memory.pair)?;
                     add(
                         rows,

@@ -6,7 +6,7 @@ mod forward;
 
 pub(super) use backward::Back;
 pub(super) use build::{OwnState, Place};
-pub(super) use forward::{InferMemory, Reads, copy};
+pub(super) use forward::{InferMemory, Inference, Reads, copy};
 
 use crate::layer::recurrent::Scratch;
 use crate::layer::{Elementwise, Embedding, Linear, LinearScratch, Readout};
@@ -96,6 +96,20 @@ impl Chain {
     /// Whether a single step is left of each row at the end.
     pub(super) fn leaves_one_step(&self) -> bool {
         self.stages.iter().any(Stage::leaves_one_step)
+    }
+
+    /// Whether its input is indices.
+    pub(super) fn begins_with_embedding(&self) -> bool {
+        matches!(self.stages.first(), Some(Stage { kind: Kind::Embedding(_), .. }))
+    }
+
+    /// Whether a run in training draws dropout masks.
+    pub(super) fn has_dropout(&self) -> bool {
+        self.stages.iter().any(|stage| match &stage.kind {
+            Kind::Recurrent(recurrence) => recurrence.network.has_dropout(),
+            Kind::Residual { chain, .. } => chain.has_dropout(),
+            _ => false,
+        })
     }
 
     /// That every index of `x` is one of the first layer's, where that is an embedding.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::surroundings::{Module, Role};
 use super::{network_words, width};
 use crate::error::{Error, Result};
-use crate::format::{CellKind, Description, Taken, TensorFile, TensorInfo, describe, prefixes, visible};
+use crate::format::{Assumed, CellKind, Description, Taken, TensorFile, TensorInfo, describe, prefixes, visible};
 use crate::model::spec::{Activation, CellSpec, LayerKind, LayerSpec, ModelSpec, Readout, RecurrentSpec};
 use crate::model::text::activation;
 
@@ -34,13 +34,23 @@ pub(super) struct Reading<'a> {
     /// Names of the file's tensors that are the model's.
     pub(super) used: HashSet<String>,
     renamed: Vec<(String, String)>,
+    assumed: Vec<Assumed>,
     one_step: bool,
 }
 
 impl<'a> Reading<'a> {
     pub(super) fn new(file: &'a TensorFile) -> Self {
-        let (layers, words, renamed) = (Vec::new(), Vec::new(), Vec::new());
-        Self { file, inputs: None, width: None, layers, words, used: HashSet::new(), renamed, one_step: false }
+        Self {
+            file,
+            inputs: None,
+            width: None,
+            layers: Vec::new(),
+            words: Vec::new(),
+            used: HashSet::new(),
+            renamed: Vec::new(),
+            assumed: Vec::new(),
+            one_step: false,
+        }
     }
 
     /// One of the pieces that the caller's text has between commas.
@@ -225,7 +235,10 @@ impl<'a> Reading<'a> {
                     (None, None) => Activation::Tanh,
                 };
                 said = Some(match (asked, told) {
-                    (None, None) => "tanh, as the file does not say".to_string(),
+                    (None, None) => {
+                        self.assumed.push(Assumed::Tanh);
+                        "tanh, as the file does not say".to_string()
+                    }
                     _ => activation.to_string(),
                 });
                 CellSpec::rnn(activation)
@@ -243,7 +256,7 @@ impl<'a> Reading<'a> {
     }
 
     /// The spec, and what was taken. `assumed` says that the head's place and the lack of an activation were.
-    pub(super) fn finish(self, left_aside: Vec<String>, assumed: bool) -> (ModelSpec, Taken) {
+    pub(super) fn finish(mut self, left_aside: Vec<String>, assumed: bool) -> (ModelSpec, Taken) {
         let mut spec = ModelSpec::new(self.inputs.unwrap_or(1));
         spec.layers = self.layers;
         let mut line = format!("taken: {}", self.words.join(", then "));
@@ -252,6 +265,7 @@ impl<'a> Reading<'a> {
         }
         if assumed {
             line.push_str(", no activation: the file names none");
+            self.assumed.push(Assumed::LinearAtEveryStep);
         }
         if !left_aside.is_empty() {
             const MOST: usize = 8;
@@ -261,7 +275,7 @@ impl<'a> Reading<'a> {
                 line.push_str(&format!(" and {} more", left_aside.len() - MOST));
             }
         }
-        (spec, Taken::new(line, self.renamed, left_aside))
+        (spec, Taken::new(line, self.renamed, left_aside).assuming(self.assumed))
     }
 }
 
