@@ -5,9 +5,9 @@
 
 mod common;
 
-use common::{CELLS, Memory, Square, thread_counts};
+use common::{CELLS, Square, TRAIN, thread_counts};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use elman::internals::{Kernels, Layer, Plan};
+use elman::internals::{Kernels, Work};
 
 /// H, B, T of batches.
 const BATCHES: [[usize; 3]; 5] = [[64, 32, 100], [128, 64, 100], [256, 64, 100], [512, 64, 100], [1024, 64, 50]];
@@ -16,22 +16,19 @@ const OTHERS: [[usize; 3]; 7] =
     [[1760, 32, 10], [128, 1024, 50], [256, 8, 1000], [128, 1, 100], [256, 1, 100], [512, 1, 100], [1024, 1, 50]];
 
 fn forward(criterion: &mut Criterion) {
-    each(criterion, "forward", &BATCHES, 1.0, Square::infer);
-    each(criterion, "forward", &OTHERS, 1.0, Square::infer);
+    each(criterion, "forward", &BATCHES, Work::Infer);
+    each(criterion, "forward", &OTHERS, Work::Infer);
 }
 
 fn training(criterion: &mut Criterion) {
-    each(criterion, "training", &BATCHES, 3.0, Square::train);
+    each(criterion, "training", &BATCHES, TRAIN);
 }
 
-/// `pass`, whose work is `times` that of a forward pass, for every cell, shape, tier and number of threads.
-fn each(
-    criterion: &mut Criterion,
-    what: &str,
-    shapes: &[[usize; 3]],
-    times: f64,
-    pass: fn(&Square, &Layer, &Plan, &mut Memory),
-) {
+/// `work` for every cell, shape, tier and number of threads.
+fn each(criterion: &mut Criterion, what: &str, shapes: &[[usize; 3]], work: Work) {
+    // Times the work of a forward pass.
+    let times = if work == Work::Infer { 1.0 } else { 3.0 };
+    let pass = if work == Work::Infer { Square::infer } else { Square::train };
     for (name, cell) in CELLS {
         for &[hidden, batch, steps] in shapes {
             let layer = Square::new(cell, hidden, batch, steps);
@@ -41,7 +38,7 @@ fn each(
                 layer.check(kernels);
                 let (loaded, mut memory) = (layer.loaded(kernels), layer.memory());
                 for threads in thread_counts() {
-                    let plan = layer.plan(kernels, threads);
+                    let plan = layer.plan(work, kernels, threads);
                     group.bench_function(BenchmarkId::new(kernels.isa().name(), threads.get()), |bencher| {
                         bencher.iter(|| pass(&layer, &loaded, &plan, &mut memory));
                     });

@@ -12,10 +12,10 @@ mod common;
 use std::time::Instant;
 
 use common::arguments::asked;
-use common::{CELLS, Square, thread_counts};
+use common::{CELLS, Square, TRAIN, thread_counts};
 use elman::Threads;
 use elman::internals::fallback::{Strided, sgemm};
-use elman::internals::{Kernels, Shape};
+use elman::internals::{Kernels, Shape, Work};
 
 fn main() {
     let (smoke, wanted) = asked("roof", "a cell", &CELLS.map(|(name, _)| name));
@@ -44,18 +44,19 @@ fn measure(kernels: &'static Kernels, threads: usize, name: &str, layer: &Square
     let Shape { hidden, batch, steps, .. } = layer.shape;
     layer.check(kernels);
     let (loaded, mut memory) = (layer.loaded(kernels), layer.memory());
-    let plan = layer.plan(kernels, Threads::new(threads).expect("at least one"));
+    let [infer, train] =
+        [Work::Infer, TRAIN].map(|work| layer.plan(work, kernels, Threads::new(threads).expect("at least one")));
     let mut times = [const { Vec::new() }; 4];
     // The first turn warms caches, scratch and clock, and is left out.
     for turn in 0..=rounds {
         let peak_time = time(|| spread(threads, |_| assert!(kernels.peak(2_000_000) > 0.0)));
         let peak = threads as f64 * kernels.peak(1) * 2_000_000.0 / peak_time;
-        let forward = time(|| layer.infer(&loaded, &plan, &mut memory));
-        let train = time(|| layer.train(&loaded, &plan, &mut memory));
+        let forward = time(|| layer.infer(&loaded, &infer, &mut memory));
+        let training = time(|| layer.train(&loaded, &train, &mut memory));
         let products = time(|| spread(threads, |worker| products(layer, batch / threads, worker)));
         if turn > 0 {
             let flop = layer.shape.flop();
-            let speeds = [peak, flop / forward, 3.0 * flop / train, flop / products];
+            let speeds = [peak, flop / forward, 3.0 * flop / training, flop / products];
             times.iter_mut().zip(speeds).for_each(|(times, speed)| times.push(speed / 1e9));
         }
     }

@@ -7,7 +7,7 @@ pub(crate) mod arguments;
 use elman::Nonlinearity;
 use elman::internals::{
     BackwardPass, Cell, Direction, ForwardPass, Gradients, Kernels, Layer, Plan, Scratch, Shape, Sizes, Tape, Weights,
-    Write,
+    Work, Write,
 };
 use elman::tensor::{Seq, SeqRef};
 use elman::{Rng, Threads, reference};
@@ -15,6 +15,9 @@ use elman::{Rng, Threads, reference};
 /// Every cell, with its name.
 pub(crate) const CELLS: [(&str, Cell); 3] =
     [("Elman", Cell::Elman(Nonlinearity::Tanh)), ("GRU", Cell::Gru), ("LSTM", Cell::Lstm)];
+
+/// What [`Square::train`] does.
+pub(crate) const TRAIN: Work = Work::Train { d_input: false };
 
 /// A square layer: as many inputs as hidden units.
 pub(crate) struct Square {
@@ -69,8 +72,8 @@ impl Square {
         layer
     }
 
-    pub(crate) fn plan(&self, kernels: &'static Kernels, threads: Threads) -> Plan {
-        self.loaded(kernels).plan(self.shape.steps, self.shape.batch, threads).expect("a sequence that fits")
+    pub(crate) fn plan(&self, work: Work, kernels: &'static Kernels, threads: Threads) -> Plan {
+        self.loaded(kernels).plan(work, [self.shape.steps, self.shape.batch], threads).expect("a sequence that fits")
     }
 
     pub(crate) fn memory(&self) -> Memory {
@@ -133,7 +136,7 @@ impl Square {
         let shape = Shape { batch: 1, steps: 2, ..self.shape };
         let small = Self { shape, sizes: self.sizes, weights: self.weights.clone(), x, d_y };
         let mut memory = small.memory();
-        small.train(&small.loaded(kernels), &small.plan(kernels, Threads::one()), &mut memory);
+        small.train(&small.loaded(kernels), &small.plan(TRAIN, kernels, Threads::one()), &mut memory);
         let Weights { weight_ih, weight_hh, bias, weight_hr } = small.weights();
         let steps = reference::Steps::new(2, 1);
         let cell = self.sizes.cell;

@@ -39,6 +39,10 @@ fn main() -> ExitCode {
         trial("elman_run_gives_what_pytorch_gives", elman_run_gives_what_pytorch_gives),
         trial("every_gradient_is_what_pytorch_gives", every_gradient_is_what_pytorch_gives),
         trial("pytorch_loads_what_was_trained_here", pytorch_loads_what_was_trained_here),
+        Trial::test("without_pytorch_every_test_reads_as_ignored", || {
+            without_pytorch_every_test_reads_as_ignored();
+            Ok(())
+        }),
         trial("a_model_loads_strictly_into_the_module_that_inspect_prints", the_module_that_inspect_prints),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -53,6 +57,17 @@ fn trial(name: &str, test: fn(&str)) -> Trial {
         }
         Err(reason) => Ok(Completion::ignored_with(reason)),
     })
+}
+
+/// Runs the other tests of this file with an interpreter that is not there.
+fn without_pytorch_every_test_reads_as_ignored() {
+    let mut others = Command::new(std::env::current_exe().unwrap());
+    others.args(["--skip", "without_pytorch"]).env("ELMAN_PYTHON", "/not/there/python");
+    let output = others.output().unwrap();
+    let said = text(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("0 passed; 0 failed; 4 ignored"), "{said}");
+    assert!(said.contains("/not/there/python has no PyTorch to compare with"), "{said}");
 }
 
 /// An interpreter with PyTorch, or why there is none. Asked once: the answer takes a second.

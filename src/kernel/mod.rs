@@ -105,6 +105,7 @@ pub struct Kernels {
 }
 
 /// The entries of one cell.
+#[derive(Clone, Copy)]
 pub(crate) struct Recurrence {
     pub(crate) forward: fn(Forward<'_, '_>),
     pub(crate) backward: fn(Backward<'_, '_>),
@@ -120,6 +121,12 @@ impl Kernels {
             Cell::Gru => 2,
             Cell::Lstm => 3,
         }]
+    }
+
+    /// The same tier with another entry, which may count its calls.
+    #[cfg(test)]
+    pub(crate) fn with_column_sums(&self, column_sums: fn(ColumnSums<'_>)) -> Self {
+        Self { column_sums, ..*self }
     }
 
     /// The tier to use: the one `ELMAN_ISA` names (`avx512`, `avx2` or `portable`), or the best of this machine where

@@ -7,6 +7,7 @@ use super::{Recurrent, State};
 use crate::error::Result;
 use crate::layer::recurrent::{BackwardPass, Scratch, Write};
 use crate::params::Params;
+use crate::plan::Work;
 use crate::tensor::{Buffer, SeqRef};
 
 /// What a backward pass reads and writes beside what the forward run left. States of several networks lie one behind the
@@ -118,7 +119,9 @@ impl Recurrent {
                 d_h_0,
                 d_c_0: d_c_0.flatten(),
             };
-            let plan = layer.plan(flow.lines.steps(), flow.lines.rows(), flow.threads)?;
+            // The forward pass's: the gradient of the input makes no difference to it.
+            let work = Work::Train { d_input: false };
+            let plan = layer.plan_in(scratch, work, [flow.lines.steps(), flow.lines.rows()], flow.threads)?;
             layer.backward(&plan, pass, scratch)?;
         }
         Ok(())

@@ -226,7 +226,7 @@ fn by_rows(layer: &Layer, flow: Flow<'_>, mut pass: ForwardPass<'_>, scratch: &m
     let mut first = 0;
     loop {
         let n = most.min(rows - first);
-        let plan = layer.plan(flow.lines.steps(), n, flow.threads)?;
+        let plan = layer.plan_in(scratch, pass.work(), [flow.lines.steps(), n], flow.threads)?;
         if n == rows {
             return layer.forward(&plan, pass, scratch);
         }

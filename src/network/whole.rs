@@ -352,3 +352,38 @@ impl RecurrentWorkspace {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Lstm;
+    use crate::network::NetworkConfig;
+    use crate::params::ParamTable;
+    use crate::tensor::Seq;
+
+    #[test]
+    fn a_call_as_the_last_one_makes_no_schedule() {
+        let mut table = ParamTable::new();
+        let config: NetworkConfig = Lstm::builder(3, 8).num_layers(3).bidirectional(true).into();
+        let mut network = Recurrent::new(config, &mut table, "").unwrap();
+        let params = Params::zeros(table);
+        network.load(&params).unwrap();
+        let (mut gradients, mut workspace) = (params.zeros_like(), RecurrentWorkspace::default());
+        let (x, d_output) = (Seq::zeros(5, 2, 3).unwrap(), Seq::zeros(5, 2, 16).unwrap());
+        for _ in 0..2 {
+            network.forward(&x, None, &mut workspace, Threads::one()).unwrap();
+            network.forward_training(&x, None, 1, &mut workspace, Threads::one()).unwrap();
+            let args = BackwardArgs {
+                input: (&x).into(),
+                state: None,
+                d_output: (&d_output).into(),
+                d_state_n: None,
+                wants_d_input: true,
+                wants_d_state_0: false,
+            };
+            network.backward(&params, args, &mut gradients, &mut workspace, Threads::one()).unwrap();
+            // Of the first layer and of those above, in inference and in training.
+            assert_eq!(workspace.scratch.plans.made(), 4);
+        }
+    }
+}

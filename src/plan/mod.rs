@@ -1,10 +1,12 @@
 //! Which schedule for which shape, and how long it takes: values, computed without running anything.
 
+mod cache;
 mod fitted;
 mod machine;
 mod model;
 mod prediction;
 
+pub(crate) use cache::{Plans, Request};
 pub use machine::Machine;
 pub use prediction::{Prediction, Work};
 
@@ -99,8 +101,8 @@ pub struct Plan {
     /// Workers that own rows of the batch through all steps.
     pub row_workers: usize,
     /// Workers that own hidden units through all steps of a forward pass and show each other their states after each; 1
-    /// where a worker owns all units. Whatever it says, units are shared only where [`Shape::can_share_units`] is true;
-    /// [`for_work`](Self::for_work) gives the schedule that is followed.
+    /// where a worker owns all units. Whatever a plan says that was changed by hand, units are shared only where
+    /// [`Shape::can_share_units`] is true.
     pub unit_workers: usize,
     /// Workers that own rows of the weight gradients.
     pub gradient_workers: usize,
@@ -113,9 +115,10 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The schedule for `shape`, which can be addressed ([`Shape::check`]), on a tier with up to `threads` threads.
+    /// The schedule for `work` on `shape`, which can be addressed ([`Shape::check`]), on a tier with up to `threads`
+    /// threads. Whether the gradient of the input is wanted makes no difference.
     #[must_use]
-    pub fn new(shape: Shape, threads: Threads, isa: Isa) -> Self {
+    pub fn new(shape: Shape, work: Work, threads: Threads, isa: Isa) -> Self {
         let Shape { cell, input, hidden, batch, steps, .. } = shape;
         let columns = GateColumns { gates: cell.gates() };
         let backward = Blocking::of(isa);
@@ -143,9 +146,9 @@ impl Plan {
         // Where every worker can have full tiles of rows, nothing is better: they never meet. Where some would have none,
         // they can own units instead, if what they save is worth the meetings. The default machine decides, wherever this
         // runs: a schedule is a matter of the shape.
-        if tiles < affordable && shape.can_share_units(Work::Infer) && batch > 0 {
+        if tiles < affordable && shape.can_share_units(work) && batch > 0 {
             let machine = Machine::default();
-            let seconds = |plan: &Self| plan.predict(shape, Work::Infer, &machine).total();
+            let seconds = |plan: &Self| plan.predict(shape, work, &machine).total();
             let mut shortest = seconds(&plan);
             // Panels of 16 units for the largest share: as few as there are workers for, and powers of two above.
             let panels = hidden.div_ceil(KB);
@@ -162,9 +165,9 @@ impl Plan {
         plan
     }
 
-    /// The schedule as `work` on `shape` follows it.
+    /// The schedule as `work` on `shape` follows it, where it was made for other work or changed by hand.
     #[must_use]
-    pub fn for_work(&self, shape: Shape, work: Work) -> Self {
+    pub(crate) fn for_work(&self, shape: Shape, work: Work) -> Self {
         let unit_workers = if shape.can_share_units(work) { self.unit_workers } else { 1 };
         Self { unit_workers, ..*self }
     }
@@ -221,7 +224,7 @@ mod tests {
 
     fn plan(input: usize, hidden: usize, batch: usize, steps: usize, threads: usize) -> Plan {
         let shape = Shape { cell: ELMAN, input, hidden, projection: 0, batch, steps };
-        Plan::new(shape, Threads::new(threads).unwrap(), Isa::Avx512)
+        Plan::new(shape, Work::Infer, Threads::new(threads).unwrap(), Isa::Avx512)
     }
 
     #[test]
@@ -287,16 +290,19 @@ mod tests {
             (Cell::Lstm, 100, [false, false]),
         ] {
             let shape = Shape { cell, input: 512, hidden: 512, projection, batch: 1, steps: 50 };
-            let plan = Plan::new(shape, Threads::new(2).unwrap(), Isa::Avx512);
-            assert_eq!(plan.unit_workers, if shared[0] { 2 } else { 1 }, "{cell:?}");
             for (work, shared) in [Work::Infer, train].into_iter().zip(shared) {
-                let followed = plan.for_work(shape, work);
-                assert_eq!(followed.unit_workers, if shared { 2 } else { 1 }, "{cell:?} {work:?}");
-                // What is predicted is what is followed.
-                let alone = Plan { unit_workers: 1, ..plan };
+                let workers = if shared { 2 } else { 1 };
+                let plan = Plan::new(shape, work, Threads::new(2).unwrap(), Isa::Avx512);
+                assert_eq!(plan.unit_workers, workers, "{cell:?} {work:?}");
+                // Whoever has all units has blocks of steps of that width, not of a share.
+                let alone = Plan::new(shape, work, Threads::one(), Isa::Avx512);
+                assert!(shared || plan.time_block == alone.time_block, "{cell:?} {work:?}");
+                // What is predicted is what is followed, of a plan changed by hand too.
+                let by_hand = Plan { unit_workers: 2, ..plan };
+                assert_eq!(by_hand.for_work(shape, work).unit_workers, workers, "{cell:?} {work:?}");
                 let time = |plan: Plan| plan.predict(shape, work, &Machine::default());
-                assert_eq!(time(plan), time(followed), "{cell:?} {work:?}");
-                assert_eq!(time(plan) != time(alone), shared, "{cell:?} {work:?}");
+                assert_eq!(time(by_hand), time(plan), "{cell:?} {work:?}");
+                assert_eq!(time(plan) != time(Plan { unit_workers: 1, ..plan }), shared, "{cell:?} {work:?}");
             }
         }
     }

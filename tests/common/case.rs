@@ -3,7 +3,8 @@
 use crate::compare::{assert_same_bits, distance_of_scale, pick_row};
 use elman::Nonlinearity;
 use elman::internals::{
-    BackwardPass, Cell, Direction, ForwardPass, Gradients, Kernels, Layer, Plan, Scratch, Sizes, Tape, Weights, Write,
+    BackwardPass, Cell, Direction, ForwardPass, Gradients, Kernels, Layer, Plan, Scratch, Sizes, Tape, Weights, Work,
+    Write,
 };
 use elman::tensor::{Mask, PackedSequence, Seq, SeqRef};
 use elman::{Rng, Threads, reference};
@@ -113,7 +114,8 @@ impl Case {
     }
 
     pub(crate) fn plan(&self, kernels: &'static Kernels) -> Plan {
-        self.layer(kernels).plan(self.steps, self.batch, Threads::one()).unwrap()
+        let train = Work::Train { d_input: true };
+        self.layer(kernels).plan(train, [self.steps, self.batch], Threads::one()).unwrap()
     }
 
     /// (T, B, width) packed by the case's lengths; whole where it has none.

@@ -5,7 +5,7 @@ use crate::compare::{assert_same_bits, pick_row};
 use crate::tiers::tiers;
 use elman::Isa;
 use elman::Nonlinearity;
-use elman::internals::{Cell, Direction, ForwardPass, Kernels, Layer, Plan, Scratch, Sizes, Write};
+use elman::internals::{Cell, Direction, ForwardPass, Kernels, Layer, Plan, Scratch, Sizes, Work, Write};
 use elman::tensor::{Mask, Seq, SeqRef};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -130,7 +130,7 @@ proptest! {
         for kernels in tiers() {
             let whole = case.run(kernels, &case.plan(kernels), &mut Scratch::default());
             let layer = case.layer(kernels);
-            let plan = layer.plan(1, batch, elman::Threads::one()).unwrap();
+            let plan = layer.plan(Work::Infer, [1, batch], elman::Threads::one()).unwrap();
             let mut scratch = Scratch::default();
             let state = |values: &Option<Vec<f32>>, width| {
                 let zeros = vec![0.0; batch * width];

@@ -4,12 +4,12 @@ use crate::case::Case;
 use crate::compare::distance;
 use crate::fixtures::Fixture;
 use crate::tiers::tiers;
+use elman::Params;
 use elman::internals::{Cell, Direction, Linear, LinearScratch, Scratch, Sizes};
 use elman::loss::{CrossEntropy, Loss, mse};
 use elman::optim::{Adam, AdamConfig, Optimizer, Sgd, SgdConfig, clip_grad_norm, clip_grad_value};
 use elman::params::ParamTable;
 use elman::tensor::{Seq, SeqRef};
-use elman::{Params, Threads};
 
 /// Of the largest element of a tensor.
 const TOLERANCE: f64 = 1e-5;
@@ -51,7 +51,7 @@ fn outputs_and_gradients_of_single_passes() {
         };
         for kernels in tiers() {
             for threads in [1, 2] {
-                let mut plan = case.layer(kernels).plan(case.steps, case.batch, Threads::one()).unwrap();
+                let mut plan = case.plan(kernels);
                 (plan.row_workers, plan.gradient_workers) = (threads, threads);
                 let outcome = case.run(kernels, &plan, &mut Scratch::default());
                 for (name, got) in &outcome.0 {

@@ -3,7 +3,7 @@
 
 use elman::internals::{
     BackwardPass, Cell, Direction, ForwardPass, Gradients as LayerGradients, Kernels, Layer, Linear, LinearScratch,
-    LinearSettings, Scratch, Sizes, Tape, Weights, Write,
+    LinearSettings, Scratch, Sizes, Tape, Weights, Work, Write,
 };
 use elman::loss::{MeanSquaredError, mse};
 use elman::optim::{Adam, AdamConfig, Optimizer};
@@ -21,6 +21,7 @@ const INPUTS: [usize; 2] = [3, 2];
 const BATCH: usize = 6;
 const HIDDEN: usize = 20;
 const OUTPUTS: usize = 2;
+const TRAIN: Work = Work::Train { d_input: false };
 
 /// PyTorch's names of a layer's parameters.
 const TENSORS: [&str; 4] = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"];
@@ -203,7 +204,7 @@ impl Hand {
     }
 
     fn forward(&mut self, x: &Seq, first: Option<[&Vec<f32>; 2]>) {
-        let plan = self.layer.plan(STEPS[self.model], BATCH, Threads::one()).unwrap();
+        let plan = self.layer.plan(TRAIN, [STEPS[self.model], BATCH], Threads::one()).unwrap();
         let pass = ForwardPass {
             x: x.view(),
             h_0: first.and_then(|[h, _]| state(h)),
@@ -226,7 +227,7 @@ impl Hand {
         d_y: &Seq,
         d_last: Option<[&[f32]; 2]>,
     ) -> (Named<f32>, [Vec<f32>; 2]) {
-        let plan = self.layer.plan(STEPS[self.model], BATCH, Threads::one()).unwrap();
+        let plan = self.layer.plan(TRAIN, [STEPS[self.model], BATCH], Threads::one()).unwrap();
         let tensors = case.tensors(self.model);
         let [mut d_ih, mut d_hh, mut d_bias_ih, mut d_bias_hh] = tensors.map(|tensor| vec![f32::NAN; tensor.len()]);
         let (mut d_h_0, mut d_c_0) = (self.h_n.clone(), self.c_n.clone());

@@ -1,6 +1,6 @@
 //! Parameters behind a prefix.
 
-use elman::format::{self as files, LoadOptions, LoadReport, describe, load, load_with};
+use elman::format::{self, LoadOptions, LoadReport, describe, load, load_with};
 use elman::{Params, Result};
 use safetensors::tensor::Dtype;
 
@@ -40,7 +40,7 @@ fn every_type_of_float_is_converted_and_told() {
          weights converted from BF16 to F32 (2 tensors)"
     );
     let converted: Vec<_> = report.converted.iter().map(|converted| (converted.from, converted.tensors)).collect();
-    assert_eq!(converted, [(files::Dtype::F64, 1), (files::Dtype::F16, 1), (files::Dtype::BF16, 2)]);
+    assert_eq!(converted, [(format::Dtype::F64, 1), (format::Dtype::F16, 1), (format::Dtype::BF16, 2)]);
     assert!(report.left_aside.is_empty());
     let expected = [
         0.1_f32,
@@ -172,7 +172,7 @@ fn a_prefix_may_end_in_an_underscore() {
         zeros("fc.weight", Dtype::F32, &[1, 1]),
     ];
     let file = open(&crate_file(&tensors)).unwrap();
-    assert_eq!(files::prefixes(&file), ["dec_", "enc_"]);
+    assert_eq!(format::prefixes(&file), ["dec_", "enc_"]);
     let description = describe(&file, Some("enc_"), None).unwrap();
     assert_eq!(description.prefix, "enc_");
     let mut params = params_of(&[("weight_ih_l0", &[1, 1]), ("weight_hh_l0", &[1, 1])]);

@@ -5,7 +5,7 @@ use crate::network::{BY_ROW, Case, FORWARD, Options, Outcome};
 use crate::tiers::tiers;
 use elman::Nonlinearity;
 use elman::Nonlinearity::Tanh;
-use elman::internals::{Cell, Kernels, NetworkConfig, Plan, RecurrentWorkspace, Shape};
+use elman::internals::{Cell, Kernels, NetworkConfig, Plan, RecurrentWorkspace, Shape, Work};
 use elman::{Isa, Threads};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -193,7 +193,7 @@ proptest! {
     }
 }
 
-/// The plan of a layer forward; backward it may take as many workers.
+/// The plan of a layer in training.
 fn plan(case: &Case, layer: usize, n: usize, isa: Isa) -> (Shape, Plan) {
     let NetworkConfig { cell, ref hidden_sizes, input_size, proj_size, .. } = case.config;
     let (h, _) = case.widths();
@@ -201,7 +201,7 @@ fn plan(case: &Case, layer: usize, n: usize, isa: Isa) -> (Shape, Plan) {
     let (input, hidden) = (below.unwrap_or(input_size), hidden_sizes[layer]);
     let (batch, steps) = (case.batch, case.steps);
     let shape = Shape { cell, input, hidden, projection: proj_size, batch, steps };
-    (shape, Plan::new(shape, threads(n), isa))
+    (shape, Plan::new(shape, Work::Train { d_input: true }, threads(n), isa))
 }
 
 #[test]

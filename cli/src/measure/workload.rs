@@ -174,11 +174,10 @@ impl Workload {
                 shapes.push((shape(directions * hidden), above));
             }
         }
-        // In training as it is followed then: not every layer shares units.
         let work = if self.mode == Mode::Train { Work::Train { d_input: false } } else { Work::Infer };
         let plan = |(shape, count): (Shape, usize)| {
             shape.check()?;
-            Ok((shape, Plan::new(shape, self.threads, self.kernels.isa()).for_work(shape, work), count))
+            Ok((shape, Plan::new(shape, work, self.threads, self.kernels.isa()), count))
         };
         shapes.into_iter().map(plan).collect()
     }

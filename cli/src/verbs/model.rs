@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use elman::format::{self as files, CellKind, Description, LoadOptions, TensorFile};
+use elman::format::{CellKind, Description, LoadOptions, TensorFile, describe, prefixes};
 use elman::{CellSpec, Error, ErrorKind, LayerKind, LayerSpec, Model, ModelSpec, Nonlinearity};
 
 use super::common::{cell, listed, nonlinearity};
@@ -83,7 +83,7 @@ pub(crate) fn load(
 
 /// What the names of a layer's parameters begin with in the file: `lstm.`, or `enc_`.
 fn prefix_of(file: &TensorFile, layer: &str) -> String {
-    let known = files::prefixes(file).into_iter().find(|prefix| prefix.trim_end_matches(['.', '_']) == layer);
+    let known = prefixes(file).into_iter().find(|prefix| prefix.trim_end_matches(['.', '_']) == layer);
     let dot = if layer.is_empty() { "" } else { "." };
     known.map_or_else(|| format!("{layer}{dot}"), Into::into)
 }
@@ -116,7 +116,7 @@ fn settle(file: &TensorFile, args: &ModelArgs) -> Result<Reading, Failure> {
         (None, None, cell) => {
             if cell.is_some() {
                 // That it is of this cell; what is around it is read as ever.
-                files::describe(file, None, cell)?;
+                describe(file, None, cell)?;
             }
             let asked = args.nonlinearity.filter(|_| !has_spec);
             asked.map(|asked| with_nonlinearity(file, args, asked)).transpose()?
@@ -159,7 +159,7 @@ fn part_of(file: &TensorFile, part: &str, args: &ModelArgs) -> Result<String, Fa
     if table && args.cell.is_none() {
         return Ok(name.into());
     }
-    let Description { kind, prefix, .. } = files::describe(file, Some(part), args.cell)?;
+    let Description { kind, prefix, .. } = describe(file, Some(part), args.cell)?;
     let name = prefix.trim_end_matches('.');
     let nonlinearity = args.nonlinearity.filter(|_| kind == CellKind::Rnn);
     let words = [Some(kind.to_string()), Some(name.to_string()), nonlinearity.map(|asked| asked.to_string())];

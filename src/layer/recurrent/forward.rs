@@ -37,6 +37,13 @@ pub struct ForwardPass<'a> {
     pub tape: Option<&'a mut Tape>,
 }
 
+impl ForwardPass<'_> {
+    /// Training where it fills a tape.
+    pub(crate) fn work(&self) -> Work {
+        if self.tape.is_some() { Work::Train { d_input: false } } else { Work::Infer }
+    }
+}
+
 /// What one worker writes.
 pub(super) struct Written<'a> {
     pub(super) y: SeqMut<'a>,
@@ -102,8 +109,7 @@ impl Layer {
         let Sizes { hidden, projection, .. } = self.sizes;
         let (lines, width, output) = (pass.x.lines().compact(), round_up(hidden), self.sizes.output());
         let facts = self.sizes.cell.facts();
-        let work = if pass.tape.is_some() { Work::Train { d_input: false } } else { Work::Infer };
-        let plan = &plan.for_work(self.sizes.shape(lines.steps(), lines.rows()), work);
+        let plan = &plan.for_work(self.sizes.shape(lines.steps(), lines.rows()), pass.work());
         let (mut filled, mut kept) = (None, None);
         if let Some(tape) = pass.tape {
             let Tape { gates, cells, m, filled: of, .. } = tape;

@@ -154,3 +154,86 @@ impl Layer {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell as Count;
+
+    use super::*;
+    use crate::kernel::Kernels;
+    use crate::kernel::elementwise::ColumnSums;
+    use crate::layer::{BackwardPass, Cell, Direction, ForwardPass, Nonlinearity, Scratch, Tape, Weights};
+    use crate::parallel::Threads;
+    use crate::plan::Work;
+    use crate::tensor::Seq;
+
+    const HIDDEN: usize = 5;
+
+    thread_local! {
+        static COLUMNS: Count<usize> = const { Count::new(0) };
+    }
+
+    /// Columns that are summed for the gradients of both biases.
+    fn columns(cell: Cell) -> usize {
+        let count = |sums: ColumnSums<'_>| COLUMNS.set(COLUMNS.get() + sums.sums.len());
+        let kernels = Box::leak(Box::new(Kernels::best().with_column_sums(count)));
+        let sizes = Sizes { cell, input: 3, hidden: HIDDEN, projection: 0, direction: Direction::Forward };
+        let mut layer = Layer::new(sizes, kernels).unwrap();
+        let rows = cell.gates() * HIDDEN;
+        let (ih, hh, bias) = (vec![0.1; rows * 3], vec![0.1; rows * HIDDEN], vec![0.1; rows]);
+        let weights = Weights { weight_ih: &ih, weight_hh: &hh, bias: Some([&bias, &bias]), weight_hr: None };
+        layer.load(weights).unwrap();
+        let plan = layer.plan(Work::Train { d_input: false }, [4, 2], Threads::one()).unwrap();
+        let (x, mut y) = (Seq::zeros(4, 2, 3).unwrap(), Seq::zeros(4, 2, HIDDEN).unwrap());
+        let (mut tape, mut scratch) = (Tape::default(), Scratch::default());
+        let forward = ForwardPass {
+            x: x.view(),
+            h_0: None,
+            c_0: None,
+            resets: None,
+            y: y.view_mut(),
+            h_n: None,
+            c_n: None,
+            tape: Some(&mut tape),
+        };
+        layer.forward(&plan, forward, &mut scratch).unwrap();
+        let [mut d_ih, mut d_hh, mut d_bias_ih, mut d_bias_hh] = [&ih, &hh, &bias, &bias].map(Vec::clone);
+        let backward = BackwardPass {
+            weights,
+            x: x.view(),
+            h_0: None,
+            c_0: None,
+            resets: None,
+            y: y.view(),
+            tape: &mut tape,
+            d_y: y.view(),
+            d_h_n: None,
+            d_c_n: None,
+            gradients: Gradients {
+                write: Write::Over,
+                d_weight_ih: &mut d_ih,
+                d_weight_hh: &mut d_hh,
+                d_bias: Some([&mut d_bias_ih, &mut d_bias_hh]),
+                d_weight_hr: None,
+            },
+            d_x: None,
+            d_h_0: None,
+            d_c_0: None,
+        };
+        COLUMNS.set(0);
+        layer.backward(&plan, backward, &mut scratch).unwrap();
+        COLUMNS.get()
+    }
+
+    #[test]
+    fn gradients_that_both_biases_share_are_summed_once() {
+        for (cell, gates) in [
+            (Cell::Elman(Nonlinearity::Tanh), 1),
+            (Cell::Lstm, 4),
+            // The recurrent bias of n has a gradient of its own.
+            (Cell::Gru, 4),
+        ] {
+            assert_eq!(columns(cell), gates * HIDDEN, "{cell:?}");
+        }
+    }
+}

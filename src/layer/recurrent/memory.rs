@@ -3,6 +3,7 @@
 use super::Sizes;
 use crate::gemm::{GemmScratch, Panels};
 use crate::parallel::Team;
+use crate::plan::Plans;
 use crate::tensor::Buffer;
 
 /// What a forward pass keeps for the backward pass. Belongs to the caller, grows to the largest use, and then is never
@@ -33,6 +34,8 @@ pub struct Scratch {
     pub(super) w_hr: Panels,
     /// (O): a row of the state where there is none.
     pub(super) zeros: Buffer,
+    /// The schedules of the last calls.
+    pub(crate) plans: Plans,
     /// Where workers that own units meet.
     pub(super) team: Team,
 }

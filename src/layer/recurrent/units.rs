@@ -99,7 +99,7 @@ mod tests {
     fn workers(cell: Cell, projection: usize, work: Work) -> usize {
         let sizes = Sizes { cell, input: 3, hidden: 40, projection, direction: Direction::Forward };
         let layer = Layer::new(sizes, Kernels::best()).unwrap();
-        let plan = Plan { unit_workers: 3, ..layer.plan(2, 1, Threads::one()).unwrap() };
+        let plan = Plan { unit_workers: 3, ..layer.plan(work, [2, 1], Threads::one()).unwrap() };
         let (x, mut y) = (Seq::zeros(2, 1, 3).unwrap(), Seq::zeros(2, 1, sizes.output()).unwrap());
         let (mut tape, mut scratch) = (Tape::default(), Scratch::default());
         let pass = ForwardPass {

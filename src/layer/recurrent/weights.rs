@@ -1,13 +1,13 @@
 //! One layer in one direction and its weights in panels.
 
-use super::Sizes;
+use super::{Scratch, Sizes};
 use crate::error::{Error, Result, elements};
 use crate::gemm::Panels;
 use crate::gemm::panel::WEIGHTS;
 use crate::kernel::Kernels;
 use crate::kernel::layout::GateColumns;
 use crate::parallel::Threads;
-use crate::plan::Plan;
+use crate::plan::{Plan, Request, Work};
 use crate::tensor::Buffer;
 
 /// A layer's weights, laid out for the kernels, and the tier that it runs on.
@@ -77,14 +77,28 @@ impl Layer {
         self.kernels
     }
 
-    /// The schedule for a sequence of `steps` steps of `batch` rows.
+    /// The schedule for `work` on a sequence of `steps` steps of `batch` rows.
     ///
     /// # Errors
     /// [`Error::Overflow`] where such a sequence cannot be addressed.
-    pub fn plan(&self, steps: usize, batch: usize, threads: Threads) -> Result<Plan> {
+    pub fn plan(&self, work: Work, [steps, batch]: [usize; 2], threads: Threads) -> Result<Plan> {
         let shape = self.sizes.shape(steps, batch);
         shape.check()?;
-        Ok(Plan::new(shape, threads, self.kernels.isa()))
+        Ok(Plan::new(shape, work, threads, self.kernels.isa()))
+    }
+
+    /// The same, or that of an earlier call in the same memory.
+    ///
+    /// # Errors
+    /// As [`plan`](Self::plan).
+    pub(crate) fn plan_in(
+        &self,
+        scratch: &mut Scratch,
+        work: Work,
+        [steps, batch]: [usize; 2],
+        threads: Threads,
+    ) -> Result<Plan> {
+        scratch.plans.get(Request { shape: self.sizes.shape(steps, batch), work, threads, isa: self.kernels.isa() })
     }
 
     /// Lays the weights out in panels. To be done again whenever they change.

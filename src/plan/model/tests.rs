@@ -19,7 +19,7 @@ fn predict(shape: Shape, work: Work, threads: usize) -> Prediction {
 }
 
 fn predict_on(shape: Shape, work: Work, threads: usize, machine: &Machine) -> Prediction {
-    let plan = Plan::new(shape, Threads::new(threads).unwrap(), Isa::Avx512);
+    let plan = Plan::new(shape, work, Threads::new(threads).unwrap(), Isa::Avx512);
     plan.predict(shape, work, machine)
 }
 
@@ -109,6 +109,35 @@ fn a_better_machine_is_faster() {
     assert!(time(Machine { fma: 2.0 * known.fma, ..known }) < base);
     assert!(time(Machine { bandwidth: known.bandwidth.map(|b| 2.0 * b), ..known }) < base);
     assert!(time(Machine { caches: [32 << 10, 2 << 20, 256 << 20], ..known }) < base);
+}
+
+#[test]
+fn every_limit_of_a_machine_counts() {
+    let known = Machine::default();
+    // Named one by one, so that a new limit has to be tried here too.
+    let Machine { fma, bandwidth, caches, fork, round_trip } = known;
+    let mut others = vec![
+        Machine { fma: 2.0 * fma, ..known },
+        Machine { fork: 2.0 * fork, ..known },
+        Machine { round_trip: 2.0 * round_trip, ..known },
+    ];
+    for level in 0..bandwidth.len() {
+        let mut bandwidth = bandwidth;
+        bandwidth[level] *= 2.0;
+        others.push(Machine { bandwidth, ..known });
+    }
+    for level in 0..caches.len() {
+        let mut caches = caches;
+        caches[level] *= 2;
+        others.push(Machine { caches, ..known });
+    }
+    let times = |machine: &Machine| {
+        let shapes = [[64, 8], [256, 64], [1024, 1], [2048, 64]];
+        shapes.map(|[hidden, batch]| predict_on(shape(Cell::Lstm, hidden, batch, 50), Work::Infer, 2, machine).total())
+    };
+    for other in others {
+        assert_ne!(times(&other), times(&known), "{other:?}");
+    }
 }
 
 #[test]

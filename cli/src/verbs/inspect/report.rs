@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
-use elman::format::{self as files, Description, TensorFile, TensorInfo};
+use elman::format::{Description, TensorFile, TensorInfo, describe, prefixes};
 use serde::Serialize;
 
 use crate::verbs::Failure;
@@ -80,10 +80,10 @@ impl Report {
         needs.check("inspect")?;
         let file = model::open(path, args)?;
         let descriptions: Vec<_> = match &args.only {
-            Some(prefix) => vec![Ok(files::describe(&file, Some(prefix), args.cell)?)],
+            Some(prefix) => vec![Ok(describe(&file, Some(prefix), args.cell)?)],
             None => {
-                let prefixes = files::prefixes(&file);
-                prefixes.into_iter().map(|prefix| files::describe(&file, Some(prefix), args.cell)).collect()
+                let prefixes = prefixes(&file);
+                prefixes.into_iter().map(|prefix| describe(&file, Some(prefix), args.cell)).collect()
             }
         };
         let mut report = Self {
