@@ -107,7 +107,7 @@ pub(super) fn multiply(args: Product<'_>, plain: &mut Buffer) -> Result<()> {
     Ok(())
 }
 
-/// OperandRows in a block of [`outer`]. A constant, as `matrixmultiply` adds up each block by itself: another length would be
+/// Rows in a block of [`outer`]. A constant, as `matrixmultiply` adds up each block by itself: another length would be
 /// another order of the sum.
 pub(super) const DEPTH: usize = 512;
 

@@ -122,7 +122,7 @@ pub(crate) fn multiply(
     Ok(())
 }
 
-/// OperandRows to be summed over, step by step.
+/// Rows to be summed over, step by step.
 #[derive(Clone, Copy)]
 pub(crate) enum OperandRows<'a> {
     /// Those of a sequence.
