@@ -13,9 +13,7 @@ use elman::optim::{Adam, AdamConfig, Optimizer, Sgd, SgdConfig};
 use elman::params::ParamTable;
 use elman::tensor::{PackedSequence, Seq};
 use elman::train::{Trainer, TrainingState};
-use elman::{
-    Activation, Gru, Input, Isa, Lstm, ModelBuilder, Params, Rng, Rnn, Stream, Threads, Workspace,
-};
+use elman::{Activation, Gru, Input, Isa, Lstm, ModelBuilder, Params, Rng, Rnn, Stream, Threads, Workspace};
 
 /// Counts what the threads that do the work ask for; the test harness has one of its own, which may wake late.
 struct Counting;
