@@ -149,24 +149,7 @@ impl Model {
                 own
             }
         };
-        self.in_order(batch, Some(state), sorted)
-    }
-
-    /// The state with its rows as the batch's: sorted into `sorted` where it is packed.
-    pub(super) fn in_order<'a>(
-        &self,
-        batch: &Batch,
-        state: Option<&'a State>,
-        sorted: &'a mut State,
-    ) -> Result<Option<&'a State>> {
-        match state {
-            Some(state) if batch.form == Form::Packed => {
-                sorted.shape_for(self.sizes.iter().copied(), batch.batch)?;
-                sorted.sort(state, &batch.order.sorted);
-                Ok(Some(sorted))
-            }
-            other => Ok(other),
-        }
+        batch.in_order(Some(state), self.sizes.iter().copied(), sorted)
     }
 }
 

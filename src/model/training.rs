@@ -1,7 +1,7 @@
 //! A model in training: a run forward is a value that holds on to what it ran over, and the backward pass is a method of it.
 
 use super::TrainingState;
-use super::chain::{ChainBackward, Reads};
+use super::chain::{ChainBackward, Reads, Training};
 use super::workspace::{BackMemory, Last, Memory};
 use super::{Model, Workspace};
 use crate::error::{Error, Result, check_shape};
@@ -187,7 +187,7 @@ impl Model {
         let mut states = States { first, last: if packed { &mut *last_sorted } else { &mut *last }, base: 0 };
         let reads = Reads { params: &self.params, kernels: self.kernels };
         let masks = Masks { seed: training.seed(), step: training.step(), base: 0 };
-        self.chain.train(flow, x, reads, &mut states, masks, (stages, room))?;
+        self.chain.train(flow, x, reads, &mut states, masks, Training { memory: stages, room })?;
         if packed {
             last.unsort(last_sorted, &batch.order.sorted);
         }
@@ -356,7 +356,7 @@ impl<'w> Run<'_, 'w> {
         // What the model's own first states were is still there too.
         let given = state.or((!model.own.is_empty()).then_some(&*own));
         let first = if packed && given.is_some() { Some(&*sorted) } else { given };
-        let d_last = model.in_order(batch, upstream.d_state, d_last)?;
+        let d_last = batch.in_order(upstream.d_state, sizes(), d_last)?;
         let wants_first = upstream.state || (state.is_none() && !model.own.is_empty());
         let to = if packed { &mut *d_first_sorted } else { &mut *d_first };
         to.shape_for(sizes(), rows)?;

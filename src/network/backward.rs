@@ -1,7 +1,7 @@
 //! Recurrent layers backward over time-major rows: from the gradient of the output to those of parameters, input and first
 //! state.
 
-use super::batch::Flow;
+use super::batch::{Flow, RowsMut};
 use super::forward::{LayerMemory, Masks, RecurrentMemory};
 use super::{Recurrent, State};
 use crate::error::Result;
@@ -70,7 +70,7 @@ impl Recurrent {
                 && probability > 0.0
             {
                 let (masks, hidden) = (args.masks, input / self.config.directions());
-                flow.each_row((d_x, input), &|place, _, row| {
+                flow.each_row(RowsMut { elements: d_x, width: input }, &|place, _, row| {
                     for (direction, row) in row.chunks_exact_mut(hidden).enumerate() {
                         masks.of(probability, k - 1, direction).apply_to(place, row);
                     }

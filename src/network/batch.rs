@@ -1,7 +1,9 @@
 //! The form a batch comes in, and goes out in again: padded either way, a single sequence, or packed.
 
+use super::State;
 use super::input::{Input, Source};
 use crate::error::{Error, Result, check_shape};
+use crate::layer::Sizes;
 use crate::memory;
 use crate::parallel::{Shares, Threads, share};
 use crate::tensor::{Buffer, Lines, Mask, Order, PackedRef, SeqRef};
@@ -38,20 +40,30 @@ pub(crate) struct Flow<'a> {
     pub(crate) threads: Threads,
 }
 
+/// Elements as rows of that width.
+pub(crate) struct RowsMut<'a> {
+    pub(crate) elements: &'a mut [f32],
+    pub(crate) width: usize,
+}
+
+/// A step and a row of the batch, as the caller counts them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Position {
+    pub(crate) t: usize,
+    pub(crate) row: usize,
+}
+
 impl Flow<'_> {
     /// The row of the batch that lies at place `i` of a step.
     pub(crate) fn row(&self, i: usize) -> usize {
         self.order.map_or(i, |order| order.sorted[i])
     }
 
-    /// Calls `f((t, row of the batch), place, row of data)` for every row of every step, by several workers where it pays.
-    pub(crate) fn each_row(
-        &self,
-        (elements, width): (&mut [f32], usize),
-        f: &(impl Fn((usize, usize), usize, &mut [f32]) + Sync),
-    ) {
+    /// Calls `f(step and row of the batch, place, row of data)` for every row of every step, by several workers where it pays.
+    pub(crate) fn each_row(&self, rows: RowsMut<'_>, f: &(impl Fn(Position, usize, &mut [f32]) + Sync)) {
         /// Elements that a worker gets at least: some tens of microseconds of work.
         const SHARE: usize = 1 << 15;
+        let RowsMut { elements, width } = rows;
         let workers = (elements.len() / SHARE).clamp(1, self.threads.get());
         let shares = Shares { rows: self.lines.end(), workers, unit: 1, lines: None };
         // Of a type without a size: allocates nothing.
@@ -63,7 +75,7 @@ impl Flow<'_> {
                 while row >= self.lines.at(t).len() {
                     (t, row) = (t + 1, 0);
                 }
-                f((t, self.row(row)), at, values);
+                f(Position { t, row: self.row(row) }, at, values);
                 (at, row) = (at + 1, row + 1);
             }
         });
@@ -150,6 +162,23 @@ impl Batch {
     /// Where the element of row and step that comes as number `i` lies time-major.
     fn place(&self, i: usize) -> usize {
         if self.form == Form::BatchFirst { i % self.steps * self.batch + i / self.steps } else { i }
+    }
+
+    /// The state with its rows as the batch's: sorted into `sorted` where it is packed.
+    pub(crate) fn in_order<'a>(
+        &self,
+        state: Option<&'a State>,
+        layers: impl Iterator<Item = Sizes> + Clone,
+        sorted: &'a mut State,
+    ) -> Result<Option<&'a State>> {
+        match state {
+            Some(state) if self.form == Form::Packed => {
+                sorted.shape_for(layers, self.batch)?;
+                sorted.sort(state, &self.order.sorted);
+                Ok(Some(sorted))
+            }
+            other => Ok(other),
+        }
     }
 
     /// The mask, time-major: turned into `turned` where it came batch-first.

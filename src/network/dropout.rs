@@ -11,6 +11,8 @@
 //! of its own because coordinates are small numbers that lie side by side: were they added alike, layer 1 of seed 1 and
 //! layer 0 of seed 2 would have one mask, and in a net of three layers each mask would come again at the next seed.
 
+use super::batch::Position;
+
 /// The mask of the output of one layer in one direction, in one training step.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dropout {
@@ -35,9 +37,9 @@ const ROW: u64 = 0x9b05_688c_2b3e_6c1f;
 const UNIT: u64 = 0x1f83_d9ab_fb41_bd6b;
 
 impl Dropout {
-    /// Writes a row of `from` with some elements zeroed, the others divided by 1 - p. `place` is the step and the row of
-    /// the batch as the caller counts them, whoever computes the row.
-    pub(super) fn apply(&self, place: (usize, usize), from: &[f32], to: &mut [f32]) {
+    /// Writes a row of `from` with some elements zeroed, the others divided by 1 - p. The mask is of that `place`,
+    /// whoever computes the row.
+    pub(super) fn apply(&self, place: Position, from: &[f32], to: &mut [f32]) {
         let scale = 1.0 / (1.0 - self.probability);
         let mask = self.mask(place);
         for (pair, (to, from)) in to.chunks_mut(2).zip(from.chunks(2)).enumerate() {
@@ -48,7 +50,7 @@ impl Dropout {
     }
 
     /// Does the same to a row of gradients in place.
-    pub(super) fn apply_to(&self, place: (usize, usize), d: &mut [f32]) {
+    pub(super) fn apply_to(&self, place: Position, d: &mut [f32]) {
         let scale = 1.0 / (1.0 - self.probability);
         let mask = self.mask(place);
         for (pair, d) in d.chunks_mut(2).enumerate() {
@@ -58,7 +60,7 @@ impl Dropout {
         }
     }
 
-    fn mask(&self, (t, row): (usize, usize)) -> RowMask {
+    fn mask(&self, Position { t, row }: Position) -> RowMask {
         let Self { probability, seed, step, layer, direction } = *self;
         let coordinates = [
             (seed, SEED),
@@ -106,8 +108,12 @@ mod tests {
 
     const BASE: Dropout = Dropout { probability: 0.5, seed: 0, step: 0, layer: 0, direction: 0 };
 
+    fn at(t: usize, row: usize) -> Position {
+        Position { t, row }
+    }
+
     /// Which of `len` units are kept, a bit each.
-    fn mask(dropout: Dropout, place: (usize, usize), len: usize) -> Vec<u64> {
+    fn mask(dropout: Dropout, place: Position, len: usize) -> Vec<u64> {
         let mut to = vec![0.0; len];
         dropout.apply(place, &vec![1.0; len], &mut to);
         to.chunks(64).map(|to| to.iter().rev().fold(0, |bits, &x| bits << 1 | u64::from(x != 0.0))).collect()
@@ -141,12 +147,12 @@ mod tests {
         for probability in [0.0, 0.1, 0.5, 1.0] {
             let dropout = Dropout { probability, ..BASE };
             let (ones, mut to) = (vec![1.0; 10_001], vec![0.0; 10_001]);
-            dropout.apply((3, 4), &ones, &mut to);
+            dropout.apply(at(3, 4), &ones, &mut to);
             let zeros = to.iter().filter(|&&x| x == 0.0).count() as f32 / 10_001.0;
             assert!((zeros - probability).abs() < 0.02, "{zeros} of {probability}");
             assert!(to.iter().all(|&x| x == 0.0 || (x - 1.0 / (1.0 - probability)).abs() < 1e-6));
             let mut d = ones;
-            dropout.apply_to((3, 4), &mut d);
+            dropout.apply_to(at(3, 4), &mut d);
             assert_eq!(d, to, "the backward pass has another mask");
         }
     }
@@ -160,7 +166,7 @@ mod tests {
             for i in 0..96 {
                 let (seed, step) = (i as u64 / 24, i as u64 / 6 % 4);
                 let dropout = Dropout { probability, seed, step, layer: i / 2 % 3, direction: i % 2 };
-                masks.push((0..16).flat_map(|place| mask(dropout, (place / 4, place % 4), 64)).collect());
+                masks.push((0..16).flat_map(|place| mask(dropout, at(place / 4, place % 4), 64)).collect());
             }
             let (largest, mean) = deviations(&masks, 1024, f64::from(probability));
             // Of 4,560 pairs of independent masks one in 400 such tests has one beyond 5.
@@ -177,7 +183,7 @@ mod tests {
         for i in 0..729_usize {
             let [seed, step, layer, direction, t, row] = [1, 3, 9, 27, 81, 243].map(|power| i / power % 3);
             let dropout = Dropout { seed: seed as u64, step: step as u64, layer, direction, ..BASE };
-            masks.push(mask(dropout, (t, row), 256));
+            masks.push(mask(dropout, at(t, row), 256));
         }
         let (largest, mean) = deviations(&masks, 256, 0.5);
         // Of 265,356 pairs the largest of independent ones is about 4.6.
@@ -191,7 +197,7 @@ mod tests {
         let len = 1 << 14;
         for lag in 1..=64 {
             let mut kept = vec![0.0; len + lag];
-            BASE.apply((0, 0), &vec![1.0; len + lag], &mut kept);
+            BASE.apply(at(0, 0), &vec![1.0; len + lag], &mut kept);
             let agree = kept.iter().zip(&kept[lag..]).filter(|(a, b)| a == b).count() as f64;
             let deviation = (agree - len as f64 / 2.0) / (len as f64 / 4.0).sqrt();
             assert!(deviation.abs() < 4.5, "{lag} units apart: {deviation} standard deviations");
@@ -202,7 +208,7 @@ mod tests {
     #[test]
     fn a_mask_stays_what_it_is() {
         let dropout = Dropout { probability: 0.5, seed: 7, step: 11, layer: 1, direction: 1 };
-        assert_eq!(mask(dropout, (2, 3), 64), [818_977_208_480_462_883]);
-        assert_eq!(mask(dropout, (2, 3), 5)[0], mask(dropout, (2, 3), 64)[0] & 31);
+        assert_eq!(mask(dropout, at(2, 3), 64), [818_977_208_480_462_883]);
+        assert_eq!(mask(dropout, at(2, 3), 5)[0], mask(dropout, at(2, 3), 64)[0] & 31);
     }
 }

@@ -1,6 +1,6 @@
 //! Recurrent layers forward over time-major rows, one above the other.
 
-use super::batch::Flow;
+use super::batch::{Flow, RowsMut};
 use super::dropout::Dropout;
 use super::{Recurrent, State};
 use crate::error::{Result, elements};
@@ -172,7 +172,7 @@ impl Recurrent {
             if probability > 0.0 && k + 1 < count {
                 let hidden = width / self.config.directions();
                 dropped.try_resize("output", y.len())?;
-                flow.each_row((dropped, width), &|place, at, row| {
+                flow.each_row(RowsMut { elements: dropped, width }, &|place, at, row| {
                     let y = &y[at * width..][..width];
                     for (direction, (row, y)) in row.chunks_exact_mut(hidden).zip(y.chunks_exact(hidden)).enumerate() {
                         masks.of(probability, k, direction).apply(place, y, row);

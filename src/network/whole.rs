@@ -149,7 +149,7 @@ impl Recurrent {
             state.check(["h_0", "c_0"], self.sizes(), rows)?;
         }
         last.shape_for(self.sizes(), rows)?;
-        let first = in_order(batch, state, sorted, self)?;
+        let first = batch.in_order(state, self.sizes(), sorted)?;
         let packed = batch.form == Form::Packed;
         if packed {
             last_sorted.shape_for(self.sizes(), rows)?;
@@ -229,8 +229,8 @@ impl Recurrent {
                 state.check(names, self.sizes(), rows)?;
             }
         }
-        let state = in_order(batch, args.state, sorted, self)?;
-        let d_last = in_order(batch, args.d_state_n, d_last, self)?;
+        let state = batch.in_order(args.state, self.sizes(), sorted)?;
+        let d_last = batch.in_order(args.d_state_n, self.sizes(), d_last)?;
         let to = if packed { &mut *d_first_sorted } else { &mut *d_first };
         to.shape_for(self.sizes(), rows)?;
         (*ran, *width, *has_first) = (None, None, false);
@@ -272,23 +272,6 @@ impl Recurrent {
             .is_some_and(|ran| ran.masks.is_some() && ran.layers == count && ran.dropout == self.config.dropout)
             && (workspace.batch.form != Form::BatchFirst || workspace.x.len() == rows * self.config.input_size)
             && (0..count).all(|k| layers[k].y.len() == rows * self.width(k))
-    }
-}
-
-/// The state with its rows as the batch's: sorted into `sorted` where it is packed.
-fn in_order<'a>(
-    batch: &Batch,
-    state: Option<&'a State>,
-    sorted: &'a mut State,
-    network: &Recurrent,
-) -> Result<Option<&'a State>> {
-    match state {
-        Some(state) if batch.form == Form::Packed => {
-            sorted.shape_for(network.sizes(), batch.batch)?;
-            sorted.sort(state, &batch.order.sorted);
-            Ok(Some(sorted))
-        }
-        other => Ok(other),
     }
 }
 

@@ -26,6 +26,13 @@ pub(in crate::model) struct Inference<'a> {
     pub(in crate::model) depth: usize,
 }
 
+/// A forward run in training under way.
+pub(in crate::model) struct Training<'a> {
+    /// What each layer keeps for the backward pass.
+    pub(in crate::model) memory: &'a mut Vec<StageMemory>,
+    pub(in crate::model) room: &'a mut Room,
+}
+
 /// What every layer reads beside its rows.
 #[derive(Clone, Copy)]
 pub(in crate::model) struct Reads<'a> {
@@ -107,8 +114,9 @@ impl Chain {
         reads: Reads<'_>,
         states: &mut States<'_>,
         masks: Masks,
-        (memory, room): (&mut Vec<StageMemory>, &mut Room),
+        training: Training<'_>,
     ) -> Result<()> {
+        let Training { memory, room } = training;
         if memory.len() < self.stages.len() {
             memory.resize_with(self.stages.len(), StageMemory::default);
         }
@@ -129,7 +137,7 @@ impl Chain {
                     continue;
                 }
                 Kind::Residual { from, chain } => {
-                    chain.train(flow, x, reads, states, masks, (&mut *inner, &mut *room))?;
+                    chain.train(flow, x, reads, states, masks, Training { memory: &mut *inner, room: &mut *room })?;
                     let inside = chain.output(inner, flow.lines).expect("a residual has layers");
                     y.try_resize("output", elements("output", &[rows, stage.width])?)?;
                     copy(inside, y);

@@ -7,7 +7,7 @@ mod step;
 
 pub(super) use backward::ChainBackward;
 pub(super) use build::{BuildContext, OwnState};
-pub(super) use forward::{InferMemory, Inference, Reads, copy};
+pub(super) use forward::{InferMemory, Inference, Reads, Training, copy};
 pub(crate) use step::StepMemory;
 
 use crate::layer::recurrent::Scratch;
