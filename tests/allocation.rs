@@ -13,7 +13,7 @@ use elman::optim::{Adam, AdamConfig, Optimizer, Sgd, SgdConfig};
 use elman::params::ParamTable;
 use elman::tensor::{PackedSequence, Seq};
 use elman::train::{Trainer, TrainingState};
-use elman::{Gru, Input, Isa, Lstm, ModelBuilder, Params, Rng, Rnn, Threads, Workspace};
+use elman::{Activation, Gru, Input, Isa, Lstm, ModelBuilder, Params, Rng, Rnn, Stream, Threads, Workspace};
 
 /// Counts what the threads that do the work ask for; the test harness has one of its own, which may wake late.
 struct Counting;
@@ -78,6 +78,7 @@ fn warm_passes_and_training_steps_allocate_nothing() {
 
     available_threads_are_remembered();
     small_work_is_not_handed_over();
+    streams_allocate_nothing();
 
     for (threads, shape) in [(1, [20, 5, 7, 33]), (1, [6, 64, 96, 160]), (2, [6, 64, 96, 160]), (3, [30, 1, 128, 200])]
     {
@@ -120,6 +121,34 @@ fn small_work_is_not_handed_over() {
     };
     step();
     assert_eq!(allocations(|| (0..200).for_each(|_| step())), 0);
+}
+
+/// A million steps from the first on: a stream has all its memory when it is made.
+fn streams_allocate_nothing() {
+    let mut rng = Rng::new(1);
+    let mut streams = [
+        Lstm::builder(1, 8).num_layers(2).linear("fc", 1).model(&mut rng),
+        Gru::builder(1, 12).linear("fc", 1).activation(Activation::Tanh).model(&mut rng),
+        Rnn::builder(1, 80).linear("fc", 1).model(&mut rng),
+        Lstm::builder(1, 20).proj_size(5).linear("fc", 1).model(&mut rng),
+    ]
+    .map(|model| Stream::new(model.unwrap()).unwrap());
+    for stream in &mut streams {
+        let mut y = [0.0; 100];
+        let mut state = stream.state().unwrap();
+        let count = allocations(|| {
+            for n in 0..240_000 {
+                stream.step(&[n as f32 * 1e-6], &mut y[..1]).unwrap();
+            }
+            for _ in 0..100 {
+                stream.block(&[0.5; 100], &mut y).unwrap();
+                stream.state_into(&mut state).unwrap();
+                stream.set_state(&state).unwrap();
+                stream.reset();
+            }
+        });
+        assert_eq!(count, 0, "{}", stream.model().spec());
+    }
 }
 
 /// One of each cell, and everything that a network can have besides.

@@ -2,8 +2,8 @@
 
 use super::{Layer, Sizes};
 use crate::error::Result;
-use crate::kernel::layout::round_up;
-use crate::kernel::step::{BLOCK, Steps};
+use crate::kernel::layout::{GateColumns, KB, PanelsRef, round_up};
+use crate::kernel::step::{BLOCK, Steps, UnitBlock};
 use crate::tensor::{Buffer, StepRows};
 
 /// What one row carries from step to step, and its outputs of up to [`BLOCK`] steps.
@@ -58,7 +58,7 @@ impl RowMemory {
 }
 
 impl Layer {
-    /// Memory for one row, in a state of zeros.
+    /// Memory for one row, in a state of zeros. The first call lays the weights out for steps, for all rows to come.
     ///
     /// # Errors
     /// [`Error::Memory`](crate::Error::Memory) where there is not as much.
@@ -66,6 +66,10 @@ impl Layer {
         let Sizes { cell, hidden, projection, .. } = self.sizes;
         let (pitch, width) = (round_up(self.sizes.output()), round_up(hidden));
         let zeros = |len| Buffer::try_zeros("stream", len);
+        if self.by_blocks.get().is_none() {
+            // Another thread may have been quicker: its copy is the same.
+            let _ = self.by_blocks.set(self.blocks()?);
+        }
         Ok(RowMemory {
             h: zeros((1 + BLOCK) * pitch)?,
             at: 0,
@@ -77,20 +81,63 @@ impl Layer {
 
     /// Runs `steps` steps, at most [`BLOCK`], over the first rows of `x`.
     pub(crate) fn steps(&self, steps: usize, x: StepRows<'_>, memory: &mut RowMemory) {
-        let Sizes { cell, hidden, projection, .. } = self.sizes;
+        let Sizes { cell, input, hidden, projection, .. } = self.sizes;
+        let output = self.sizes.output();
         let before = memory.advance(steps);
         let RowMemory { h, pitch, c, m, .. } = memory;
         (self.kernels.recurrence(cell).steps)(Steps {
+            input,
             hidden,
+            output,
             steps,
             x,
-            w_ih: self.w_ih.view(),
-            w_hh: self.w_hh.view(),
-            bias: &self.bias,
-            bias_apart: &self.bias_apart,
+            weights: self.by_blocks.get().expect("laid out when the memory was made"),
             h: &mut h[before * *pitch..][..(1 + steps) * *pitch],
             c,
             projection: (projection > 0).then(|| (self.w_hr.view(), &mut m[..])),
         });
     }
+
+    /// Biases and weights as steps read them: [`kernel::step`](crate::kernel::step) draws it.
+    fn blocks(&self) -> Result<Buffer> {
+        let Sizes { cell, input, hidden, .. } = self.sizes;
+        let (facts, output, lanes) = (cell.facts(), self.sizes.output(), self.kernels.isa().lanes());
+        let each = || {
+            let mut unit = 0;
+            std::iter::from_fn(move || {
+                let block = (unit < hidden).then(|| UnitBlock::at(unit, hidden, facts.gates, lanes))?;
+                unit += block.units(facts.gates);
+                Some(block)
+            })
+        };
+        let mut blocks = Buffer::default();
+        blocks.try_resize("stream", each().map(|block| block.len(facts, input, output)).sum())?;
+        let mut rest = &mut blocks[..];
+        for block in each() {
+            let mut put = |value: &dyn Fn(usize) -> f32| {
+                let (row, after) = std::mem::take(&mut rest).split_at_mut(block.width());
+                for (i, to) in row.iter_mut().enumerate() {
+                    let (register, lane) = (i / block.lanes, i % block.lanes);
+                    let unit = block.unit + register / facts.gates * block.lanes + lane;
+                    *to = value(GateColumns { gates: facts.gates }.of(register % facts.gates, unit));
+                }
+                rest = after;
+            };
+            put(&|column| self.bias[column]);
+            if facts.last_apart {
+                put(&|column| self.bias_apart[column]);
+            }
+            (0..input).for_each(|k| put(&|column| element(self.w_ih.view(), k, column)));
+            (0..output).for_each(|k| put(&|column| element(self.w_hh.view(), k, column)));
+        }
+        Ok(blocks)
+    }
+}
+
+/// An element of a matrix in panels, zero in the padding.
+fn element(matrix: PanelsRef<'_>, k: usize, column: usize) -> f32 {
+    if column / KB >= matrix.cols().div_ceil(KB) {
+        return 0.0;
+    }
+    matrix.panel(column / KB, 0).as_flattened()[k * KB + column % KB]
 }

@@ -1,5 +1,7 @@
 //! One layer in one direction and its weights in panels.
 
+use std::sync::OnceLock;
+
 use super::{Scratch, Sizes};
 use crate::error::{Error, Result, elements};
 use crate::gemm::Panels;
@@ -25,6 +27,8 @@ pub struct Layer {
     pub(super) bias: Buffer,
     /// The same of the recurrent part, where the last gate's stays apart: zeros but for that gate.
     pub(super) bias_apart: Buffer,
+    /// All of it but `w_hr` as single steps read it, made when the first row asks for it.
+    pub(super) by_blocks: OnceLock<Buffer>,
 }
 
 /// A layer's parameters as PyTorch lays them out, borrowed.
@@ -57,6 +61,7 @@ impl Layer {
             w_hr: Panels::default(),
             bias: Buffer::default(),
             bias_apart: Buffer::default(),
+            by_blocks: OnceLock::new(),
         };
         layer.w_ih.reshape_gates((cell.gates(), hidden), input)?;
         layer.w_hh.reshape_gates((cell.gates(), hidden), sizes.output())?;
@@ -107,6 +112,7 @@ impl Layer {
     /// [`Error::Length`] where a tensor has another number of elements than its shape needs.
     pub fn load(&mut self, weights: Weights<'_>) -> Result<()> {
         self.check_weights(weights)?;
+        self.by_blocks = OnceLock::new();
         let Sizes { input, hidden, projection, .. } = self.sizes;
         let facts = self.sizes.cell.facts();
         let columns = GateColumns { gates: facts.gates };

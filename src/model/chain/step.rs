@@ -64,19 +64,11 @@ impl StageSteps {
 }
 
 impl StepMemory {
-    /// Every recurrent layer's, in the order of the states.
-    fn layers(&self) -> Box<dyn Iterator<Item = &RowMemory> + '_> {
-        Box::new(self.0.iter().flat_map(|stage| match stage {
-            StageSteps::Recurrent(layers) => Box::new(layers.iter()) as Box<dyn Iterator<Item = &RowMemory>>,
-            StageSteps::Residual(_, inner) => inner.layers(),
-            StageSteps::Passes | StageSteps::Rows(_) => Box::new(std::iter::empty()),
-        }))
-    }
-
-    /// Calls `f` for every recurrent layer, in the order of the states; `from` are those before.
-    fn each_layer(&mut self, from: usize, f: &mut impl FnMut(usize, &mut RowMemory)) -> usize {
+    /// Calls `f` for every recurrent layer, in the order of the states; `from` are those before. Gives how many there are
+    /// behind it.
+    fn each_layer(&self, from: usize, f: &mut dyn FnMut(usize, &RowMemory)) -> usize {
         let mut place = from;
-        for stage in &mut self.0 {
+        for stage in &self.0 {
             match stage {
                 StageSteps::Recurrent(layers) => {
                     for layer in layers {
@@ -91,9 +83,27 @@ impl StepMemory {
         place
     }
 
+    /// The same, to change them.
+    fn each_layer_mut(&mut self, from: usize, f: &mut dyn FnMut(usize, &mut RowMemory)) -> usize {
+        let mut place = from;
+        for stage in &mut self.0 {
+            match stage {
+                StageSteps::Recurrent(layers) => {
+                    for layer in layers {
+                        f(place, layer);
+                        place += 1;
+                    }
+                }
+                StageSteps::Residual(_, inner) => place = inner.each_layer_mut(place, f),
+                StageSteps::Passes | StageSteps::Rows(_) => {}
+            }
+        }
+        place
+    }
+
     /// Sets the states of all recurrent layers to those of one row.
     pub(crate) fn set(&mut self, state: &State) {
-        self.each_layer(0, &mut |place, layer| {
+        self.each_layer_mut(0, &mut |place, layer| {
             let h = state.h_of(place).expect("a layer of the model").flat().expect("one row");
             let c = state.c_of(place).map(|c| c.flat().expect("one row"));
             layer.set(h, c);
@@ -102,13 +112,13 @@ impl StepMemory {
 
     /// Copies the states of all recurrent layers to a state of one row.
     pub(crate) fn get(&self, state: &mut State) {
-        for (place, layer) in self.layers().enumerate() {
+        self.each_layer(0, &mut |place, layer| {
             let (h, c) = state.of_mut(place);
             h.copy_from_slice(&layer.h()[..h.len()]);
             if let Some(c) = c {
                 c.copy_from_slice(&layer.c()[..c.len()]);
             }
-        }
+        });
     }
 }
 
