@@ -209,11 +209,11 @@ pub mod cell {
 pub mod internals {
     pub use crate::gemm::{Blocking, GemmScratch, Panels, fallback, product};
     pub use crate::kernel::Kernels;
-    pub use crate::layer::{BackwardPass, ForwardPass, Gradients, Layer, Scratch, Sizes, Tape, Weights, Write};
+    pub use crate::layer::{BackwardPass, ForwardPass, Layer, LayerGradients, Scratch, Sizes, Tape, Weights, Write};
     pub use crate::layer::{Cell, Direction, Linear, LinearScratch, LinearSettings};
     pub use crate::memory::{available as available_memory, check_sum as check_memory};
     pub use crate::network::{BackwardArgs, NetworkConfig, Recurrent, RecurrentWorkspace};
-    pub use crate::plan::{Machine, Plan, Prediction, Shape, Work};
+    pub use crate::plan::{Cost, Machine, Plan, Shape, Work};
     pub use crate::simd::math::{EXP_ULP, SIGMOID_ULP, TANH_ULP};
     pub use crate::tensor::{Buffer, Mat};
 }

@@ -139,7 +139,7 @@ pub struct Gradients<R> {
 }
 
 /// What one row hands from step to step, or its gradient.
-struct State<R> {
+struct RowState<R> {
     /// (O).
     h: Vec<R>,
     /// (H); empty but for the LSTM.
@@ -147,13 +147,13 @@ struct State<R> {
 }
 
 /// What a step of a cell gives backward.
-struct Back<R> {
+struct StepGradients<R> {
     /// (G·H).
     d_a: Vec<R>,
     /// (G·H).
     d_u: Vec<R>,
     /// What reaches the state before the step beside u.
-    d_before: State<R>,
+    d_before: RowState<R>,
 }
 
 impl<R: Real> Layer<'_, R> {
@@ -247,7 +247,7 @@ impl<R: Real> Layer<'_, R> {
     }
 
     /// The state after a step on the row `row` of `x` (T·B, I).
-    fn step(&self, row: usize, x: &[R], before: &State<R>) -> State<R> {
+    fn step(&self, row: usize, x: &[R], before: &RowState<R>) -> RowState<R> {
         let [a, u] = self.sums(row, x, before);
         let mut after = match self.cell {
             Cell::Elman(nonlinearity) => elman::step(nonlinearity, &a, &u),
@@ -266,17 +266,17 @@ impl<R: Real> Layer<'_, R> {
         &self,
         row: usize,
         x: &[R],
-        before: &State<R>,
-        mut d_after: State<R>,
+        before: &RowState<R>,
+        mut d_after: RowState<R>,
         d: &mut Gradients<R>,
-    ) -> State<R> {
+    ) -> RowState<R> {
         let [a, u] = self.sums(row, x, before);
         if let Some(weight_hr) = self.weight_hr {
             let m = lstm::step(&a, &u, before).h;
             let d_h = std::mem::replace(&mut d_after.h, vec![R::ZERO; self.hidden]);
             multiply_add_back(weight_hr, &m, &d_h, &mut d.d_weight_hr, &mut d_after.h);
         }
-        let Back { d_a, d_u, mut d_before } = match self.cell {
+        let StepGradients { d_a, d_u, mut d_before } = match self.cell {
             Cell::Elman(nonlinearity) => elman::step_back(nonlinearity, &a, &u, &d_after),
             Cell::Gru => gru::step_back(&a, &u, before, &d_after),
             Cell::Lstm => lstm::step_back(&a, &u, before, &d_after),
@@ -290,7 +290,7 @@ impl<R: Real> Layer<'_, R> {
     }
 
     /// a and u of that step, (G·H) each.
-    fn sums(&self, row: usize, x: &[R], before: &State<R>) -> [Vec<R>; 2] {
+    fn sums(&self, row: usize, x: &[R], before: &RowState<R>) -> [Vec<R>; 2] {
         let zeros = || vec![R::ZERO; self.cell.gates() * self.hidden];
         let [mut a, mut u] = self.bias.map_or_else(|| [zeros(), zeros()], |bias| bias.map(<[R]>::to_vec));
         multiply_add(self.weight_ih, &x[row * self.input..][..self.input], &mut a);
@@ -299,11 +299,11 @@ impl<R: Real> Layer<'_, R> {
     }
 
     /// Row `b` of states `h` (B, O) and `c` (B, H), or zeros.
-    fn state(&self, b: usize, h: Option<&[R]>, c: Option<&[R]>) -> State<R> {
+    fn state(&self, b: usize, h: Option<&[R]>, c: Option<&[R]>) -> RowState<R> {
         let row = |values: Option<&[R]>, width: usize| {
             values.map_or_else(|| vec![R::ZERO; width], |values| values[b * width..][..width].to_vec())
         };
-        State { h: row(h, self.out()), c: row(c, if self.cell.facts().has_cell_state() { self.hidden } else { 0 }) }
+        RowState { h: row(h, self.out()), c: row(c, if self.cell.facts().has_cell_state() { self.hidden } else { 0 }) }
     }
 
     /// O.

@@ -6,8 +6,8 @@ pub(crate) mod arguments;
 
 use elman::Nonlinearity;
 use elman::internals::{
-    BackwardPass, Cell, Direction, ForwardPass, Gradients, Kernels, Layer, Plan, Scratch, Shape, Sizes, Tape, Weights,
-    Work, Write,
+    BackwardPass, Cell, Direction, ForwardPass, Kernels, Layer, LayerGradients, Plan, Scratch, Shape, Sizes, Tape,
+    Weights, Work, Write,
 };
 use elman::tensor::{Seq, SeqRef};
 use elman::{Rng, Threads, reference};
@@ -106,7 +106,7 @@ impl Square {
             d_y: self.d_y.view(),
             d_h_n: None,
             d_c_n: None,
-            gradients: Gradients {
+            gradients: LayerGradients {
                 write: Write::Over,
                 d_weight_ih,
                 d_weight_hh,

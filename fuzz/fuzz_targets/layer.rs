@@ -10,7 +10,7 @@ mod compare;
 
 use case::{Case, Options, Outcome};
 use compare::distance_of_scale;
-use elman::internals::{BackwardPass, Cell, ForwardPass, Gradients, Kernels, Plan, Scratch, Tape, Weights, Write};
+use elman::internals::{BackwardPass, Cell, ForwardPass, LayerGradients, Kernels, Plan, Scratch, Tape, Weights, Write};
 use elman::tensor::{Mask, SeqMut, SeqRef};
 use elman::Nonlinearity;
 use elman::{Isa, reference};
@@ -145,7 +145,7 @@ fn run_guarded(
         d_y,
         d_h_n,
         d_c_n,
-        gradients: Gradients {
+        gradients: LayerGradients {
             write: Write::Add,
             d_weight_ih: d_weight_ih.get_mut(),
             d_weight_hh: d_weight_hh.get_mut(),

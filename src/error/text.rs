@@ -19,14 +19,14 @@ impl Display for Error {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Error::Shape { name, expected, got } => {
-                write!(f, "{}: expected {}, got {}", cut(name, NAME), Sizes(expected), Sizes(got))
+                write!(f, "{}: expected {}, got {}", cut(name, NAME), Dimensions(expected), Dimensions(got))
             }
             Error::Length { name, shape, got } => {
                 let wanted = shape.iter().fold(1_usize, |n, &size| n.saturating_mul(size));
-                write!(f, "{}: shape {} needs {wanted} elements, got {got}", cut(name, NAME), Sizes(shape))
+                write!(f, "{}: shape {} needs {wanted} elements, got {got}", cut(name, NAME), Dimensions(shape))
             }
             Error::Overflow { name, shape } => {
-                write!(f, "{}: shape {} has more elements than memory can address", cut(name, NAME), Sizes(shape))
+                write!(f, "{}: shape {} has more elements than memory can address", cut(name, NAME), Dimensions(shape))
             }
             Error::Memory { name, bytes, largest, available } => {
                 write!(f, "{}: needs {}", cut(name, NAME), Bytes(*bytes))?;
@@ -112,9 +112,9 @@ fn list(f: &mut Formatter<'_>, texts: &[String], separator: &str) -> fmt::Result
 }
 
 /// A shape, in brackets.
-struct Sizes<'a>(&'a [usize]);
+struct Dimensions<'a>(&'a [usize]);
 
-impl Display for Sizes<'_> {
+impl Display for Dimensions<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.0.split_at_checked(SIZES) {
             Some((first, rest)) if !rest.is_empty() => {

@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 /// disk is full. What was at `path` is as it was.
 pub fn write_atomic(path: impl AsRef<Path>, contents: &[u8]) -> Result<()> {
     let path = path.as_ref();
-    let target = Target::of(path)?;
+    let target = Destination::of(path)?;
     let (temporary, mut file) = target.temporary(path)?;
     let written = (|| {
         if let Some(permissions) = target.permissions {
@@ -50,7 +50,7 @@ pub fn write_atomic(path: impl AsRef<Path>, contents: &[u8]) -> Result<()> {
 /// As of [`write_atomic`], except for what only the contents can bring about (a full disk).
 pub fn check_writable(path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
-    let target = Target::of(path)?;
+    let target = Destination::of(path)?;
     let (temporary, file) = target.temporary(path)?;
     let replaceable = target.replaceable(&file);
     drop(file);
@@ -58,14 +58,14 @@ pub fn check_writable(path: impl AsRef<Path>) -> Result<()> {
 }
 
 /// Where a file is to be, behind all links.
-struct Target {
+struct Destination {
     file: PathBuf,
     folder: PathBuf,
     /// Those of the file that is there already.
     permissions: Option<Permissions>,
 }
 
-impl Target {
+impl Destination {
     fn of(path: &Path) -> Result<Self> {
         let refuse = |reason: &str| Err(refusal(path, reason));
         // `a/b/` and `a/b/.` can only be folders, though `file_name` says `b`.

@@ -8,7 +8,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::names::{Place, Role, plain_name, roles};
+use super::names::{Role, TensorPlace, plain_name, roles};
 use super::quote::quote;
 use crate::error::{Error, Result, elements};
 use crate::layer::{Cell, Nonlinearity};
@@ -152,7 +152,7 @@ impl Description {
             };
             for direction in 0..=usize::from(self.bidirectional) {
                 for role in roles(self.bias, self.proj_size > 0) {
-                    let name = plain_name(&self.prefix, self.unnumbered, Place { role, layer, direction });
+                    let name = plain_name(&self.prefix, self.unnumbered, TensorPlace { role, layer, direction });
                     all.push((name, shapes.of(role).unwrap_or_default()));
                 }
             }

@@ -36,24 +36,24 @@ pub(super) fn largest_number(header: &[u8]) -> Option<u64> {
 }
 
 /// A key of a JSON object, as it is spelled, or a whole number, and in how many brackets it stands.
-enum Token<'a> {
+enum JsonToken<'a> {
     Key(usize, &'a [u8]),
     Number(usize, u64),
 }
 
 /// Every key and every whole number of a valid header without numbers of more than [`MAX_DIGITS`].
-fn tokens<'a>(header: &'a [u8], mut visit: impl FnMut(Token<'a>)) {
+fn tokens<'a>(header: &'a [u8], mut visit: impl FnMut(JsonToken<'a>)) {
     let (mut depth, mut quotes, mut number) = (0_usize, (0, 0), None);
     for (at, byte) in structure(header) {
         if let (Some(value), false) = (number, byte.is_ascii_digit()) {
-            visit(Token::Number(depth, value));
+            visit(JsonToken::Number(depth, value));
             number = None;
         }
         match byte {
             b'"' => quotes = (quotes.1, at),
             b'{' | b'[' => depth += 1,
             b'}' | b']' => depth = depth.saturating_sub(1),
-            b':' => visit(Token::Key(depth, &header[quotes.0 + 1..quotes.1])),
+            b':' => visit(JsonToken::Key(depth, &header[quotes.0 + 1..quotes.1])),
             b'0'..=b'9' => number = Some(10 * number.unwrap_or(0) + u64::from(byte - b'0')),
             _ => {}
         }
@@ -65,11 +65,11 @@ fn tokens<'a>(header: &'a [u8], mut visit: impl FnMut(Token<'a>)) {
 pub(super) fn twice(header: &[u8], tensors: usize, metadata: Option<usize>) -> Option<String> {
     let (mut names, mut keys, mut inside) = (Vec::new(), Vec::new(), false);
     tokens(header, |token| match token {
-        Token::Key(1, name) => {
+        JsonToken::Key(1, name) => {
             inside = unescaped(name) == METADATA;
             names.push(name);
         }
-        Token::Key(2, key) if inside => keys.push(key),
+        JsonToken::Key(2, key) if inside => keys.push(key),
         _ => {}
     });
     // A `__metadata__` that is null is a key too.
@@ -94,9 +94,9 @@ fn repeated(keys: Vec<&[u8]>) -> Option<String> {
 pub(super) fn misplaced(header: &[u8]) -> Option<String> {
     let (mut tensors, mut at_offsets) = (Vec::<(Vec<u64>, &[u8])>::new(), false);
     tokens(header, |token| match token {
-        Token::Key(1, name) => tensors.push((Vec::new(), name)),
-        Token::Key(2, key) => at_offsets = key == b"data_offsets",
-        Token::Number(3, number) if at_offsets => {
+        JsonToken::Key(1, name) => tensors.push((Vec::new(), name)),
+        JsonToken::Key(2, key) => at_offsets = key == b"data_offsets",
+        JsonToken::Number(3, number) if at_offsets => {
             if let Some((offsets, _)) = tensors.last_mut() {
                 offsets.push(number);
             }

@@ -108,14 +108,18 @@ impl<'a> Leaf<'a> {
 
 /// A tensor's place among the layers; `direction` is 1 for the reverse.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct TensorPlace {
     pub(super) role: Role,
     pub(super) layer: usize,
     pub(super) direction: usize,
 }
 
 /// What the tensor of that place is called.
-pub(super) fn plain_name(prefix: &str, unnumbered: bool, Place { role, layer, direction }: Place) -> String {
+pub(super) fn plain_name(
+    prefix: &str,
+    unnumbered: bool,
+    TensorPlace { role, layer, direction }: TensorPlace,
+) -> String {
     let role = role.name();
     match (unnumbered, direction) {
         (true, _) => format!("{prefix}{role}"),
@@ -125,6 +129,6 @@ pub(super) fn plain_name(prefix: &str, unnumbered: bool, Place { role, layer, di
 }
 
 /// The same for a message.
-pub(super) fn name(prefix: &str, unnumbered: bool, place: Place) -> String {
+pub(super) fn name(prefix: &str, unnumbered: bool, place: TensorPlace) -> String {
     quote(&plain_name(prefix, unnumbered, place))
 }

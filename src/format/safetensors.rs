@@ -28,7 +28,7 @@ const MAX_PIPE: u64 = 16 << 30;
 
 /// A tensor of a header.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct TensorEntry {
     pub(super) name: String,
     pub(super) dtype: Dtype,
     pub(super) shape: Vec<usize>,
@@ -40,7 +40,7 @@ pub(super) struct Entry {
 #[derive(Clone, Debug)]
 pub(super) struct Header {
     /// By name, each once.
-    pub(super) tensors: Vec<Entry>,
+    pub(super) tensors: Vec<TensorEntry>,
     /// By key.
     pub(super) metadata: Vec<(String, String)>,
 }
@@ -50,7 +50,7 @@ pub(super) struct Header {
 /// # Errors
 /// [`Error::Io`] where the file cannot be read, [`Error::Format`] where it is not a whole safetensors file or too large.
 pub(super) fn open(path: &Path, most: Option<usize>) -> Result<(Vec<u8>, Header)> {
-    let read = Read::of(path, most)?;
+    let read = FileContents::of(path, most)?;
     let header = parse(&read.contents, &read.end, &read.tail).map_err(|reason| Error::format(path, reason))?;
     Ok((read.contents, header))
 }
@@ -125,7 +125,7 @@ pub(super) fn encode(
 }
 
 /// What was read of a file.
-struct Read {
+struct FileContents {
     /// No further than one byte behind the tensors of the header.
     contents: Vec<u8>,
     /// How many bytes the whole file has, for a message.
@@ -134,7 +134,7 @@ struct Read {
     tail: Vec<u8>,
 }
 
-impl Read {
+impl FileContents {
     /// Reads as far as the header says that the file goes. No offset is larger than the largest number of the header,
     /// whatever else is wrong with it: a terabyte of zeros is not read to be told that it is no safetensors file.
     fn of(path: &Path, most: Option<usize>) -> Result<Self> {
@@ -252,7 +252,7 @@ fn parse(contents: &[u8], end: &str, tail: &[u8]) -> std::result::Result<Header,
         let Some(dtype) = Dtype::named(&info.dtype.to_string()) else {
             return Err(format!("{}: elements of the unknown type {}", quote(&name), info.dtype));
         };
-        Ok(Entry { name, dtype, shape: info.shape.clone(), range: data + start..data + end })
+        Ok(TensorEntry { name, dtype, shape: info.shape.clone(), range: data + start..data + end })
     };
     let mut tensors = infos.into_iter().map(tensor).collect::<std::result::Result<Vec<_>, _>>()?;
     tensors.sort_unstable_by(|a, b| a.name.cmp(&b.name));

@@ -10,7 +10,7 @@ use super::description::Description;
 use super::dtype::Dtype;
 use super::names::{elsewhere, resolve};
 use super::quote::quote;
-use super::safetensors::{Entry, encode};
+use super::safetensors::{TensorEntry, encode};
 use super::tensors::{TensorFile, beyond_f32};
 use super::write_atomic;
 use crate::error::Result;
@@ -219,7 +219,7 @@ impl TensorFile {
 /// What a load reads, and what it does not.
 struct Matched<'a> {
     /// In the table's order.
-    tensors: Vec<&'a Entry>,
+    tensors: Vec<&'a TensorEntry>,
     left_aside: Vec<String>,
 }
 
@@ -260,7 +260,7 @@ fn matched<'a>(
 }
 
 /// How the tensor is not one of that shape and of a type that is taken.
-fn misfit(file: &TensorFile, tensor: &Entry, expected: &[usize]) -> Option<String> {
+fn misfit(file: &TensorFile, tensor: &TensorEntry, expected: &[usize]) -> Option<String> {
     let (dtype, shape) = (tensor.dtype, quote(&format!("{:?}", tensor.shape)));
     let floats = || Dtype::one_of(Dtype::FLOATS);
     match (Dtype::FLOATS.contains(&dtype), tensor.shape == expected) {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::RangeBounds;
 
 use super::description::{CellKind, Description, Shapes};
-use super::names::{Leaf, Place, Role, elsewhere, name, prefixes, resolve, roles, weight};
+use super::names::{Leaf, Role, TensorPlace, elsewhere, name, prefixes, resolve, roles, weight};
 use super::quote::{one_of, quote};
 use super::tensors::TensorFile;
 use crate::error::Result;
@@ -65,13 +65,13 @@ fn raw(file: &TensorFile, prefix: &str) -> Vec<String> {
 }
 
 /// The shapes of a layer's tensors, by direction and role.
-type Layer<'a> = [[Option<&'a [usize]>; Role::ALL.len()]; 2];
+type LayerShapes<'a> = [[Option<&'a [usize]>; Role::ALL.len()]; 2];
 
 /// The recurrent layers behind a prefix, sorted by what the names say.
 struct Survey<'a> {
     prefix: String,
     unnumbered: bool,
-    layers: BTreeMap<usize, Layer<'a>>,
+    layers: BTreeMap<usize, LayerShapes<'a>>,
     /// Layers whose number is too large to be one, as they are spelled, with one of their tensors.
     beyond: BTreeMap<&'a str, &'a str>,
     unused: Vec<&'a str>,
@@ -80,12 +80,12 @@ struct Survey<'a> {
 
 /// The tensors of these layers, in the order of layers, directions and roles.
 fn places<'a>(
-    layers: &BTreeMap<usize, Layer<'a>>,
+    layers: &BTreeMap<usize, LayerShapes<'a>>,
     range: impl RangeBounds<usize>,
-) -> impl Iterator<Item = (Place, &'a [usize])> {
+) -> impl Iterator<Item = (TensorPlace, &'a [usize])> {
     layers.range(range).flat_map(|(&layer, directions)| {
         directions.iter().enumerate().flat_map(move |(direction, shapes)| {
-            let place = move |role| Place { role, layer, direction };
+            let place = move |role| TensorPlace { role, layer, direction };
             Role::ALL.into_iter().zip(shapes).filter_map(move |(role, shape)| Some((place(role), (*shape)?)))
         })
     })
@@ -93,7 +93,7 @@ fn places<'a>(
 
 impl<'a> Survey<'a> {
     fn of(file: &'a TensorFile, prefix: String) -> Self {
-        let (mut layers, mut beyond, mut unused) = (BTreeMap::<_, Layer<'_>>::new(), BTreeMap::new(), Vec::new());
+        let (mut layers, mut beyond, mut unused) = (BTreeMap::<_, LayerShapes<'_>>::new(), BTreeMap::new(), Vec::new());
         // What is behind one more dot is another module's.
         let inside = || {
             let behind = file.behind(&prefix).map(|info| (info, &info.name[prefix.len()..]));
@@ -154,13 +154,13 @@ impl<'a> Survey<'a> {
             let shapes = Shapes { rows, input, out, proj, hidden };
             for direction in 0..directions {
                 for role in roles(bias, projected) {
-                    self.check(Place { role, layer, direction }, shapes.of(role));
+                    self.check(TensorPlace { role, layer, direction }, shapes.of(role));
                 }
             }
             if let (true, Some(proj), Some(hidden)) = (projected, proj, hidden)
                 && proj >= hidden
             {
-                let place = Place { role: Role::WeightHr, layer, direction: 0 };
+                let place = TensorPlace { role: Role::WeightHr, layer, direction: 0 };
                 self.tell(place, format_args!("expected proj_size < hidden_size, got {proj} and {hidden}"));
             }
             hidden_sizes.extend(hidden);
@@ -190,15 +190,15 @@ impl<'a> Survey<'a> {
     }
 
     /// Every tensor there is.
-    fn places(&self) -> impl Iterator<Item = (Place, &'a [usize])> {
+    fn places(&self) -> impl Iterator<Item = (TensorPlace, &'a [usize])> {
         places(&self.layers, ..)
     }
 
     /// The columns of a layer's weight, and whose they are: the first that is a matrix.
-    fn columns(&self, layer: usize, role: Role) -> Option<(Place, usize)> {
+    fn columns(&self, layer: usize, role: Role) -> Option<(TensorPlace, usize)> {
         let directions = self.layers.get(&layer)?;
         directions.iter().enumerate().find_map(|(direction, shapes)| match shapes[role as usize] {
-            Some(&[_, columns]) => Some((Place { role, layer, direction }, columns)),
+            Some(&[_, columns]) => Some((TensorPlace { role, layer, direction }, columns)),
             _ => None,
         })
     }
@@ -233,7 +233,7 @@ impl<'a> Survey<'a> {
 
     /// The cell that the first `weight_hh` of any cell has, or the one that was asked for.
     fn kind(&mut self, asked: Option<CellKind>, projected: bool) -> Option<CellKind> {
-        let measured = |(place, shape): (Place, &'a [usize])| match *shape {
+        let measured = |(place, shape): (TensorPlace, &'a [usize])| match *shape {
             [rows, columns] if place.role == Role::WeightHh => {
                 Some((place, rows, columns, self.quiet_hidden(place.layer, projected)?))
             }
@@ -264,7 +264,7 @@ impl<'a> Survey<'a> {
     }
 
     /// That the tensor is there and has the shape, where that is known; otherwise, as many dimensions.
-    fn check(&mut self, place: Place, expected: Option<Vec<usize>>) {
+    fn check(&mut self, place: TensorPlace, expected: Option<Vec<usize>>) {
         let got = self.layers.get(&place.layer).and_then(|layer| layer[place.direction][place.role as usize]);
         let dimensions = if matches!(place.role, Role::BiasIh | Role::BiasHh) { 1 } else { 2 };
         match (expected, got) {
@@ -282,7 +282,7 @@ impl<'a> Survey<'a> {
         }
     }
 
-    fn size_of_0(&mut self, place: Place, size: &str) {
+    fn size_of_0(&mut self, place: TensorPlace, size: &str) {
         let shape = self.layers[&place.layer][place.direction][place.role as usize].unwrap_or_default();
         self.tell(place, format_args!("expected {size} of at least 1, got {shape:?}"));
     }
@@ -293,7 +293,7 @@ impl<'a> Survey<'a> {
         self.problems.push(problem);
     }
 
-    fn tell(&mut self, place: Place, problem: fmt::Arguments<'_>) {
+    fn tell(&mut self, place: TensorPlace, problem: fmt::Arguments<'_>) {
         self.problems.push(format!("{}: {problem}", name(&self.prefix, self.unnumbered, place)));
     }
 }

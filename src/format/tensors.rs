@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::dtype::Dtype;
 use super::elements::integers;
 use super::quote::quote;
-use super::safetensors::{Entry, Header, encode, header_of, open};
+use super::safetensors::{Header, TensorEntry, encode, header_of, open};
 use super::write_atomic;
 use crate::error::{Error, Result};
 
@@ -35,7 +35,7 @@ pub struct TensorFile {
     path: Option<PathBuf>,
     contents: Arc<Vec<u8>>,
     /// By name.
-    tensors: Vec<Entry>,
+    tensors: Vec<TensorEntry>,
     /// By key.
     metadata: Vec<(String, String)>,
 }
@@ -238,16 +238,16 @@ impl TensorFile {
     }
 
     /// The tensor of that name, where there is one.
-    pub(super) fn find(&self, name: &str) -> Option<&Entry> {
+    pub(super) fn find(&self, name: &str) -> Option<&TensorEntry> {
         self.tensors.binary_search_by(|tensor| tensor.name[..].cmp(name)).ok().map(|at| &self.tensors[at])
     }
 
     /// Where a tensor of this file has its elements.
-    pub(super) fn bytes(&self, tensor: &Entry) -> &[u8] {
+    pub(super) fn bytes(&self, tensor: &TensorEntry) -> &[u8] {
         &self.contents[tensor.range.clone()]
     }
 
-    fn found(&self, name: &str) -> Result<&Entry> {
+    fn found(&self, name: &str) -> Result<&TensorEntry> {
         self.find(name).ok_or_else(|| self.misfit(name, "missing, the file has no such tensor"))
     }
 
@@ -290,7 +290,7 @@ pub fn tensors_to_bytes(
     encode(tensors, metadata)
 }
 
-fn info(tensor: &Entry) -> TensorInfo<'_> {
+fn info(tensor: &TensorEntry) -> TensorInfo<'_> {
     TensorInfo { name: &tensor.name, dtype: tensor.dtype, shape: &tensor.shape, bytes: tensor.range.len() }
 }
 

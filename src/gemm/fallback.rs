@@ -4,7 +4,7 @@
 //! operands out anew for each product, into memory that it allocates: the one place where a warm step allocates.
 #![allow(unsafe_code)]
 
-use super::{GemmScratch, Product, Rows, Target, WORKING};
+use super::{GemmScratch, OperandRows, OuterProduct, Product, WORKING};
 use crate::error::Result;
 use crate::kernel::gemm::Start;
 use crate::kernel::layout::{Depth, KB, round_up};
@@ -115,12 +115,12 @@ pub(super) const DEPTH: usize = 512;
 pub(super) fn outer(
     (first, depth): (usize, usize),
     left: SeqRef<'_>,
-    targets: &mut [Target<'_>],
+    targets: &mut [OuterProduct<'_>],
     scratch: &mut GemmScratch,
 ) -> Result<()> {
     let GemmScratch { a, plain, .. } = scratch;
-    let rows = gather(Rows::Of(left), first, depth, a)?;
-    for Target { right, c } in targets {
+    let rows = gather(OperandRows::Of(left), first, depth, a)?;
+    for OuterProduct { right, c } in targets {
         let cols = gather(*right, first, depth, plain)?;
         let a = Strided { data: a, strides: (1, rows) };
         let b = Strided { data: plain, strides: (cols, 1) };
@@ -130,7 +130,7 @@ pub(super) fn outer(
 }
 
 /// Copies `depth` rows from `first` on into a matrix of their own; gives its width.
-fn gather(rows: Rows<'_>, first: usize, depth: usize, matrix: &mut Buffer) -> Result<usize> {
+fn gather(rows: OperandRows<'_>, first: usize, depth: usize, matrix: &mut Buffer) -> Result<usize> {
     let width = rows.width();
     matrix.try_resize(WORKING, depth * width)?;
     rows.visit(first, depth, |k, row| matrix[k * width..][..width].copy_from_slice(row));

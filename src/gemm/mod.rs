@@ -124,18 +124,18 @@ pub(crate) fn multiply(
 
 /// Rows to be summed over, step by step.
 #[derive(Clone, Copy)]
-pub(crate) enum Rows<'a> {
+pub(crate) enum OperandRows<'a> {
     /// Those of a sequence.
     Of(SeqRef<'a>),
     /// The states before each step; zeros where there is none.
     Before(History<'a>, &'a [f32]),
 }
 
-impl<'a> Rows<'a> {
+impl<'a> OperandRows<'a> {
     fn seq(self) -> SeqRef<'a> {
         match self {
-            Rows::Of(seq) => seq,
-            Rows::Before(history, _) => history.states,
+            OperandRows::Of(seq) => seq,
+            OperandRows::Before(history, _) => history.states,
         }
     }
 
@@ -155,14 +155,14 @@ impl<'a> Rows<'a> {
         while k < depth {
             let rows = row..lines.at(t).len().min(row + depth - k);
             match self {
-                Rows::Of(seq) => {
+                OperandRows::Of(seq) => {
                     let step = seq.step(t);
                     for row in rows {
                         f(k, step.row(row));
                         k += 1;
                     }
                 }
-                Rows::Before(history, zeros) => {
+                OperandRows::Before(history, zeros) => {
                     let step = history.before(t);
                     for row in rows {
                         f(k, step.row(row).unwrap_or(zeros));
@@ -176,15 +176,15 @@ impl<'a> Rows<'a> {
 }
 
 /// A right operand of [`outer`] and where its products go.
-pub(crate) struct Target<'a> {
+pub(crate) struct OuterProduct<'a> {
     /// The right operand.
-    pub(crate) right: Rows<'a>,
+    pub(crate) right: OperandRows<'a>,
     /// (width of the left operand, width of the right), row-major.
     pub(crate) c: &'a mut [f32],
 }
 
 /// For each target, C = Aᵀ·B or C += Aᵀ·B: the sum over all rows of the outer products of A's row and B's, in the order
-/// of [`Rows`]. A's rows are laid out once for all targets. The bits of C are those of adding to zeros.
+/// of [`OperandRows`]. A's rows are laid out once for all targets. The bits of C are those of adding to zeros.
 ///
 /// # Errors
 /// [`Error::Memory`](crate::Error::Memory); part of the sums may be written.
@@ -192,7 +192,7 @@ pub(crate) fn outer(
     kernels: &Kernels,
     blocking: Blocking,
     left: SeqRef<'_>,
-    targets: &mut [Target<'_>],
+    targets: &mut [OuterProduct<'_>],
     write: Write,
     scratch: &mut GemmScratch,
 ) -> Result<()> {
@@ -211,8 +211,8 @@ pub(crate) fn outer(
         }
         let start = if first == 0 { write.start() } else { Start::Accumulate };
         scratch.a.try_resize(WORKING, rows * round_up(depth))?;
-        Rows::Of(left).visit(first, depth, |k, row| pack_transposed_row(&mut scratch.a, depth, mr, k, row));
-        for Target { right, c } in &mut *targets {
+        OperandRows::Of(left).visit(first, depth, |k, row| pack_transposed_row(&mut scratch.a, depth, mr, k, row));
+        for OuterProduct { right, c } in &mut *targets {
             scratch.b.reshape(WORKING, Depth::of(depth), right.width())?;
             right.visit(first, depth, |k, row| scratch.b.set_row(k, row));
             (kernels.outer)(Outer { a: &scratch.a, rows, b: scratch.b.view(), start, c, kc: blocking.kc });
@@ -221,7 +221,7 @@ pub(crate) fn outer(
     Ok(())
 }
 
-/// The sums of the columns of `seq` from `first` on, over all rows in the order of [`Rows`].
+/// The sums of the columns of `seq` from `first` on, over all rows in the order of [`OperandRows`].
 pub(crate) fn column_sums(kernels: &Kernels, seq: SeqRef<'_>, first: usize, sums: &mut [f32], write: Write) {
     let [steps, batch, width] = seq.shape();
     if write == Write::Over {

@@ -111,7 +111,7 @@ pub(super) fn column_sums<V: Vector>(isa: V::Isa, args: ColumnSums<'_>) {
 }
 
 /// One step of Adam over all parameters, as `torch.optim.Adam` computes it. All slices have one length.
-pub(crate) struct Adam<'a> {
+pub(crate) struct AdamStep<'a> {
     pub(crate) parameters: &'a mut [f32],
     pub(crate) gradients: &'a [f32],
     /// The running mean of the gradients.
@@ -136,7 +136,7 @@ pub(crate) struct Adam<'a> {
 
 /// One step of Adam or AdamW.
 #[inline(always)]
-pub(super) fn adam<V: Vector>(isa: V::Isa, args: Adam<'_>) {
+pub(super) fn adam<V: Vector>(isa: V::Isa, args: AdamStep<'_>) {
     let value = |x| V::splat(isa, x);
     let (beta2, rest1, rest2) = (value(args.beta2), value(args.rest1), value(args.rest2));
     let (step_size, correction, eps) = (value(-args.step_size), value(args.correction), value(args.eps));
@@ -156,7 +156,7 @@ pub(super) fn adam<V: Vector>(isa: V::Isa, args: Adam<'_>) {
     }
 }
 
-/// How the momentum buffer enters a step of [`Sgd`].
+/// How the momentum buffer enters a step of [`SgdStep`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Momentum {
     /// The step is the buffer.
@@ -166,7 +166,7 @@ pub(crate) enum Momentum {
 }
 
 /// One step of gradient descent over all parameters, as `torch.optim.SGD` computes it. All slices have one length.
-pub(crate) struct Sgd<'a> {
+pub(crate) struct SgdStep<'a> {
     pub(crate) parameters: &'a mut [f32],
     pub(crate) gradients: &'a [f32],
     /// The momentum buffer; empty where there is no momentum.
@@ -181,7 +181,7 @@ pub(crate) struct Sgd<'a> {
 
 /// One step of gradient descent, with momentum or without.
 #[inline(always)]
-pub(super) fn sgd<V: Vector>(isa: V::Isa, args: Sgd<'_>) {
+pub(super) fn sgd<V: Vector>(isa: V::Isa, args: SgdStep<'_>) {
     let value = |x| V::splat(isa, x);
     let (lr, momentum, share, decay) =
         (value(-args.lr), value(args.momentum), value(args.share), value(args.weight_decay));

@@ -23,7 +23,9 @@
 use super::groups::{Part, group_rows, parts};
 use super::layout::{KB, PanelsRef, Place};
 pub(crate) use super::tile::Start;
-use super::tile::{Ahead, Blocked, Direct, Fma, KBlock, KMajor, Order, Tile, TileOperands, Tiles, accumulate, tile};
+use super::tile::{
+    Ahead, BlockLayout, Blocked, Direct, Fma, KBlock, KMajor, Tile, TileOperands, Tiles, accumulate, tile,
+};
 use crate::simd::Vector;
 use crate::simd::tail::{load_row, store_row};
 
@@ -94,7 +96,7 @@ pub(crate) trait Epilogue<V: Vector> {
 /// The operands of a product.
 #[derive(Clone, Copy)]
 pub(crate) struct Operands<'a> {
-    /// In groups; see [`Order`].
+    /// In groups; see [`BlockLayout`].
     pub(crate) a: &'a [f32],
     /// The rows that lie in `a`.
     pub(crate) rows: usize,
@@ -204,7 +206,7 @@ impl Chains {
 /// Only the FMAs are compiled for each shape of tile, and once for all epilogues. Start and end are loops over whatever
 /// the shape is: written out for each, an epilogue with a tanh in it takes a hundred times the code.
 #[inline(always)]
-pub(crate) fn product<V: Tiles, O: Order, E: Epilogue<V>, const CHAINS: usize>(
+pub(crate) fn product<V: Tiles, O: BlockLayout, E: Epilogue<V>, const CHAINS: usize>(
     operands: Operands<'_>,
     kc: usize,
     tile: &mut Tile<V>,
@@ -333,7 +335,7 @@ fn tile_registers<V: Vector, const CHAINS: usize>(m: usize, left: usize) -> usiz
 
 /// One tile from start to end: `m` rows from `at` on by `nv` registers.
 #[inline(always)]
-fn run<V: Tiles, O: Order, E: Epilogue<V>, const CHAINS: usize>(fma: Fma<'_, V>, epilogue: &mut E) {
+fn run<V: Tiles, O: BlockLayout, E: Epilogue<V>, const CHAINS: usize>(fma: Fma<'_, V>, epilogue: &mut E) {
     let Fma { operands, shape: (m, nv), .. } = fma;
     let TileOperands { at, block, .. } = operands;
     if let Some((start, direct)) = epilogue.direct(at, nv, block) {

@@ -28,7 +28,7 @@ mod avx512;
 mod portable;
 
 use cell::{Cell, Nonlinearity};
-use elementwise::{Adam, ColumnSums, Sgd};
+use elementwise::{AdamStep, ColumnSums, SgdStep};
 use gemm::{Gemm, Outer};
 use layout::Place;
 use peak::Peak;
@@ -91,12 +91,12 @@ pub struct Kernels {
     pub(crate) gemm: fn(Gemm<'_>),
     pub(crate) outer: fn(Outer<'_>),
     /// Of an Elman cell with tanh and with relu, a GRU, an LSTM: as [`Kernels::recurrence`] counts them.
-    recurrence: [Recurrence; 4],
+    recurrence: [RecurrenceKernels; 4],
     pub(crate) dense: fn(Dense<'_>),
     pub(crate) column_sums: fn(ColumnSums<'_>),
     pub(crate) pack_row: fn(&mut [f32], Place, &[f32]),
-    pub(crate) adam: fn(Adam<'_>),
-    pub(crate) sgd: fn(Sgd<'_>),
+    pub(crate) adam: fn(AdamStep<'_>),
+    pub(crate) sgd: fn(SgdStep<'_>),
     peak: fn(Peak<'_>),
     read: fn(&[f32], &mut f32),
     tanh: fn(&mut [f32]),
@@ -106,7 +106,7 @@ pub struct Kernels {
 
 /// The entries of one cell.
 #[derive(Clone, Copy)]
-pub(crate) struct Recurrence {
+pub(crate) struct RecurrenceKernels {
     pub(crate) forward: fn(Forward<'_, '_>),
     pub(crate) backward: fn(Backward<'_, '_>),
     pub(crate) steps: fn(Steps<'_>),
@@ -114,7 +114,7 @@ pub(crate) struct Recurrence {
 
 impl Kernels {
     /// The entries of a cell.
-    pub(crate) fn recurrence(&self, cell: Cell) -> &Recurrence {
+    pub(crate) fn recurrence(&self, cell: Cell) -> &RecurrenceKernels {
         &self.recurrence[match cell {
             Cell::Elman(Nonlinearity::Tanh) => 0,
             Cell::Elman(Nonlinearity::Relu) => 1,

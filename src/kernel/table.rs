@@ -12,9 +12,9 @@ macro_rules! kernel_table {
         token: $token:expr,
         features: [$($feature:literal),*],
     ) => {
-        use super::{Isa, Kernels, Recurrence};
+        use super::{Isa, Kernels, RecurrenceKernels};
         use super::cell::{Elman, Gru, Lstm, Relu, Tanh};
-        use super::elementwise::{self, Adam, ColumnSums, Sgd};
+        use super::elementwise::{self, AdamStep, ColumnSums, SgdStep};
         use super::gemm::{self, Gemm, Outer};
         use super::peak::{self, Peak};
         use super::recurrence::{self, Backward, Forward};
@@ -29,22 +29,22 @@ macro_rules! kernel_table {
                 gemm: entry::gemm,
                 outer: entry::outer,
                 recurrence: [
-                    Recurrence {
+                    RecurrenceKernels {
                         forward: entry::elman_tanh_forward,
                         backward: entry::elman_tanh_backward,
                         steps: entry::elman_tanh_steps,
                     },
-                    Recurrence {
+                    RecurrenceKernels {
                         forward: entry::elman_relu_forward,
                         backward: entry::elman_relu_backward,
                         steps: entry::elman_relu_steps,
                     },
-                    Recurrence {
+                    RecurrenceKernels {
                         forward: entry::gru_forward,
                         backward: entry::gru_backward,
                         steps: entry::gru_steps,
                     },
-                    Recurrence {
+                    RecurrenceKernels {
                         forward: entry::lstm_forward,
                         backward: entry::lstm_backward,
                         steps: entry::lstm_steps,
@@ -83,8 +83,8 @@ macro_rules! kernel_table {
             dense(args: Dense<'_>) = step::dense,
             column_sums(args: ColumnSums<'_>) = elementwise::column_sums,
             pack_row(group: &mut [f32], place: Place, row: &[f32]) = layout::pack_row,
-            adam(args: Adam<'_>) = elementwise::adam,
-            sgd(args: Sgd<'_>) = elementwise::sgd,
+            adam(args: AdamStep<'_>) = elementwise::adam,
+            sgd(args: SgdStep<'_>) = elementwise::sgd,
             peak(args: Peak<'_>) = peak::peak,
             read(from: &[f32], sum: &mut f32) = peak::read,
             tanh(x: &mut [f32]) = elementwise::tanh,

@@ -5,7 +5,7 @@ use super::layout::{Depth, KB, PanelsRef, Place};
 use crate::simd::Vector;
 
 /// How A lies inside a block of [`KB`] k of a group of `M` rows.
-pub(crate) trait Order {
+pub(crate) trait BlockLayout {
     /// The tier's FMAs for it, with four chains an element or one.
     fn fma<V: Tiles, const CHAINS: usize>(args: Fma<'_, V>);
 
@@ -16,7 +16,7 @@ pub(crate) trait Order {
 /// Sixteen k of one row, then of the next: what a row-major matrix is cut into.
 pub(crate) struct Blocked;
 
-impl Order for Blocked {
+impl BlockLayout for Blocked {
     #[inline(always)]
     fn fma<V: Tiles, const CHAINS: usize>(args: Fma<'_, V>) {
         if CHAINS == 1 { V::blocked(args) } else { V::blocked_short(args) }
@@ -31,7 +31,7 @@ impl Order for Blocked {
 /// All rows of one k, then of the next: what the transpose of a row-major matrix is cut into.
 pub(crate) struct KMajor;
 
-impl Order for KMajor {
+impl BlockLayout for KMajor {
     #[inline(always)]
     fn fma<V: Tiles, const CHAINS: usize>(args: Fma<'_, V>) {
         const { assert!(CHAINS == 1) };
@@ -143,7 +143,7 @@ pub(crate) trait Tiles: Vector {
 
 /// Finds the shape.
 #[inline(always)]
-fn fma<V: Vector, O: Order, const CHAINS: usize>(isa: V::Isa, args: Fma<'_, V>) {
+fn fma<V: Vector, O: BlockLayout, const CHAINS: usize>(isa: V::Isa, args: Fma<'_, V>) {
     let Fma { operands, shape, tile, mut direct } = args;
     macro_rules! shapes {
         ($($M:literal x $NV:literal)*) => {
@@ -186,7 +186,7 @@ pub(super) fn k_major<V: Vector>(isa: V::Isa, args: Fma<'_, V>) {
 
 /// The FMAs of a tile of `M` rows by `NV` registers over a block of k.
 #[inline(always)]
-pub(super) fn accumulate<V: Vector, O: Order, const M: usize, const NV: usize, const CHAINS: usize>(
+pub(super) fn accumulate<V: Vector, O: BlockLayout, const M: usize, const NV: usize, const CHAINS: usize>(
     isa: V::Isa,
     operands: TileOperands<'_>,
     tile: &mut [[V; NV]; M],
@@ -339,7 +339,7 @@ fn join<V: Vector, const M: usize, const NV: usize>(sum: &mut [[V; NV]; M], othe
 
 /// One k of a block: an outer product, `M` FMAs for each register.
 #[inline(always)]
-fn multiply<V: Vector, O: Order, const M: usize, const NV: usize>(
+fn multiply<V: Vector, O: BlockLayout, const M: usize, const NV: usize>(
     isa: V::Isa,
     a: &[f32],
     b: [&[f32; KB * KB]; NV],

@@ -2,7 +2,9 @@
 
 use crate::error::{Result, at_least_one, check_shape, elements};
 use crate::gemm::panel::WEIGHTS;
-use crate::gemm::{Blocking, GemmScratch, Panels, Product, Rows, Target, WORKING, Write, column_sums, multiply, outer};
+use crate::gemm::{
+    Blocking, GemmScratch, OperandRows, OuterProduct, Panels, Product, WORKING, Write, column_sums, multiply, outer,
+};
 use crate::kernel::Kernels;
 use crate::kernel::gemm::Start;
 use crate::kernel::layout::Depth;
@@ -200,7 +202,7 @@ impl Linear {
     ) -> Result<()> {
         let LinearBackward { params, x, d_y, write } = args;
         let d_weight = gradients.tensor_mut(self.weight);
-        let mut targets = [Target { right: Rows::Of(x), c: d_weight }];
+        let mut targets = [OuterProduct { right: OperandRows::Of(x), c: d_weight }];
         outer(self.kernels, self.blocking, d_y, &mut targets, write, &mut scratch.gemm)?;
         if let Some(bias) = self.bias {
             column_sums(self.kernels, d_y, 0, gradients.tensor_mut(bias), write);

@@ -13,5 +13,6 @@ pub use linear::{Linear, LinearScratch, LinearSettings};
 pub use readout::Readout;
 pub(crate) use recurrent::RowMemory;
 pub use recurrent::{
-    BackwardPass, Cell, Direction, ForwardPass, Gradients, Layer, Nonlinearity, Scratch, Sizes, Tape, Weights, Write,
+    BackwardPass, Cell, Direction, ForwardPass, Layer, LayerGradients, Nonlinearity, Scratch, Sizes, Tape, Weights,
+    Write,
 };

@@ -1,7 +1,7 @@
 //! Softmax cross-entropy.
 
 use super::Loss;
-use super::prediction::{Chosen, Order, Prediction, Row, Steps};
+use super::prediction::{Chosen, LabelOrder, Prediction, PredictionRow, Steps};
 use crate::Isa;
 use crate::error::{Error, Result};
 use crate::kernel::Kernels;
@@ -102,7 +102,7 @@ impl<'a> CrossEntropy<'a> {
     }
 
     /// The class of a row; `None` where it does not count.
-    fn class(&self, chosen: &Chosen<'_>, row: Row, order: Order) -> Option<i64> {
+    fn class(&self, chosen: &Chosen<'_>, row: PredictionRow, order: LabelOrder) -> Option<i64> {
         // The label of a row that does not count may be anything, and at the last step there is one for each row only.
         let label = chosen.counts(row).then(|| self.labels[chosen.index(row, order)])?;
         (label != self.ignore_index).then_some(label)
@@ -133,7 +133,7 @@ impl Loss for CrossEntropy<'_> {
             let expected = format!("classes below {classes}, or {}", self.ignore_index);
             return Err(Error::value("labels", &expected, label));
         }
-        let mut rows = Rows::new(self, kernels, classes, 1.0 / total_weight as f32);
+        let mut rows = RowLoss::new(self, kernels, classes, 1.0 / total_weight as f32);
         let mut sum = 0.0;
         prediction.each_row(|row| {
             let mut step = d_prediction.step(row.step);
@@ -148,7 +148,7 @@ impl Loss for CrossEntropy<'_> {
 }
 
 /// What rows are computed with.
-struct Rows<'a> {
+struct RowLoss<'a> {
     loss: &'a CrossEntropy<'a>,
     kernels: &'static Kernels,
     /// 1 by the weight of all rows.
@@ -160,7 +160,7 @@ struct Rows<'a> {
     weights: f64,
 }
 
-impl<'a> Rows<'a> {
+impl<'a> RowLoss<'a> {
     fn new(loss: &'a CrossEntropy<'a>, kernels: &'static Kernels, classes: usize, scale: f32) -> Self {
         let smoothing = f64::from(loss.label_smoothing);
         let weights = (0..classes).map(|class| f64::from(loss.weight(class))).sum();

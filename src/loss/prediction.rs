@@ -21,11 +21,11 @@ use crate::tensor::{PackedRef, PackedSequence, Seq, SeqMut, SeqRef};
 #[derive(Clone, Copy, Debug)]
 pub struct Prediction<'a> {
     values: SeqRef<'a>,
-    form: Form<'a>,
+    form: PredictionForm<'a>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Form<'a> {
+enum PredictionForm<'a> {
     SequenceFirst,
     BatchFirst,
     /// Which row of the batch lies at each place of a step.
@@ -36,7 +36,7 @@ impl<'a> Prediction<'a> {
     /// A prediction (B, T, C). One that is (T, B, C) comes by `From`.
     #[must_use]
     pub fn batch_first(values: SeqRef<'a>) -> Self {
-        Self { values, form: Form::BatchFirst }
+        Self { values, form: PredictionForm::BatchFirst }
     }
 
     /// The elements as they came.
@@ -48,7 +48,7 @@ impl<'a> Prediction<'a> {
     /// T and B. Of a packed batch, T is the length of its longest row.
     fn steps_and_batch(&self) -> [usize; 2] {
         let [first, second, _] = self.values.shape();
-        if let Form::BatchFirst = self.form { [second, first] } else { [first, second] }
+        if let PredictionForm::BatchFirst = self.form { [second, first] } else { [first, second] }
     }
 
     /// That a gradient has the rows of the prediction.
@@ -72,30 +72,30 @@ impl<'a> Prediction<'a> {
     }
 
     /// Every row, in the order they lie in.
-    pub(super) fn each_row(&self, mut f: impl FnMut(Row)) {
+    pub(super) fn each_row(&self, mut f: impl FnMut(PredictionRow)) {
         let (lines, mut at) = (self.values.lines(), 0);
         for step in 0..lines.steps() {
             for place in 0..lines.at(step).len() {
-                f(Row { step, place, at });
+                f(PredictionRow { step, place, at });
                 at += 1;
             }
         }
     }
 
     /// Which row of the batch it is.
-    fn row_of_batch(&self, row: Row) -> usize {
+    fn row_of_batch(&self, row: PredictionRow) -> usize {
         match self.form {
-            Form::SequenceFirst => row.place,
-            Form::BatchFirst => row.step,
-            Form::Packed(sorted) => sorted[row.place],
+            PredictionForm::SequenceFirst => row.place,
+            PredictionForm::BatchFirst => row.step,
+            PredictionForm::Packed(sorted) => sorted[row.place],
         }
     }
 
     /// Whether it is the last step of its row of the batch.
-    fn is_last(&self, row: Row) -> bool {
+    fn is_last(&self, row: PredictionRow) -> bool {
         let lines = self.values.lines();
         match self.form {
-            Form::BatchFirst => row.place + 1 == lines.rows(),
+            PredictionForm::BatchFirst => row.place + 1 == lines.rows(),
             _ => row.step + 1 == lines.steps() || lines.at(row.step + 1).len() <= row.place,
         }
     }
@@ -103,7 +103,7 @@ impl<'a> Prediction<'a> {
 
 impl<'a> From<SeqRef<'a>> for Prediction<'a> {
     fn from(values: SeqRef<'a>) -> Self {
-        Self { values, form: Form::SequenceFirst }
+        Self { values, form: PredictionForm::SequenceFirst }
     }
 }
 
@@ -115,7 +115,7 @@ impl<'a> From<&'a Seq> for Prediction<'a> {
 
 impl<'a> From<PackedRef<'a>> for Prediction<'a> {
     fn from(values: PackedRef<'a>) -> Self {
-        Self { values: values.seq(), form: Form::Packed(values.sorted_indices()) }
+        Self { values: values.seq(), form: PredictionForm::Packed(values.sorted_indices()) }
     }
 }
 
@@ -127,7 +127,7 @@ impl<'a> From<&'a PackedSequence> for Prediction<'a> {
 
 /// One row of a prediction.
 #[derive(Clone, Copy)]
-pub(super) struct Row {
+pub(super) struct PredictionRow {
     /// The first two indices of its place.
     pub(super) step: usize,
     pub(super) place: usize,
@@ -173,12 +173,12 @@ pub(super) struct Chosen<'a> {
 enum Rule<'a> {
     Every,
     Last,
-    Mask(&'a [bool], Order),
+    Mask(&'a [bool], LabelOrder),
 }
 
 /// The order of something that has an element for each row of a prediction.
 #[derive(Clone, Copy)]
-pub(super) enum Order {
+pub(super) enum LabelOrder {
     /// As the prediction lies.
     Prediction,
     /// (T, B) in the order of the batch, beside a packed prediction.
@@ -213,7 +213,7 @@ impl<'a> Chosen<'a> {
     }
 
     /// Whether the row counts.
-    pub(super) fn counts(&self, row: Row) -> bool {
+    pub(super) fn counts(&self, row: PredictionRow) -> bool {
         match self.rule {
             Rule::Every => true,
             Rule::Last => self.prediction.is_last(row),
@@ -222,35 +222,37 @@ impl<'a> Chosen<'a> {
     }
 
     /// The order of `len` labels.
-    pub(super) fn order(&self, name: &str, len: usize) -> Result<Order> {
+    pub(super) fn order(&self, name: &str, len: usize) -> Result<LabelOrder> {
         if self.is_last() {
             let [_, batch] = self.prediction.steps_and_batch();
-            if len == batch { Ok(Order::Batch) } else { Err(Error::length(name, &[batch], len)) }
+            if len == batch { Ok(LabelOrder::Batch) } else { Err(Error::length(name, &[batch], len)) }
         } else {
             order_of_all(name, len, self.prediction)
         }
     }
 
     /// Which element in that order is the row's.
-    pub(super) fn index(&self, row: Row, order: Order) -> usize {
+    pub(super) fn index(&self, row: PredictionRow, order: LabelOrder) -> usize {
         match order {
-            Order::Prediction => row.at,
-            Order::Padded => row.step * self.prediction.values.shape()[1] + self.prediction.row_of_batch(row),
-            Order::Batch => self.prediction.row_of_batch(row),
+            LabelOrder::Prediction => row.at,
+            LabelOrder::Padded => row.step * self.prediction.values.shape()[1] + self.prediction.row_of_batch(row),
+            LabelOrder::Batch => self.prediction.row_of_batch(row),
         }
     }
 }
 
 /// The order of `len` elements for all rows of a prediction.
-fn order_of_all(name: &str, len: usize, prediction: Prediction<'_>) -> Result<Order> {
+fn order_of_all(name: &str, len: usize, prediction: Prediction<'_>) -> Result<LabelOrder> {
     let (values, total) = (prediction.values, prediction.values.lines().total());
     if len == total {
         // Where a packed batch has no padding, its rows are of one length, and in the order they came in.
-        return Ok(Order::Prediction);
+        return Ok(LabelOrder::Prediction);
     }
     let [first, second, _] = values.shape();
     match prediction.form {
-        Form::Packed(_) if second > 0 && len.is_multiple_of(second) && len / second >= first => Ok(Order::Padded),
+        PredictionForm::Packed(_) if second > 0 && len.is_multiple_of(second) && len / second >= first => {
+            Ok(LabelOrder::Padded)
+        }
         _ => Err(Error::length(name, &[first, second], len)),
     }
 }
@@ -288,7 +290,9 @@ impl<'a> Target<'a> {
                 [b, 1, w] if (b, w) == (batch, width) => Find::OneRow,
                 _ => return Err(Error::shape("target", &[1, batch, width], &got)),
             }
-        } else if let (Form::Packed(_), None, true) = (prediction.form, self.sorted, self.values.lines().is_dense()) {
+        } else if let (PredictionForm::Packed(_), None, true) =
+            (prediction.form, self.sorted, self.values.lines().is_dense())
+        {
             if got[0] < steps || got[1..] != [batch, width] {
                 return Err(Error::shape("target", &[steps, batch, width], &got));
             }
@@ -296,7 +300,7 @@ impl<'a> Target<'a> {
         } else {
             check_shape("target", &[first, second, width], &got)?;
             prediction.check_same_rows("target", self.values.lines())?;
-            if let (Form::Packed(order), Some(sorted)) = (prediction.form, self.sorted)
+            if let (PredictionForm::Packed(order), Some(sorted)) = (prediction.form, self.sorted)
                 && order != sorted
             {
                 return Err(Error::value("target", "rows in the order of the prediction", "another order"));
@@ -358,7 +362,7 @@ impl<'a> TargetRows<'a> {
     }
 
     /// The row that belongs to that of the prediction.
-    pub(super) fn row(&self, row: Row) -> &'a [f32] {
+    pub(super) fn row(&self, row: PredictionRow) -> &'a [f32] {
         let batch = || self.prediction.row_of_batch(row);
         match self.find {
             Find::Place => self.values.step(row.step).row(row.place),

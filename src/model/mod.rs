@@ -40,7 +40,7 @@ use crate::layer::{Direction, Sizes};
 use crate::network::{Input, State};
 use crate::params::{ParamTable, Params, Tensors};
 use crate::rng::Rng;
-use chain::{Chain, OwnState, Place};
+use chain::{BuildContext, Chain, OwnState};
 use guard::Copied;
 
 /// A model: what it is, its parameters, and a copy of them in the order that the kernels read.
@@ -124,7 +124,7 @@ impl Model {
             return Err(Error::setting("layers", "at least 1", 0));
         }
         let mut table = ParamTable::new();
-        let mut place = Place {
+        let mut context = BuildContext {
             table: &mut table,
             kernels,
             width: spec.inputs,
@@ -137,8 +137,8 @@ impl Model {
         if !spec.layers.is_empty() {
             crate::error::at_least_one("inputs", spec.inputs)?;
         }
-        let chain = Chain::new(&spec.layers, "", &mut place)?;
-        let Place { width: outputs, sizes, own, .. } = place;
+        let chain = Chain::new(&spec.layers, "", &mut context)?;
+        let BuildContext { width: outputs, sizes, own, .. } = context;
         check_part_names(&spec, &table)?;
         let parts = spec.parts.iter().map(|(name, part)| Ok((name.clone(), Self::on(part.clone(), kernels.isa())?)));
         let parts = parts.collect::<Result<_>>()?;

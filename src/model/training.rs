@@ -1,7 +1,7 @@
 //! A model in training: a run forward is a value that holds on to what it ran over, and the backward pass is a method of it.
 
 use super::TrainingState;
-use super::chain::{Back, Reads};
+use super::chain::{ChainBackward, Reads};
 use super::workspace::{BackMemory, Last, Memory};
 use super::{Model, Workspace};
 use crate::error::{Error, Result, check_shape};
@@ -364,7 +364,7 @@ impl<'w> Run<'_, 'w> {
             Some(gradients) if gradients.is_like(&model.params) => gradients,
             other => other.insert(model.params.try_zeros_like("gradients")?),
         };
-        let args = Back {
+        let args = ChainBackward {
             reads: Reads { params: &model.params, kernels: model.kernels },
             x,
             state: first,

@@ -13,7 +13,7 @@ use crate::tensor::{Buffer, SeqRef};
 /// What a backward pass reads and writes beside what the forward run left. States of several networks lie one behind the
 /// other, this one's from `base` on.
 #[derive(Debug)]
-pub(crate) struct Backward<'a> {
+pub(crate) struct RecurrentBackward<'a> {
     pub(crate) params: &'a Params,
     /// The input of the forward run, and its first state, if one was given.
     pub(crate) x: SeqRef<'a>,
@@ -33,7 +33,7 @@ pub(crate) struct Backward<'a> {
 }
 
 /// What a layer reads and writes on its backward pass.
-struct LayerRows<'a> {
+struct BackwardRows<'a> {
     /// The input of its forward run.
     x: SeqRef<'a>,
     /// The gradient at its output.
@@ -47,7 +47,7 @@ impl Recurrent {
     pub(crate) fn back(
         &self,
         flow: Flow<'_>,
-        mut args: Backward<'_>,
+        mut args: RecurrentBackward<'_>,
         memory: &mut RecurrentMemory,
         scratch: &mut Scratch,
     ) -> Result<()> {
@@ -63,7 +63,7 @@ impl Recurrent {
             if let Some(d_x) = &mut d_x {
                 d_x.try_resize("d_input", flow.lines.end() * input)?;
             }
-            let rows = LayerRows { x, d_y, d_x: d_x.as_deref_mut() };
+            let rows = BackwardRows { x, d_y, d_x: d_x.as_deref_mut() };
             self.layer_back(k, flow, rows, &mut args, &mut here[0], scratch)?;
             if let Some(d_x) = d_x
                 && k > 0
@@ -89,12 +89,12 @@ impl Recurrent {
         &self,
         k: usize,
         flow: Flow<'_>,
-        rows: LayerRows<'_>,
-        args: &mut Backward<'_>,
+        rows: BackwardRows<'_>,
+        args: &mut RecurrentBackward<'_>,
         memory: &mut LayerMemory,
         scratch: &mut Scratch,
     ) -> Result<()> {
-        let LayerRows { x, d_y, mut d_x } = rows;
+        let BackwardRows { x, d_y, mut d_x } = rows;
         let directions = self.config.directions();
         let y = SeqRef::over(&memory.y, flow.lines, self.width(k));
         for direction in 0..directions {

@@ -98,7 +98,7 @@ pub(super) struct LayerMemory {
 }
 
 /// What a layer reads and writes in a run.
-struct LayerRows<'a> {
+struct ForwardRows<'a> {
     x: SeqRef<'a>,
     y: SeqMut<'a>,
     /// Of each direction, in training.
@@ -138,7 +138,7 @@ impl Recurrent {
             let width = self.width(k);
             let (x, y, index) = from.rooms(pair, flow.lines);
             y.try_resize("output", elements("output", &[flow.lines.end(), width])?)?;
-            let rows = LayerRows { x, y: SeqMut::over(y, flow.lines, width), tapes: None };
+            let rows = ForwardRows { x, y: SeqMut::over(y, flow.lines, width), tapes: None };
             self.layer(k, flow, rows, &mut states, scratch)?;
             to = At::Pair { index, width };
             from = to;
@@ -167,7 +167,7 @@ impl Recurrent {
             let LayerMemory { y, dropped, tapes } = &mut here[0];
             let x = before.last().map_or(x, |before| before.over_output(probability, flow, self.width(k - 1)));
             y.try_resize("output", elements("output", &[flow.lines.end(), width])?)?;
-            let rows = LayerRows { x, y: SeqMut::over(y, flow.lines, width), tapes: Some(tapes) };
+            let rows = ForwardRows { x, y: SeqMut::over(y, flow.lines, width), tapes: Some(tapes) };
             self.layer(k, flow, rows, &mut states, scratch)?;
             if probability > 0.0 && k + 1 < count {
                 let hidden = width / self.config.directions();
@@ -188,11 +188,11 @@ impl Recurrent {
         &self,
         k: usize,
         flow: Flow<'_>,
-        rows: LayerRows<'_>,
+        rows: ForwardRows<'_>,
         states: &mut States<'_>,
         scratch: &mut Scratch,
     ) -> Result<()> {
-        let LayerRows { x, y, mut tapes } = rows;
+        let ForwardRows { x, y, mut tapes } = rows;
         let directions = self.config.directions();
         let mut rest = Some(y);
         for direction in 0..directions {

@@ -17,7 +17,7 @@ mod rnn;
 mod state;
 mod whole;
 
-pub(crate) use backward::Backward;
+pub(crate) use backward::RecurrentBackward;
 pub(crate) use batch::{Batch, Flow, Form, turn};
 pub use config::NetworkConfig;
 pub(crate) use config::check_forget_bias;

@@ -3,7 +3,7 @@
 use super::{NetworkConfig, State};
 use crate::error::{Error, Result, check_shape};
 use crate::kernel::Kernels;
-use crate::layer::{Gradients, Layer, Sizes, Weights, Write};
+use crate::layer::{Layer, LayerGradients, Sizes, Weights, Write};
 use crate::memory;
 use crate::params::{ParamId, ParamTable, Params};
 use crate::rng::Rng;
@@ -227,13 +227,19 @@ impl Recurrent {
         }
     }
 
-    pub(super) fn gradients<'a>(&self, gradients: &'a mut Params, index: usize, write: Write) -> Gradients<'a> {
+    pub(super) fn gradients<'a>(&self, gradients: &'a mut Params, index: usize, write: Write) -> LayerGradients<'a> {
         let Ids { weight_ih, weight_hh, bias, weight_hr } = self.ids[index];
         let [bias_ih, bias_hh] = bias.map_or([None; 2], |bias| bias.map(Some));
         let ids = [Some(weight_ih), Some(weight_hh), bias_ih, bias_hh, weight_hr];
         let [d_weight_ih, d_weight_hh, d_bias_ih, d_bias_hh, d_weight_hr] = gradients.get_some_mut(ids);
         let [d_weight_ih, d_weight_hh] = [d_weight_ih, d_weight_hh].map(|d| d.expect("every layer has these weights"));
-        Gradients { write, d_weight_ih, d_weight_hh, d_bias: d_bias_ih.zip(d_bias_hh).map(Into::into), d_weight_hr }
+        LayerGradients {
+            write,
+            d_weight_ih,
+            d_weight_hh,
+            d_bias: d_bias_ih.zip(d_bias_hh).map(Into::into),
+            d_weight_hr,
+        }
     }
 }
 

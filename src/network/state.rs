@@ -28,20 +28,20 @@ use crate::tensor::{Buffer, SeqRef};
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
-    h: Part,
-    c: Part,
+    h: StatePart,
+    c: StatePart,
     batch: usize,
 }
 
 /// h or c.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Part {
+struct StatePart {
     data: Buffer,
     /// Of each layer and direction; 0 where there is no c.
     widths: Vec<usize>,
 }
 
-impl Part {
+impl StatePart {
     fn range(&self, batch: usize, layer: usize) -> std::ops::Range<usize> {
         let first = batch * self.widths[..layer].iter().sum::<usize>();
         first..first + batch * self.widths[layer]

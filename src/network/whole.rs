@@ -1,7 +1,7 @@
 //! Recurrent layers by themselves: in at the door, through all layers, and out again; and back. For benches and tests that
 //! want no more than that; a [`Model`](crate::Model) does the same with what stands around them.
 
-use super::backward::Backward;
+use super::backward::RecurrentBackward;
 use super::batch::{Batch, Flow, Form, turn};
 use super::forward::{At, Masks, RecurrentMemory, States};
 use super::input::Input;
@@ -33,7 +33,7 @@ pub struct RecurrentWorkspace {
     /// The output, turned to batch-first.
     turned: Buffer,
     scratch: Scratch,
-    back: BackMemory,
+    back: RecurrentBackMemory,
 }
 
 /// What the last run was.
@@ -51,7 +51,7 @@ struct Ran {
 
 /// The memory of the backward pass.
 #[derive(Clone, Debug, Default)]
-struct BackMemory {
+struct RecurrentBackMemory {
     batch: Batch,
     /// The output's gradient, turned to time-major.
     d_output: Buffer,
@@ -199,8 +199,17 @@ impl Recurrent {
             return Err(Error::state("workspace", expected, "another"));
         };
         let RecurrentWorkspace { batch, x, resets, memory, sorted, scratch, back, ran, .. } = workspace;
-        let BackMemory { batch: d_batch, d_output, d_x, width, turned, d_last, d_first_sorted, d_first, has_first } =
-            back;
+        let RecurrentBackMemory {
+            batch: d_batch,
+            d_output,
+            d_x,
+            width,
+            turned,
+            d_last,
+            d_first_sorted,
+            d_first,
+            has_first,
+        } = back;
         let (rows, packed) = (batch.batch, batch.form == Form::Packed);
 
         // The input again: of a batch-first one the turned copy is still there.
@@ -226,7 +235,7 @@ impl Recurrent {
         to.shape_for(self.sizes(), rows)?;
         (*ran, *width, *has_first) = (None, None, false);
         let flow = Flow { lines: batch.lines(), order: batch.order(), resets, threads };
-        let run = Backward {
+        let run = RecurrentBackward {
             params,
             x,
             state,
@@ -283,7 +292,7 @@ fn in_order<'a>(
     }
 }
 
-impl BackMemory {
+impl RecurrentBackMemory {
     /// Leaves no gradients to be read.
     fn forget(&mut self) {
         (self.width, self.has_first) = (None, false);
@@ -324,7 +333,7 @@ impl RecurrentWorkspace {
     /// If the input was packed: that is [`packed_d_input`](Self::packed_d_input).
     #[must_use]
     pub fn d_input(&self) -> Option<SeqRef<'_>> {
-        let BackMemory { d_x, turned, width, .. } = &self.back;
+        let RecurrentBackMemory { d_x, turned, width, .. } = &self.back;
         width.map(|width| self.batch.padded(d_x, turned, width))
     }
 

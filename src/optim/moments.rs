@@ -66,7 +66,7 @@ impl Moments {
             Decay::Gradient(weight_decay) => (weight_decay, 1.0),
             Decay::Parameter(weight_decay) => (0.0, (1.0 - lr * f64::from(weight_decay)) as f32),
         };
-        (self.kernels.adam)(elementwise::Adam {
+        (self.kernels.adam)(elementwise::AdamStep {
             parameters: params.data_mut(),
             gradients: gradients.data(),
             mean: self.mean.data_mut(),

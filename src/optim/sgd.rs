@@ -122,7 +122,7 @@ impl Optimizer for Sgd {
         self.tensors.check("parameters", params)?;
         self.tensors.check("gradients", gradients)?;
         let SgdConfig { lr, momentum, dampening, nesterov, weight_decay, .. } = self.config;
-        (self.kernels.sgd)(elementwise::Sgd {
+        (self.kernels.sgd)(elementwise::SgdStep {
             parameters: params.data_mut(),
             gradients: gradients.data(),
             velocity: self.velocity.as_mut().map_or(&mut [], Params::data_mut),

@@ -1,14 +1,14 @@
 //! Which schedule for which shape, and how long it takes: values, computed without running anything.
 
 mod cache;
+mod cost;
 mod fitted;
 mod machine;
 mod model;
-mod prediction;
 
 pub(crate) use cache::{Plans, Request};
+pub use cost::{Cost, Work};
 pub use machine::Machine;
-pub use prediction::{Prediction, Work};
 
 use std::fmt;
 

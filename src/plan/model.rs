@@ -16,14 +16,14 @@
 //! the neighbours.
 //! `cargo bench --bench prediction` says how well it still holds. Predicted are a quiet machine and warm caches.
 
-use super::{Machine, Plan, Prediction, Shape, Work, fitted};
+use super::{Cost, Machine, Plan, Shape, Work, fitted};
 use crate::kernel::blocking::block_rows;
 use crate::kernel::gemm::Chains;
 use crate::kernel::groups::group_sizes;
 use crate::kernel::layout::{KB, round_up};
 
 /// A machine that works on a shape by a plan.
-struct Model<'a> {
+struct CostModel<'a> {
     machine: &'a Machine,
     plan: &'a Plan,
     shape: Shape,
@@ -45,7 +45,7 @@ impl Sweep {
     }
 }
 
-impl Model<'_> {
+impl CostModel<'_> {
     /// Bytes a second that a core gets of what is swept again and again.
     fn bandwidth(&self, Sweep { own, all }: Sweep) -> f64 {
         let Machine { bandwidth: [l1, l2, l3, memory], caches: [size_1, size_2, size_3], .. } = *self.machine;
@@ -119,7 +119,7 @@ impl Model<'_> {
     }
 
     /// The forward pass.
-    fn forward(&self, work: Work) -> Prediction {
+    fn forward(&self, work: Work) -> Cost {
         let Shape { cell, input, hidden, projection, batch, steps } = self.shape;
         let (output, width, mr) = (self.shape.output(), round_up(hidden), self.plan.backward.mr);
         let [unit_workers, row_workers] = self.workers();
@@ -155,18 +155,18 @@ impl Model<'_> {
                 self.machine.round_trip / 2.0 * unit_workers as f64 + 2.0 * bytes(batch * hidden) / fitted::MAIL;
             sync += t * meeting;
         }
-        Prediction {
+        Cost {
             input: blocks * t / block as f64 + pack,
             recurrence: t * step,
             cell: cells + tape,
             sync,
             call: fitted::CALL,
-            ..Prediction::default()
+            ..Cost::default()
         }
     }
 
     /// The recurrence backward. Its workers own rows.
-    fn backward(&self) -> Prediction {
+    fn backward(&self) -> Cost {
         let Shape { cell, hidden, steps, .. } = self.shape;
         let (output, width, gates) = (self.shape.output(), round_up(hidden), cell.gates());
         let row_workers = self.plan.row_workers;
@@ -176,11 +176,11 @@ impl Model<'_> {
         let step = self.product(rows, [gates * hidden, output], sweep, self.chains(hidden)) + fitted::STEP * self.cycle;
         let cells = t * rows as f64 * (width / KB) as f64 * self.cycle * fitted::cell(cell)[1];
         let tape = 2.0 * self.tape(rows, width, self.kept() + 2);
-        Prediction { backward: t * step + cells + tape, sync: self.fork(row_workers), ..Prediction::default() }
+        Cost { backward: t * step + cells + tape, sync: self.fork(row_workers), ..Cost::default() }
     }
 
     /// The gradients of the weights, and of the input where that is wanted.
-    fn gradients(&self, d_input: bool) -> Prediction {
+    fn gradients(&self, d_input: bool) -> Cost {
         let Shape { cell, input, hidden, batch, steps, .. } = self.shape;
         let (output, width, gates) = (self.shape.output(), round_up(hidden), cell.gates());
         let (workers, mr) = (self.plan.gradient_workers, self.plan.backward.mr);
@@ -201,10 +201,10 @@ impl Model<'_> {
         let right = parts * tokens * (input + output) as f64 / 16.0 * fitted::PACK[2];
         // Both biases have the same gradient, but that of a gate that stays apart.
         let sums = tokens * rows / 16.0 * twice;
-        let mut prediction = Prediction {
+        let mut prediction = Cost {
             weight_gradients: compute + in_and_out + (left + right + sums) * self.cycle,
             sync: self.fork(workers),
-            ..Prediction::default()
+            ..Cost::default()
         };
         if d_input {
             let rows = batch.saturating_mul(steps).div_ceil(workers);
@@ -218,7 +218,7 @@ impl Model<'_> {
 
     /// A step of Adam, which reads four values of each parameter and writes three, and laying the weights out: both are one
     /// thread's work. Both weights are laid out forward, W_hh (and W_ih where the input has a gradient) backward.
-    fn update(&self, d_input: bool) -> Prediction {
+    fn update(&self, d_input: bool) -> Cost {
         let Shape { cell, input, hidden, projection, .. } = self.shape;
         let rows = cell.gates() * hidden;
         let [w_ih, w_hh] = [input, self.shape.output()].map(|k| rows as f64 * k as f64);
@@ -227,7 +227,7 @@ impl Model<'_> {
         let bandwidth = |bytes: f64| self.bandwidth(Sweep::shared(bytes));
         let adam = 28.0 * parameters / bandwidth(28.0 * parameters);
         let update = adam + 8.0 * laid_out / bandwidth(8.0 * laid_out) + fitted::TRAINING;
-        Prediction { update, ..Prediction::default() }
+        Cost { update, ..Cost::default() }
     }
 }
 
@@ -255,12 +255,12 @@ impl Plan {
     /// The seconds that this schedule takes for a layer on that machine, of which nothing is asked but the numbers. A batch
     /// without rows or steps takes none.
     #[must_use]
-    pub fn predict(&self, shape: Shape, work: Work, machine: &Machine) -> Prediction {
+    pub fn predict(&self, shape: Shape, work: Work, machine: &Machine) -> Cost {
         if [shape.hidden, shape.batch, shape.steps].contains(&0) {
-            return Prediction::default();
+            return Cost::default();
         }
         let plan = &self.for_work(shape, work);
-        let model = Model { machine, plan, shape, cycle: 1.0 / machine.clock() };
+        let model = CostModel { machine, plan, shape, cycle: 1.0 / machine.clock() };
         let forward = model.forward(work);
         match work {
             Work::Infer => forward,

@@ -1,22 +1,22 @@
 //! A step of the GRU. `a` and `u` are (3H), r z n one after the other; the states are (H).
 
-use super::{Back, Real, State};
+use super::{Real, RowState, StepGradients};
 
 /// h_t.
-pub(super) fn step<R: Real>(a: &[R], u: &[R], before: &State<R>) -> State<R> {
+pub(super) fn step<R: Real>(a: &[R], u: &[R], before: &RowState<R>) -> RowState<R> {
     let mut h = before.h.clone();
     for (j, h) in h.iter_mut().enumerate() {
         let [_, z, n] = gates(a, u, j);
         *h = (R::ONE - z) * n + z * *h;
     }
-    State { h, c: Vec::new() }
+    RowState { h, c: Vec::new() }
 }
 
 /// From `d_after`, the gradient of h_t.
-pub(super) fn step_back<R: Real>(a: &[R], u: &[R], before: &State<R>, d_after: &State<R>) -> Back<R> {
+pub(super) fn step_back<R: Real>(a: &[R], u: &[R], before: &RowState<R>, d_after: &RowState<R>) -> StepGradients<R> {
     let hidden = before.h.len();
     let [mut d_a, mut d_u] = [vec![R::ZERO; 3 * hidden], vec![R::ZERO; 3 * hidden]];
-    let mut d_before = State { h: vec![R::ZERO; hidden], c: Vec::new() };
+    let mut d_before = RowState { h: vec![R::ZERO; hidden], c: Vec::new() };
     for j in 0..hidden {
         let (h, d_h) = (before.h[j], d_after.h[j]);
         let [r, z, n] = gates(a, u, j);
@@ -32,7 +32,7 @@ pub(super) fn step_back<R: Real>(a: &[R], u: &[R], before: &State<R>, d_after: &
         d_u[at_n] = d_a[at_n] * r;
         d_before.h[j] = d_h * z;
     }
-    Back { d_a, d_u, d_before }
+    StepGradients { d_a, d_u, d_before }
 }
 
 /// r, z and n of unit `j`.

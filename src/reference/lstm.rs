@@ -1,10 +1,10 @@
 //! A step of the LSTM, up to the projection: the state after it has m in the place of h. `a` and `u` are (4H), i f g o
 //! one after the other; m and the cell states are (H).
 
-use super::{Back, Real, State};
+use super::{Real, RowState, StepGradients};
 
 /// m_t and c_t.
-pub(super) fn step<R: Real>(a: &[R], u: &[R], before: &State<R>) -> State<R> {
+pub(super) fn step<R: Real>(a: &[R], u: &[R], before: &RowState<R>) -> RowState<R> {
     let hidden = before.c.len();
     let [mut m, mut c] = [vec![R::ZERO; hidden], vec![R::ZERO; hidden]];
     for j in 0..hidden {
@@ -12,14 +12,14 @@ pub(super) fn step<R: Real>(a: &[R], u: &[R], before: &State<R>) -> State<R> {
         c[j] = f * before.c[j] + i * g;
         m[j] = o * c[j].tanh();
     }
-    State { h: m, c }
+    RowState { h: m, c }
 }
 
 /// From `d_after`, the gradient of m_t and what reaches c_t from later.
-pub(super) fn step_back<R: Real>(a: &[R], u: &[R], before: &State<R>, d_after: &State<R>) -> Back<R> {
+pub(super) fn step_back<R: Real>(a: &[R], u: &[R], before: &RowState<R>, d_after: &RowState<R>) -> StepGradients<R> {
     let hidden = before.c.len();
     let mut d_a = vec![R::ZERO; 4 * hidden];
-    let mut d_before = State { h: vec![R::ZERO; before.h.len()], c: vec![R::ZERO; hidden] };
+    let mut d_before = RowState { h: vec![R::ZERO; before.h.len()], c: vec![R::ZERO; hidden] };
     for j in 0..hidden {
         let [i, f, g, o] = gates(a, u, j);
         let tanh_c = (f * before.c[j] + i * g).tanh();
@@ -31,7 +31,7 @@ pub(super) fn step_back<R: Real>(a: &[R], u: &[R], before: &State<R>, d_after: &
         d_a[3 * hidden + j] = d_m * tanh_c * o * (R::ONE - o);
         d_before.c[j] = d_c * f;
     }
-    Back { d_u: d_a.clone(), d_a, d_before }
+    StepGradients { d_u: d_a.clone(), d_a, d_before }
 }
 
 /// i, f, g and o of unit `j`.

@@ -6,14 +6,14 @@ use std::ops::Range;
 /// earlier ones; of a ragged sequence, step t + 1 has no more rows than step t, and they are the same ones.
 #[derive(Clone, Copy)]
 pub(crate) struct Lines<'a> {
-    steps: Steps<'a>,
+    steps: RowOffsets<'a>,
     /// Of each step's rows, up to `rows` from `first` on are in view.
     first: usize,
     rows: usize,
 }
 
 #[derive(Clone, Copy)]
-enum Steps<'a> {
+enum RowOffsets<'a> {
     /// Every step has `batch` rows, the first step's from `start` on.
     Dense { start: usize, steps: usize, batch: usize },
     /// Step t has the rows `offsets[t]..offsets[t + 1]`.
@@ -23,34 +23,34 @@ enum Steps<'a> {
 impl<'a> Lines<'a> {
     /// `steps` steps of `batch` rows.
     pub(crate) fn dense(steps: usize, batch: usize) -> Self {
-        Self { steps: Steps::Dense { start: 0, steps, batch }, first: 0, rows: batch }
+        Self { steps: RowOffsets::Dense { start: 0, steps, batch }, first: 0, rows: batch }
     }
 
     /// Steps of falling numbers of `rows` rows: `offsets` (steps + 1) begins with 0 and rises by fewer and fewer. The last
     /// of the rows may have no step at all.
     pub(crate) fn ragged(offsets: &'a [usize], rows: usize) -> Self {
-        Self { steps: Steps::Ragged { offsets }, first: 0, rows }
+        Self { steps: RowOffsets::Ragged { offsets }, first: 0, rows }
     }
 
     /// The same rows in memory that holds no others.
     pub(crate) fn compact(self) -> Self {
         match self.steps {
-            Steps::Dense { steps, .. } => Self::dense(steps, self.rows),
-            Steps::Ragged { .. } => self,
+            RowOffsets::Dense { steps, .. } => Self::dense(steps, self.rows),
+            RowOffsets::Ragged { .. } => self,
         }
     }
 
     /// Whether every step has all rows by construction.
     pub(crate) fn is_dense(self) -> bool {
-        matches!(self.steps, Steps::Dense { .. })
+        matches!(self.steps, RowOffsets::Dense { .. })
     }
 
     /// Steps.
     #[inline]
     pub(crate) fn steps(self) -> usize {
         match self.steps {
-            Steps::Dense { steps, .. } => steps,
-            Steps::Ragged { offsets } => offsets.len() - 1,
+            RowOffsets::Dense { steps, .. } => steps,
+            RowOffsets::Ragged { offsets } => offsets.len() - 1,
         }
     }
 
@@ -67,12 +67,12 @@ impl<'a> Lines<'a> {
     #[inline(always)]
     pub(crate) fn at(self, t: usize) -> Range<usize> {
         match self.steps {
-            Steps::Dense { start, steps, batch } => {
+            RowOffsets::Dense { start, steps, batch } => {
                 assert!(t < steps, "step {t} of {steps}");
                 let first = start + t * batch + self.first;
                 first..first + self.rows
             }
-            Steps::Ragged { offsets } => {
+            RowOffsets::Ragged { offsets } => {
                 let (begin, end) = (offsets[t], offsets[t + 1]);
                 let first = (begin + self.first).min(end);
                 first..(first + self.rows).min(end)
@@ -83,8 +83,8 @@ impl<'a> Lines<'a> {
     /// Rows of all steps in view.
     pub(crate) fn total(self) -> usize {
         match self.steps {
-            Steps::Dense { steps, .. } => steps * self.rows,
-            Steps::Ragged { .. } => match self.whole() {
+            RowOffsets::Dense { steps, .. } => steps * self.rows,
+            RowOffsets::Ragged { .. } => match self.whole() {
                 Some(rows) => rows.len(),
                 None => (0..self.steps()).map(|t| self.at(t).len()).sum(),
             },
@@ -94,8 +94,8 @@ impl<'a> Lines<'a> {
     /// The rows of all steps, where they lie in one piece.
     pub(crate) fn whole(self) -> Option<Range<usize>> {
         match self.steps {
-            Steps::Dense { start, steps, batch } => (self.rows == batch).then_some(start..start + steps * batch),
-            Steps::Ragged { offsets } => {
+            RowOffsets::Dense { start, steps, batch } => (self.rows == batch).then_some(start..start + steps * batch),
+            RowOffsets::Ragged { offsets } => {
                 let (begin, end) = (offsets[0], offsets[offsets.len() - 1]);
                 let all = offsets.get(1).is_none_or(|&second| self.first == 0 && self.rows >= second - begin);
                 all.then_some(begin..end)
@@ -106,8 +106,8 @@ impl<'a> Lines<'a> {
     /// One more than the last row there is, in view or not.
     pub(crate) fn end(self) -> usize {
         match self.steps {
-            Steps::Dense { start, steps, batch } => start + steps * batch,
-            Steps::Ragged { offsets } => offsets[offsets.len() - 1],
+            RowOffsets::Dense { start, steps, batch } => start + steps * batch,
+            RowOffsets::Ragged { offsets } => offsets[offsets.len() - 1],
         }
     }
 
@@ -116,8 +116,8 @@ impl<'a> Lines<'a> {
     #[inline]
     pub(crate) fn place_from_end(self, k: usize) -> (usize, usize) {
         match self.steps {
-            Steps::Dense { steps, .. } => (steps - 1 - k / self.rows, k % self.rows),
-            Steps::Ragged { offsets } => {
+            RowOffsets::Dense { steps, .. } => (steps - 1 - k / self.rows, k % self.rows),
+            RowOffsets::Ragged { offsets } => {
                 let end = offsets[offsets.len() - 1];
                 // Step t begins after the end - offsets[t + 1] rows of later steps.
                 let t = offsets[1..].partition_point(|&offset| end - offset > k);
@@ -129,8 +129,8 @@ impl<'a> Lines<'a> {
     /// The step, and the row inside it, that is the `k`th when steps are counted from the first on. The whole is in view.
     pub(crate) fn place_from_start(self, k: usize) -> (usize, usize) {
         match self.steps {
-            Steps::Dense { .. } => (k / self.rows.max(1), k % self.rows.max(1)),
-            Steps::Ragged { offsets } => {
+            RowOffsets::Dense { .. } => (k / self.rows.max(1), k % self.rows.max(1)),
+            RowOffsets::Ragged { offsets } => {
                 let t = offsets[1..].partition_point(|&end| end - offsets[0] <= k);
                 (t, k - (offsets[t] - offsets[0]))
             }
@@ -154,8 +154,8 @@ impl<'a> Lines<'a> {
         let all = self.steps();
         assert!(first <= all && steps <= all - first, "{steps} steps from {first} on, of {all}");
         let steps = match self.steps {
-            Steps::Dense { start, batch, .. } => Steps::Dense { start: start + first * batch, steps, batch },
-            Steps::Ragged { offsets } => Steps::Ragged { offsets: &offsets[first..=first + steps] },
+            RowOffsets::Dense { start, batch, .. } => RowOffsets::Dense { start: start + first * batch, steps, batch },
+            RowOffsets::Ragged { offsets } => RowOffsets::Ragged { offsets: &offsets[first..=first + steps] },
         };
         Self { steps, ..self }
     }

@@ -3,8 +3,8 @@
 use crate::compare::{assert_same_bits, distance_of_scale, pick_row};
 use elman::Nonlinearity;
 use elman::internals::{
-    BackwardPass, Cell, Direction, ForwardPass, Gradients, Kernels, Layer, Plan, Scratch, Sizes, Tape, Weights, Work,
-    Write,
+    BackwardPass, Cell, Direction, ForwardPass, Kernels, Layer, LayerGradients, Plan, Scratch, Sizes, Tape, Weights,
+    Work, Write,
 };
 use elman::tensor::{Mask, PackedSequence, Seq, SeqRef};
 use elman::{Rng, Threads, reference};
@@ -236,7 +236,7 @@ impl Case {
             d_y,
             d_h_n: d_h_n.as_ref().map(Seq::view),
             d_c_n: d_c_n.as_ref().map(Seq::view),
-            gradients: Gradients {
+            gradients: LayerGradients {
                 write,
                 d_weight_ih: &mut d_weight_ih,
                 d_weight_hh: &mut d_weight_hh,

@@ -231,7 +231,7 @@ fn a_reset_lets_no_nan_through() {
 
 #[test]
 fn gradients_are_added_to_what_is_there() {
-    use elman::internals::{BackwardPass, Gradients, Tape};
+    use elman::internals::{BackwardPass, LayerGradients, Tape};
     for kernels in tiers() {
         let case = Case::random([3, 4, 5, 6], Options { cell: 0, bits: 0 }, 5);
         let fresh = case.run(kernels, &case.plan(kernels), &mut Scratch::default());
@@ -250,7 +250,7 @@ fn gradients_are_added_to_what_is_there() {
             d_y: SeqRef::new(&case.d_y, 3, 4, 6).unwrap(),
             d_h_n: Some(SeqRef::new(case.d_h_n.as_ref().unwrap(), 1, 4, 6).unwrap()),
             d_c_n: None,
-            gradients: Gradients {
+            gradients: LayerGradients {
                 write: Write::Add,
                 d_weight_ih: ih,
                 d_weight_hh: hh,
@@ -273,7 +273,7 @@ fn gradients_are_added_to_what_is_there() {
 
 #[test]
 fn a_tape_serves_once_and_only_the_pass_that_filled_it() {
-    use elman::internals::{BackwardPass, Gradients, Tape};
+    use elman::internals::{BackwardPass, LayerGradients, Tape};
     let kernels = Kernels::best();
     let case = Case::random([2, 3, 4, 5], Options { cell: 2, bits: Options::NO_STATE }, 1);
     let (layer, plan) = (case.layer(kernels), case.plan(kernels));
@@ -292,7 +292,7 @@ fn a_tape_serves_once_and_only_the_pass_that_filled_it() {
             d_y: SeqRef::new(&case.d_y, 2, 3, 5).unwrap(),
             d_h_n: None,
             d_c_n: None,
-            gradients: Gradients {
+            gradients: LayerGradients {
                 write: Write::Add,
                 d_weight_ih: &mut ih,
                 d_weight_hh: &mut hh,

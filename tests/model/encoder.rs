@@ -2,8 +2,8 @@
 //! written by hand over the engine's layers with the same bits, and over the reference in f64.
 
 use elman::internals::{
-    BackwardPass, Cell, Direction, ForwardPass, Gradients as LayerGradients, Kernels, Layer, Linear, LinearScratch,
-    LinearSettings, Scratch, Sizes, Tape, Weights, Work, Write,
+    BackwardPass, Cell, Direction, ForwardPass, Kernels, Layer, LayerGradients, Linear, LinearScratch, LinearSettings,
+    Scratch, Sizes, Tape, Weights, Work, Write,
 };
 use elman::loss::{MeanSquaredError, mse};
 use elman::optim::{Adam, AdamConfig, Optimizer};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use elman::internals::{Cell, Kernels, Machine, Plan, Prediction, Shape, Work};
+use elman::internals::{Cell, Cost, Kernels, Machine, Plan, Shape, Work};
 use elman::{Error, Nonlinearity, Result, Threads};
 
 /// What is done with a batch.
@@ -187,10 +187,10 @@ impl Workload {
     ///
     /// # Errors
     /// As [`measure`](Self::measure), and [`Error::Setting`] for limits that are no positive numbers.
-    pub fn predict(&self, machine: &Machine) -> Result<Prediction> {
+    pub fn predict(&self, machine: &Machine) -> Result<Cost> {
         machine.check()?;
         self.check()?;
-        let mut prediction = Prediction::default();
+        let mut prediction = Cost::default();
         for (i, (shape, plan, count)) in self.plans()?.into_iter().enumerate() {
             let shape = if self.ragged { Shape { steps: (5 * shape.steps).div_ceil(8), ..shape } } else { shape };
             for layer in 0..count {

@@ -17,7 +17,7 @@ use crate::simd::{Vector, math};
 pub(super) const FACTS: CellFacts = CellFacts { gates: 1, last_apart: false, kept: 0, bypass: Bypass::Nothing };
 
 /// The activation, chosen outside the loops.
-pub(in crate::kernel) trait Activation<V> {
+pub(in crate::kernel) trait ActivationMath<V> {
     /// The activation of `x`.
     fn apply(x: V) -> V;
     /// `d` times the derivative where the activation gave `y`.
@@ -26,7 +26,7 @@ pub(in crate::kernel) trait Activation<V> {
 
 pub(in crate::kernel) struct Tanh;
 
-impl<V: Vector> Activation<V> for Tanh {
+impl<V: Vector> ActivationMath<V> for Tanh {
     #[inline(always)]
     fn apply(x: V) -> V {
         math::tanh(x)
@@ -40,7 +40,7 @@ impl<V: Vector> Activation<V> for Tanh {
 
 pub(in crate::kernel) struct Relu;
 
-impl<V: Vector> Activation<V> for Relu {
+impl<V: Vector> ActivationMath<V> for Relu {
     #[inline(always)]
     fn apply(x: V) -> V {
         // The operand order lets a NaN through.
@@ -58,7 +58,7 @@ impl<V: Vector> Activation<V> for Relu {
 /// The cell with the activation `A`.
 pub(in crate::kernel) struct Elman<A>(PhantomData<A>);
 
-impl<V: Vector, A: Activation<V>> CellMath<V> for Elman<A> {
+impl<V: Vector, A: ActivationMath<V>> CellMath<V> for Elman<A> {
     const FACTS: &'static CellFacts = &FACTS;
     type Gates = [V; 1];
     type Kept = [V; 0];

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use super::projection::BackProject;
-use super::upstream::Upstream;
+use super::upstream::UpstreamGradient;
 use super::{Carry, Projection, chains_of, clear, copy, step_product};
 use crate::kernel::cell::{CellBackStep, CellGradients, CellMath, Registers, agrees};
 use crate::kernel::gemm::{Epilogue, Operands};
@@ -120,7 +120,7 @@ impl<I: Copy> BackStep<'_, I> {
 struct BackEnd<'a, C, I> {
     step: BackStep<'a, I>,
     /// Nothing behind a projection, whose product is the whole gradient.
-    upstream: Option<Upstream<'a>>,
+    upstream: Option<UpstreamGradient<'a>>,
     /// (rows, H').
     spill: &'a mut [f32],
     cell: PhantomData<C>,
@@ -228,7 +228,7 @@ pub(in crate::kernel) fn backward<V: Tiles, C: CellMath<V>>(isa: V::Isa, args: B
         let b = if alive == 0 { w_hh.without_rows() } else { w_hh };
         let joined = alive..live;
         let d_h_n = if C::FACTS.passes_state() { None } else { d_h_n.filter(|_| !joined.is_empty()) };
-        let upstream = Upstream { d_y: d_y.step(t), d_h_n, joined };
+        let upstream = UpstreamGradient { d_y: d_y.step(t), d_h_n, joined };
         // Of a cell without one any matrix will do: to find the right one would take a sixth of a small step.
         let cell = if C::FACTS.has_cell_state() { history.states.step(t) } else { upstream.d_y };
         let operands = Operands { a: &*carry.now, rows, live, b };

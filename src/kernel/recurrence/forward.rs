@@ -86,11 +86,11 @@ struct Step<'a, I> {
     c: &'a mut [f32],
     gates: Option<MatMut<'a>>,
     cells: Option<MatMut<'a>>,
-    target: Target<'a>,
+    target: CellTarget<'a>,
 }
 
 /// Where a cell's output goes.
-enum Target<'a> {
+enum CellTarget<'a> {
     /// To the sequence and to the next step's operand.
     State { y: Option<MatMut<'a>>, next: &'a mut [f32] },
     /// To the operand of the projection.
@@ -144,13 +144,13 @@ impl<I: Copy> Step<'_, I> {
     fn put<V: Vector>(&mut self, at: Place, unit: usize, h: V) {
         let blocked = at.blocked(self.hidden, unit);
         match &mut self.target {
-            Target::State { y, next } => {
+            CellTarget::State { y, next } => {
                 h.store(&mut next[blocked..]);
                 if let Some(y) = y {
                     store(h, &mut y.row(at.row())[unit..]);
                 }
             }
-            Target::Projection { operand, kept } => {
+            CellTarget::Projection { operand, kept } => {
                 h.store(&mut operand[blocked..]);
                 if let Some(kept) = kept {
                     h.store(&mut kept.row(at.row())[unit..]);
@@ -260,8 +260,8 @@ pub(in crate::kernel) fn forward<V: Tiles, C: CellMath<V>>(isa: V::Isa, args: Fo
             _ => (None, None, None),
         };
         let target = match &mut projection {
-            Some(projection) => Target::Projection { operand: &mut *projection.operand, kept: m },
-            None => Target::State { y: y.as_mut().map(|y| y.step(t)), next: &mut *h.next },
+            Some(projection) => CellTarget::Projection { operand: &mut *projection.operand, kept: m },
+            None => CellTarget::State { y: y.as_mut().map(|y| y.step(t)), next: &mut *h.next },
         };
         let step = Step {
             isa,

@@ -1,7 +1,7 @@
 //! The second product of a step with a projection: the epilogues of h_t = m_t·W_hrᵀ forward, and of d_h_t, with which a
 //! step backward begins.
 
-use super::upstream::Upstream;
+use super::upstream::UpstreamGradient;
 use crate::kernel::gemm::{Epilogue, Start};
 use crate::kernel::layout::{Place, round_up};
 use crate::simd::Vector;
@@ -57,7 +57,7 @@ impl<V: Vector> Epilogue<V> for Project<'_, V::Isa> {
 /// The epilogue of the product that a step backward through a projection begins with: d_h_t.
 pub(super) struct BackProject<'a, I> {
     pub(super) isa: I,
-    pub(super) upstream: Upstream<'a>,
+    pub(super) upstream: UpstreamGradient<'a>,
     /// (rows, O').
     pub(super) d_h: MatMut<'a>,
     pub(super) operand: &'a mut [f32],

@@ -8,7 +8,7 @@ use crate::simd::tail::{load, load_row};
 use crate::tensor::Mat;
 
 /// What the gradient of a state starts from.
-pub(super) struct Upstream<'a> {
+pub(super) struct UpstreamGradient<'a> {
     /// (rows, O).
     pub(super) d_y: Mat<'a>,
     /// (rows, O): of the rows that `joined`, whose last step this is.
@@ -16,7 +16,7 @@ pub(super) struct Upstream<'a> {
     pub(super) joined: Range<usize>,
 }
 
-impl Upstream<'_> {
+impl UpstreamGradient<'_> {
     #[inline(always)]
     pub(super) fn start<V: Vector>(&self, isa: V::Isa, at: Place, row: &mut [V]) {
         load_row(isa, &self.d_y.row(at.row())[at.col..], row);

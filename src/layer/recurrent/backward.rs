@@ -7,12 +7,12 @@
 //! ```
 
 use super::forward::fill_rows;
-use super::gradients::{Gradients, Sums};
+use super::gradients::{LayerGradients, Sums};
 use super::memory::{Scratch, Tape, Worker};
 use super::weights::{Layer, Weights, check_len};
 use super::{Sizes, Write};
 use crate::error::{Error, Result, check_shape};
-use crate::gemm::{Product, Rows, WORKING, multiply};
+use crate::gemm::{OperandRows, Product, WORKING, multiply};
 use crate::kernel::layout::{Depth, PanelsRef, round_up};
 use crate::kernel::recurrence::{BackProjection, Backward, Carry, Projection};
 use crate::parallel::{Divide, try_share};
@@ -43,7 +43,7 @@ pub struct BackwardPass<'a> {
     /// (1, B, H): the gradient that reaches the last cell state.
     pub d_c_n: Option<SeqRef<'a>>,
     /// Receives the gradients of the parameters.
-    pub gradients: Gradients<'a>,
+    pub gradients: LayerGradients<'a>,
     /// (all rows of all steps, I), row-major: receives the gradient of the input.
     pub d_x: Option<(&'a mut [f32], Write)>,
     /// (1, B, O): receives the gradient of the first state.
@@ -53,14 +53,14 @@ pub struct BackwardPass<'a> {
 }
 
 /// What one worker of the recurrence writes.
-struct Written<'a> {
+struct BackwardOutput<'a> {
     gates: SeqMut<'a>,
     d_h: Option<SeqMut<'a>>,
     d_h_0: Option<(&'a mut [f32], usize)>,
     d_c_0: Option<(&'a mut [f32], usize)>,
 }
 
-impl Divide for Written<'_> {
+impl Divide for BackwardOutput<'_> {
     fn divide(self, rows: usize) -> (Self, Self) {
         let (gates, rest_gates) = self.gates.divide(rows);
         let (d_h, rest_d_h) = self.d_h.divide(rows);
@@ -73,7 +73,7 @@ impl Divide for Written<'_> {
 
 /// What one worker of the recurrence reads.
 #[derive(Clone, Copy)]
-struct Read<'a> {
+struct BackwardInput<'a> {
     y: SeqRef<'a>,
     history: History<'a>,
     d_y: SeqRef<'a>,
@@ -81,7 +81,7 @@ struct Read<'a> {
     d_c_n: Option<Mat<'a>>,
 }
 
-impl<'a> Read<'a> {
+impl<'a> BackwardInput<'a> {
     fn narrow_rows(self, first: usize, rows: usize) -> Self {
         let of = |state: Option<Mat<'a>>| state.map(|state| state.narrow_rows(first, rows));
         let History { states, first: before, resets, direction } = self.history;
@@ -93,7 +93,7 @@ impl<'a> Read<'a> {
 }
 
 /// The weights that the recurrence multiplies with.
-struct Back<'a> {
+struct BackwardWeights<'a> {
     w_hh: PanelsRef<'a>,
     w_hr: PanelsRef<'a>,
 }
@@ -123,13 +123,13 @@ impl Layer {
         scratch.reserve(plan.row_workers.max(plan.gradient_workers));
         self.lay_out_backward(weights, scratch)?;
         let Scratch { workers, w_hh, w_ih, w_hr, zeros, .. } = scratch;
-        let back = Back { w_hh: w_hh.view(), w_hr: w_hr.view() };
+        let back = BackwardWeights { w_hh: w_hh.view(), w_hr: w_hr.view() };
         let resets = Resets(pass.resets);
         let [h_0, c_0, d_h_n, d_c_n] =
             [pass.h_0, pass.c_0, pass.d_h_n, pass.d_c_n].map(|state| state.map(|state| state.step(0)));
         let (states, first) = cells.map_or((y, h_0), |cells| (cells, c_0));
-        let read = Read { y, history: History { states, first, resets, direction }, d_y, d_h_n, d_c_n };
-        let written = Written {
+        let read = BackwardInput { y, history: History { states, first, resets, direction }, d_y, d_h_n, d_c_n };
+        let written = BackwardOutput {
             gates: SeqMut::over(d_a, lines, facts.gradients() * width),
             d_h: (projection > 0).then(|| SeqMut::over(d_h, lines, round_up(output))),
             d_h_0: pass.d_h_0.map(|d_h_0| (d_h_0, output)),
@@ -143,8 +143,8 @@ impl Layer {
         let projected = (projection > 0).then(|| {
             [SeqRef::over(d_h, lines, round_up(output)), SeqRef::over(m, lines, width).narrow_columns(0, hidden)]
         });
-        let before = Rows::Before(History { states: y, first: h_0, resets, direction }, zeros);
-        self.gradients(plan, Sums { d_a, x: Rows::Of(x), before, projected }, gradients, workers)?;
+        let before = OperandRows::Before(History { states: y, first: h_0, resets, direction }, zeros);
+        self.gradients(plan, Sums { d_a, x: OperandRows::Of(x), before, projected }, gradients, workers)?;
 
         if let Some((d_x, write)) = d_x {
             w_ih.reshape(WORKING, Depth { runs: facts.gates, len: hidden }, input)?;
@@ -184,9 +184,9 @@ impl Layer {
     fn backward_rows(
         &self,
         plan: &Plan,
-        read: Read<'_>,
-        back: &Back<'_>,
-        written: Written<'_>,
+        read: BackwardInput<'_>,
+        back: &BackwardWeights<'_>,
+        written: BackwardOutput<'_>,
         worker: &mut Worker,
     ) -> Result<()> {
         let Sizes { cell, hidden, projection, direction, .. } = self.sizes;

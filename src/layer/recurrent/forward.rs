@@ -45,7 +45,7 @@ impl ForwardPass<'_> {
 }
 
 /// What one worker writes.
-pub(super) struct Written<'a> {
+pub(super) struct ForwardOutput<'a> {
     pub(super) y: SeqMut<'a>,
     pub(super) h_n: Option<(&'a mut [f32], usize)>,
     pub(super) c_n: Option<(&'a mut [f32], usize)>,
@@ -61,7 +61,7 @@ impl Divide for Kept<'_> {
     }
 }
 
-impl Divide for Written<'_> {
+impl Divide for ForwardOutput<'_> {
     fn divide(self, rows: usize) -> (Self, Self) {
         let (y, rest_y) = self.y.divide(rows);
         let (h_n, rest_h_n) = self.h_n.divide(rows);
@@ -82,14 +82,14 @@ pub(super) struct Share<'a> {
 
 /// What one worker reads.
 #[derive(Clone, Copy)]
-pub(super) struct Read<'a> {
+pub(super) struct ForwardInput<'a> {
     pub(super) x: SeqRef<'a>,
     pub(super) h_0: Option<Mat<'a>>,
     pub(super) c_0: Option<Mat<'a>>,
     pub(super) resets: Resets<'a>,
 }
 
-impl Read<'_> {
+impl ForwardInput<'_> {
     fn narrow_rows(self, first: usize, rows: usize) -> Self {
         let [h_0, c_0] = [self.h_0, self.c_0].map(|state| state.map(|state| state.narrow_rows(first, rows)));
         Self { x: self.x.narrow_rows(first, rows), h_0, c_0, resets: self.resets.narrow_rows(first, rows) }
@@ -129,8 +129,8 @@ impl Layer {
         let [h_0, c_0] = [pass.h_0, pass.c_0].map(|state| state.map(|state| state.step(0)));
         let h_n = pass.h_n.map(|h_n| (h_n, output));
         let c_n = pass.c_n.map(|c_n| (c_n, hidden));
-        let read = Read { x, h_0, c_0, resets };
-        let written = Written { y: pass.y, h_n, c_n, kept };
+        let read = ForwardInput { x, h_0, c_0, resets };
+        let written = ForwardOutput { y: pass.y, h_n, c_n, kept };
         if plan.unit_workers > 1 {
             self.forward_units(plan, read, written, scratch)?;
         } else {
@@ -138,7 +138,7 @@ impl Layer {
             try_share(plan.rows(lines), written, &mut scratch.workers, &|rows, written, worker: &mut Worker| {
                 if !rows.is_empty() {
                     let read = read.narrow_rows(rows.start, rows.len());
-                    let Written { mut y, h_n, c_n, kept } = written;
+                    let ForwardOutput { mut y, h_n, c_n, kept } = written;
                     let all = Share { units: 0..hidden, exchange: None, y: Some(y.reborrow()), kept };
                     self.run(plan, read, all, worker)?;
                     self.last_states(read, y, [h_n, c_n], worker);
@@ -153,7 +153,7 @@ impl Layer {
     }
 
     /// One worker's rows and units, forward. Leaves the last cell states in `bypass`.
-    pub(super) fn run(&self, plan: &Plan, read: Read<'_>, share: Share<'_>, worker: &mut Worker) -> Result<()> {
+    pub(super) fn run(&self, plan: &Plan, read: ForwardInput<'_>, share: Share<'_>, worker: &mut Worker) -> Result<()> {
         let Sizes { cell, hidden, projection, direction, .. } = self.sizes;
         let Share { units, mut exchange, mut y, mut kept } = share;
         let [steps, rows, _] = read.x.shape();
@@ -214,7 +214,7 @@ impl Layer {
     }
 
     /// The first states into a worker's operands, and room for what a run carries.
-    fn begin(&self, read: Read<'_>, worker: &mut Worker) -> Result<()> {
+    fn begin(&self, read: ForwardInput<'_>, worker: &mut Worker) -> Result<()> {
         let Sizes { cell, hidden, projection, .. } = self.sizes;
         let (rows, width, output) = (read.x.shape()[1], round_up(hidden), round_up(self.sizes.output()));
         let Worker { carry: [now, next], operand, bypass: c, .. } = worker;
@@ -234,7 +234,7 @@ impl Layer {
     /// Each row's state after its last step, and the cell state that a run left with its worker.
     pub(super) fn last_states(
         &self,
-        read: Read<'_>,
+        read: ForwardInput<'_>,
         y: SeqMut<'_>,
         [h_n, c_n]: [Option<(&mut [f32], usize)>; 2],
         worker: &Worker,

@@ -11,7 +11,7 @@ use std::ops::Range;
 use super::memory::Worker;
 use super::{Layer, Sizes, Write};
 use crate::error::Result;
-use crate::gemm::{Rows, Target, WORKING, column_sums, outer};
+use crate::gemm::{OperandRows, OuterProduct, WORKING, column_sums, outer};
 use crate::kernel::layout::round_up;
 use crate::parallel::{Divide, try_share};
 use crate::plan::Plan;
@@ -19,7 +19,7 @@ use crate::tensor::SeqRef;
 
 /// The gradients of a layer's parameters, shaped like them.
 #[derive(Debug)]
-pub struct Gradients<'a> {
+pub struct LayerGradients<'a> {
     /// Whether they are overwritten, or added to what a backward pass finds. The bits are the same where that is zeros.
     pub write: Write,
     /// (G·H, I) row-major.
@@ -38,21 +38,21 @@ pub(super) struct Sums<'a> {
     /// (T, B, gradients a unit · H').
     pub(super) d_a: SeqRef<'a>,
     /// The input.
-    pub(super) x: Rows<'a>,
+    pub(super) x: OperandRows<'a>,
     /// The states before each step.
-    pub(super) before: Rows<'a>,
+    pub(super) before: OperandRows<'a>,
     /// d_h (T, B, P') and m (T, B, H), where there is a projection.
     pub(super) projected: Option<[SeqRef<'a>; 2]>,
 }
 
 /// Some rows of the gradients of both weights, with their width, and as many elements of the biases'.
-struct Part<'a> {
+struct WeightRows<'a> {
     d_weight_ih: (&'a mut [f32], usize),
     d_weight_hh: (&'a mut [f32], usize),
     d_bias: Option<[(&'a mut [f32], usize); 2]>,
 }
 
-impl Divide for Part<'_> {
+impl Divide for WeightRows<'_> {
     fn divide(self, rows: usize) -> (Self, Self) {
         let (d_weight_ih, rest_ih) = self.d_weight_ih.divide(rows);
         let (d_weight_hh, rest_hh) = self.d_weight_hh.divide(rows);
@@ -71,12 +71,12 @@ impl Layer {
         &self,
         plan: &Plan,
         sums: Sums<'_>,
-        out: Gradients<'_>,
+        out: LayerGradients<'_>,
         workers: &mut [Worker],
     ) -> Result<()> {
         let Sizes { cell, input, hidden, projection, .. } = self.sizes;
-        let Gradients { write, d_weight_ih, d_weight_hh, d_bias, d_weight_hr } = out;
-        let part = Part {
+        let LayerGradients { write, d_weight_ih, d_weight_hh, d_bias, d_weight_hr } = out;
+        let part = WeightRows {
             d_weight_ih: (d_weight_ih, input),
             d_weight_hh: (d_weight_hh, self.sizes.output()),
             d_bias: d_bias.map(|d_bias| d_bias.map(|d_bias| (d_bias, 1))),
@@ -91,7 +91,7 @@ impl Layer {
                 workers,
                 &|rows, (c, _), worker: &mut Worker| {
                     let left = d_h.narrow_columns(rows.start, rows.len());
-                    let target = Target { right: Rows::Of(m), c };
+                    let target = OuterProduct { right: OperandRows::Of(m), c };
                     outer(self.kernels, plan.backward, left, &mut [target], write, &mut worker.gemm)
                 },
             )?;
@@ -105,7 +105,7 @@ impl Layer {
         plan: &Plan,
         rows: Range<usize>,
         sums: Sums<'_>,
-        mut out: Part<'_>,
+        mut out: WeightRows<'_>,
         write: Write,
         worker: &mut Worker,
     ) -> Result<()> {
@@ -123,9 +123,9 @@ impl Layer {
             let columns = [gate * width + unit, facts.recurrent(gate) * width + unit];
             let [left_x, left_h] = columns.map(|column| sums.d_a.narrow_columns(column, len));
             let at = row - rows.start;
-            let mut x = Target { right: sums.x, c: &mut d_weight_ih[at * *input..][..len * *input] };
-            let mut h = Target { right: sums.before, c: &mut d_weight_hh[at * *output..][..len * *output] };
-            let mut sum = |left, targets: &mut [Target<'_>]| {
+            let mut x = OuterProduct { right: sums.x, c: &mut d_weight_ih[at * *input..][..len * *input] };
+            let mut h = OuterProduct { right: sums.before, c: &mut d_weight_hh[at * *output..][..len * *output] };
+            let mut sum = |left, targets: &mut [OuterProduct<'_>]| {
                 outer(self.kernels, plan.backward, left, targets, write, &mut worker.gemm)
             };
             if columns[0] == columns[1] {
@@ -209,7 +209,7 @@ mod tests {
             d_y: y.view(),
             d_h_n: None,
             d_c_n: None,
-            gradients: Gradients {
+            gradients: LayerGradients {
                 write: Write::Over,
                 d_weight_ih: &mut d_ih,
                 d_weight_hh: &mut d_hh,

@@ -12,7 +12,7 @@ mod weights;
 
 pub use backward::BackwardPass;
 pub use forward::ForwardPass;
-pub use gradients::Gradients;
+pub use gradients::LayerGradients;
 pub use memory::{Scratch, Tape};
 pub use sizes::Sizes;
 pub(crate) use steps::RowMemory;

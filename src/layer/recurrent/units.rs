@@ -1,6 +1,6 @@
 //! A layer forward by workers that own hidden units: they show each other their states after every step.
 
-use super::forward::{Read, Share, Written};
+use super::forward::{ForwardInput, ForwardOutput, Share};
 use super::memory::{Scratch, Worker};
 use super::weights::Layer;
 use crate::error::Result;
@@ -20,8 +20,8 @@ impl Layer {
     pub(super) fn forward_units(
         &self,
         plan: &Plan,
-        read: Read<'_>,
-        written: Written<'_>,
+        read: ForwardInput<'_>,
+        written: ForwardOutput<'_>,
         scratch: &mut Scratch,
     ) -> Result<()> {
         let (hidden, mr) = (self.sizes.hidden, group_rows(self.kernels.isa().lanes()));

@@ -4,12 +4,12 @@ use super::forward::{Reads, copy};
 use super::{Chain, Kind, Room, Stage, StageMemory};
 use crate::error::Result;
 use crate::layer::{LinearBackward, Readout, Write};
-use crate::network::{Backward, Flow, Masks, State};
+use crate::network::{Flow, Masks, RecurrentBackward, State};
 use crate::params::Params;
 use crate::tensor::{Buffer, SeqRef};
 
 /// What a backward pass through a chain reads and writes beside what the forward run left.
-pub(in crate::model) struct Back<'a> {
+pub(in crate::model) struct ChainBackward<'a> {
     pub(in crate::model) reads: Reads<'a>,
     /// The input of the forward run, and its first states, if any were given.
     pub(in crate::model) x: SeqRef<'a>,
@@ -31,7 +31,7 @@ impl Chain {
     pub(in crate::model) fn back(
         &self,
         flow: Flow<'_>,
-        mut args: Back<'_>,
+        mut args: ChainBackward<'_>,
         memory: &mut [StageMemory],
         room: &mut Room,
     ) -> Result<()> {
@@ -57,8 +57,8 @@ impl Chain {
                 _ => (below_learns || args.d_x.is_some()).then_some(&mut own),
             };
             let mut around = Around { params: &mut *args.gradients, d_first: args.d_first.as_deref_mut() };
-            let reads = Reading { reads: args.reads, state: args.state, d_last: args.d_last, masks: args.masks };
-            stage.back(flow, reads, Rows { x, d_y, d_x }, &mut around, here, room)?;
+            let reads = StageReads { reads: args.reads, state: args.state, d_last: args.d_last, masks: args.masks };
+            stage.back(flow, reads, StageRows { x, d_y, d_x }, &mut around, here, room)?;
             here.d_x = own;
         }
         Ok(())
@@ -67,7 +67,7 @@ impl Chain {
 
 /// What a layer reads beside its rows.
 #[derive(Clone, Copy)]
-struct Reading<'a> {
+struct StageReads<'a> {
     reads: Reads<'a>,
     state: Option<&'a State>,
     d_last: Option<&'a State>,
@@ -75,7 +75,7 @@ struct Reading<'a> {
 }
 
 /// The rows of a layer.
-struct Rows<'a> {
+struct StageRows<'a> {
     /// The input of the forward run.
     x: SeqRef<'a>,
     /// The gradient at the output.
@@ -95,13 +95,13 @@ impl Stage {
     fn back(
         &self,
         flow: Flow<'_>,
-        reads: Reading<'_>,
-        rows: Rows<'_>,
+        reads: StageReads<'_>,
+        rows: StageRows<'_>,
         around: &mut Around<'_>,
         memory: &mut StageMemory,
         room: &mut Room,
     ) -> Result<()> {
-        let Rows { x, d_y, mut d_x } = rows;
+        let StageRows { x, d_y, mut d_x } = rows;
         let width = x.shape()[2];
         if let Some(d_x) = &mut d_x {
             d_x.try_resize("d_input", flow.lines.end() * width)?;
@@ -118,7 +118,7 @@ impl Stage {
                 linear.backward_rows(args, around.params, d_x, &mut room.linear)?;
             }
             Kind::Recurrent(recurrence) => {
-                let args = Backward {
+                let args = RecurrentBackward {
                     params: reads.reads.params,
                     x,
                     state: reads.state,
@@ -154,7 +154,7 @@ impl Stage {
                 }
             }
             Kind::Residual { from, chain } => {
-                let args = Back {
+                let args = ChainBackward {
                     reads: reads.reads,
                     x,
                     state: reads.state,

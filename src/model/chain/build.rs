@@ -13,7 +13,7 @@ use crate::params::{ParamId, ParamTable, Params};
 use crate::rng::Rng;
 
 /// What is known about the rows between two layers while a chain is built.
-pub(in crate::model) struct Place<'a> {
+pub(in crate::model) struct BuildContext<'a> {
     pub(in crate::model) table: &'a mut ParamTable,
     pub(in crate::model) kernels: &'static Kernels,
     /// Features of a step.
@@ -48,7 +48,7 @@ impl Chain {
     ///
     /// # Errors
     /// Naming the layer and the setting: sizes of zero, sizes that do not fit, what the engine cannot run.
-    pub(in crate::model) fn new(specs: &[LayerSpec], prefix: &str, place: &mut Place<'_>) -> Result<Self> {
+    pub(in crate::model) fn new(specs: &[LayerSpec], prefix: &str, context: &mut BuildContext<'_>) -> Result<Self> {
         let mut stages = Vec::new();
         for (index, spec) in specs.iter().enumerate() {
             let name = match (prefix, &spec.name[..]) {
@@ -56,9 +56,9 @@ impl Chain {
                 (prefix, "") => prefix.to_string(),
                 (prefix, name) => format!("{prefix}.{name}"),
             };
-            let first = index == 0 && !place.inside;
-            let kind = kind(&spec.kind, &name, first, place)?;
-            stages.push(Stage { kind, width: place.width });
+            let first = index == 0 && !context.inside;
+            let kind = kind(&spec.kind, &name, first, context)?;
+            stages.push(Stage { kind, width: context.width });
         }
         Ok(Self { stages })
     }
@@ -102,26 +102,26 @@ impl Chain {
     }
 }
 
-fn kind(spec: &LayerKind, name: &str, first: bool, place: &mut Place<'_>) -> Result<Kind> {
+fn kind(spec: &LayerKind, name: &str, first: bool, context: &mut BuildContext<'_>) -> Result<Kind> {
     Ok(match spec {
         LayerKind::Embedding { vocabulary, width } => {
-            if !first || place.width != 1 {
+            if !first || context.width != 1 {
                 let expected = "an embedding as the first layer of a model with inputs = 1, one index a step";
-                return Err(Error::setting(called(name, "embedding"), expected, "another place"));
+                return Err(Error::setting(called(name, "embedding"), expected, "another context"));
             }
-            place.width = *width;
-            Kind::Embedding(Embedding::new(place.table, name, *vocabulary, *width)?)
+            context.width = *width;
+            Kind::Embedding(Embedding::new(context.table, name, *vocabulary, *width)?)
         }
-        LayerKind::Recurrent(spec) => Kind::Recurrent(Box::new(recurrence(spec, name, place)?)),
+        LayerKind::Recurrent(spec) => Kind::Recurrent(Box::new(recurrence(spec, name, context)?)),
         LayerKind::Linear { outputs, bias } => {
             let settings = LinearSettings {
-                in_features: place.width,
+                in_features: context.width,
                 out_features: *outputs,
                 bias: *bias,
-                kernels: Some(place.kernels),
+                kernels: Some(context.kernels),
             };
-            place.width = *outputs;
-            let linear = Linear::with(place.table, name, settings).map_err(|error| of_layer(name, error))?;
+            context.width = *outputs;
+            let linear = Linear::with(context.table, name, settings).map_err(|error| of_layer(name, error))?;
             Kind::Linear(Box::new(linear))
         }
         LayerKind::Activation(activation) => match elementwise(*activation) {
@@ -131,10 +131,10 @@ fn kind(spec: &LayerKind, name: &str, first: bool, place: &mut Place<'_>) -> Res
         },
         LayerKind::Readout(readout) => {
             if *readout != Readout::EveryStep {
-                if place.inside {
+                if context.inside {
                     return Err(unsupported(name, "a read-out of one step inside a residual"));
                 }
-                place.one_step = true;
+                context.one_step = true;
             }
             Kind::Readout(*readout)
         }
@@ -142,38 +142,38 @@ fn kind(spec: &LayerKind, name: &str, first: bool, place: &mut Place<'_>) -> Res
             let [gain, offset] = [("gain", gain), ("offset", offset)].map(|(what, values)| match values.len() {
                 1 => {
                     let mut all = Vec::new();
-                    memory::reserve(&format!("{}: {what}", called(name, "scale")), &mut all, place.width)?;
-                    all.resize(place.width, values[0]);
+                    memory::reserve(&format!("{}: {what}", called(name, "scale")), &mut all, context.width)?;
+                    all.resize(context.width, values[0]);
                     Ok(all)
                 }
-                n if n == place.width => Ok(values.clone()),
+                n if n == context.width => Ok(values.clone()),
                 n => {
-                    let expected = format!("1 value or {}, one for each feature", place.width);
+                    let expected = format!("1 value or {}, one for each feature", context.width);
                     Err(Error::setting(&format!("{}: {what}", called(name, "scale")), &expected, n))
                 }
             });
             Kind::Scale { gain: gain?, offset: offset? }
         }
-        LayerKind::Residual { from, layers } => residual(*from, layers, name, place)?,
+        LayerKind::Residual { from, layers } => residual(*from, layers, name, context)?,
     })
 }
 
-fn residual(from: usize, layers: &[LayerSpec], name: &str, place: &mut Place<'_>) -> Result<Kind> {
+fn residual(from: usize, layers: &[LayerSpec], name: &str, context: &mut BuildContext<'_>) -> Result<Kind> {
     let called = called(name, "residual");
     at_least_one(&format!("{called}: layers"), layers.len())?;
-    let (width, inside) = (place.width, place.inside);
-    place.inside = true;
-    let chain = Chain::new(layers, name, place)?;
-    place.inside = inside;
-    if from.checked_add(place.width).is_none_or(|end| end > width) {
-        let expected = format!("at most {width} features of the input, {} of them from {from} on", place.width);
-        return Err(Error::setting(called, &expected, place.width));
+    let (width, inside) = (context.width, context.inside);
+    context.inside = true;
+    let chain = Chain::new(layers, name, context)?;
+    context.inside = inside;
+    if from.checked_add(context.width).is_none_or(|end| end > width) {
+        let expected = format!("at most {width} features of the input, {} of them from {from} on", context.width);
+        return Err(Error::setting(called, &expected, context.width));
     }
     Ok(Kind::Residual { from, chain })
 }
 
-fn recurrence(spec: &RecurrentSpec, name: &str, place: &mut Place<'_>) -> Result<Recurrence> {
-    if place.one_step {
+fn recurrence(spec: &RecurrentSpec, name: &str, context: &mut BuildContext<'_>) -> Result<Recurrence> {
+    if context.one_step {
         return Err(unsupported(name, "recurrent layers behind a read-out of one step"));
     }
     if spec.state_delay != 1 {
@@ -184,16 +184,16 @@ fn recurrence(spec: &RecurrentSpec, name: &str, place: &mut Place<'_>) -> Result
         dropout: spec.dropout,
         bidirectional: spec.bidirectional,
         proj_size: spec.proj_size,
-        kernels: Some(place.kernels),
-        ..NetworkConfig::new(cell(&spec.cell, name)?, place.width, spec.hidden_sizes.clone())
+        kernels: Some(context.kernels),
+        ..NetworkConfig::new(cell(&spec.cell, name)?, context.width, spec.hidden_sizes.clone())
     };
-    let network = Recurrent::new(config, place.table, name).map_err(|error| of_layer(name, error))?;
-    let (states, layers) = (place.sizes.len(), place.layers);
-    place.sizes.extend(network.sizes());
-    place.layers += network.count();
-    place.width = network.output_size();
+    let network = Recurrent::new(config, context.table, name).map_err(|error| of_layer(name, error))?;
+    let (states, layers) = (context.sizes.len(), context.layers);
+    context.sizes.extend(network.sizes());
+    context.layers += network.count();
+    context.width = network.output_size();
     if spec.initial_state {
-        place.own.push(own_state(&network, name, states, place.table)?);
+        context.own.push(own_state(&network, name, states, context.table)?);
     }
     Ok(Recurrence { network, states, layers })
 }

@@ -5,8 +5,8 @@ mod build;
 mod forward;
 mod step;
 
-pub(super) use backward::Back;
-pub(super) use build::{OwnState, Place};
+pub(super) use backward::ChainBackward;
+pub(super) use build::{BuildContext, OwnState};
 pub(super) use forward::{InferMemory, Inference, Reads, copy};
 pub(crate) use step::StepMemory;
 

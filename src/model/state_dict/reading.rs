@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::surroundings::{Module, Role};
+use super::surroundings::{ModuleRole, ModuleTensors};
 use super::{network_words, width};
 use crate::error::{Error, Result};
 use crate::format::{Assumed, CellKind, Description, Taken, TensorFile, TensorInfo, describe, prefixes, visible};
@@ -137,17 +137,17 @@ impl<'a> Reading<'a> {
             return self.recurrent(&describe(self.file, Some(&prefix), None)?, nonlinearity);
         }
         let module = self.module_of(name);
-        match Role::of(&module) {
-            Role::Linear { .. } => self.linear(name),
+        match ModuleRole::of(&module) {
+            ModuleRole::Linear { .. } => self.linear(name),
             // Before everything else there is nothing that a linear layer could be of: an index is looked up.
-            Role::Matrix { .. } if self.layers.is_empty() => self.embedding(name),
-            Role::Matrix { .. } => self.linear(name),
-            Role::Buffers => Err(Error::unsupported(name, "a module without parameters")),
-            Role::Other(what) => Err(Error::unsupported(name, what)),
+            ModuleRole::Matrix { .. } if self.layers.is_empty() => self.embedding(name),
+            ModuleRole::Matrix { .. } => self.linear(name),
+            ModuleRole::Buffers => Err(Error::unsupported(name, "a module without parameters")),
+            ModuleRole::Other(what) => Err(Error::unsupported(name, what)),
         }
     }
 
-    fn module_of(&self, name: &str) -> Module<'a> {
+    fn module_of(&self, name: &str) -> ModuleTensors<'a> {
         let leaf = |info: TensorInfo<'a>| {
             let (module, leaf) = info.name.rsplit_once('.').unwrap_or(("", info.name));
             (module == name).then_some((leaf, info))
@@ -182,7 +182,7 @@ impl<'a> Reading<'a> {
 
     pub(super) fn embedding(&mut self, name: &str) -> Result<()> {
         let module = self.module_of(name);
-        let Role::Matrix { rows, columns } = Role::of(&module) else {
+        let ModuleRole::Matrix { rows, columns } = ModuleRole::of(&module) else {
             return Err(Error::unsupported(name, "an embedding with other tensors than its weight"));
         };
         self.claim(name, [format!("{}weight", dotted(name))])?;
@@ -195,9 +195,9 @@ impl<'a> Reading<'a> {
 
     pub(super) fn linear(&mut self, name: &str) -> Result<()> {
         let module = self.module_of(name);
-        let (rows, columns, bias) = match Role::of(&module) {
-            Role::Matrix { rows, columns } => (rows, columns, false),
-            Role::Linear { rows, columns } => (rows, columns, true),
+        let (rows, columns, bias) = match ModuleRole::of(&module) {
+            ModuleRole::Matrix { rows, columns } => (rows, columns, false),
+            ModuleRole::Linear { rows, columns } => (rows, columns, true),
             _ => return Err(Error::unsupported(name, "a linear layer with other tensors than weight and bias")),
         };
         self.follow(name, columns)?;

@@ -7,10 +7,10 @@ use crate::error::Result;
 use crate::format::{Description, Dtype, TensorFile, TensorInfo, visible};
 
 /// A file's tensors that are right behind a prefix: the rest of their names.
-pub(super) type Module<'a> = Vec<(&'a str, TensorInfo<'a>)>;
+pub(super) type ModuleTensors<'a> = Vec<(&'a str, TensorInfo<'a>)>;
 
 /// What a module is, as far as its tensors tell.
-pub(super) enum Role {
+pub(super) enum ModuleRole {
     /// A matrix and no bias: an embedding, or a linear layer without one.
     Matrix { rows: usize, columns: usize },
     /// A matrix and its bias.
@@ -21,25 +21,25 @@ pub(super) enum Role {
     Other(String),
 }
 
-impl Role {
-    pub(super) fn of(module: &Module<'_>) -> Self {
+impl ModuleRole {
+    pub(super) fn of(module: &ModuleTensors<'_>) -> Self {
         let integer =
             |info: &TensorInfo<'_>| info.dtype.name().starts_with(['I', 'U', 'B']) && info.dtype != Dtype::BF16;
         let has = |leaf: &str| module.iter().find(|(name, _)| *name == leaf).map(|(_, info)| info.shape);
         if has("running_mean").is_some() || has("num_batches_tracked").is_some() {
-            return Role::Other("a batch norm".into());
+            return ModuleRole::Other("a batch norm".into());
         }
         let floats: Vec<_> = module.iter().filter(|(_, info)| !integer(info)).collect();
         match (&floats[..], has("weight"), has("bias")) {
-            ([], ..) => Role::Buffers,
-            ([_], Some(&[rows, columns]), None) => Role::Matrix { rows, columns },
-            ([_, _], Some(&[rows, columns]), Some(&[bias])) if bias == rows => Role::Linear { rows, columns },
-            (_, Some([_]), _) => Role::Other("a norm".into()),
-            (_, Some([_, _, _, ..]), _) => Role::Other("a convolution".into()),
-            _ if has("weight_g").is_some() || has("weight_v").is_some() => Role::Other("a weight norm".into()),
+            ([], ..) => ModuleRole::Buffers,
+            ([_], Some(&[rows, columns]), None) => ModuleRole::Matrix { rows, columns },
+            ([_, _], Some(&[rows, columns]), Some(&[bias])) if bias == rows => ModuleRole::Linear { rows, columns },
+            (_, Some([_]), _) => ModuleRole::Other("a norm".into()),
+            (_, Some([_, _, _, ..]), _) => ModuleRole::Other("a convolution".into()),
+            _ if has("weight_g").is_some() || has("weight_v").is_some() => ModuleRole::Other("a weight norm".into()),
             _ => {
                 let names: Vec<_> = floats.iter().take(3).map(|(_, info)| visible(info.name)).collect();
-                Role::Other(format!("a module of an unknown kind ({})", names.join(", ")))
+                ModuleRole::Other(format!("a module of an unknown kind ({})", names.join(", ")))
             }
         }
     }
@@ -55,7 +55,7 @@ pub(super) struct Surroundings {
 impl Surroundings {
     /// The one reading of what is beside the network.
     pub(super) fn of(file: &TensorFile, network: &Description) -> Result<Self> {
-        let mut modules = BTreeMap::<&str, Module<'_>>::new();
+        let mut modules = BTreeMap::<&str, ModuleTensors<'_>>::new();
         let own: HashSet<_> = network.tensors().into_iter().map(|(name, _)| name).collect();
         for info in file.iter().filter(|info| !own.contains(info.name)) {
             let (module, leaf) = info.name.rsplit_once('.').unwrap_or(("", info.name));
@@ -66,26 +66,28 @@ impl Surroundings {
         let mut buffers = Vec::new();
         for (&name, module) in &modules {
             let shown = visible(if name.is_empty() { "the root" } else { name });
-            match Role::of(module) {
-                Role::Buffers => buffers.extend(module.iter().map(|(_, info)| info.name.to_string())),
+            match ModuleRole::of(module) {
+                ModuleRole::Buffers => buffers.extend(module.iter().map(|(_, info)| info.name.to_string())),
                 // Square, it maps the input's features and the output's alike.
-                Role::Linear { rows, columns } if columns == output && !(rows == columns && columns == input) => {
+                ModuleRole::Linear { rows, columns } if columns == output && !(rows == columns && columns == input) => {
                     heads.push((name, format!("{shown}: a linear layer {columns} → {rows}")));
                 }
-                Role::Linear { rows, columns } => others.push(format!("{shown}: a linear layer {columns} → {rows}")),
-                Role::Matrix { rows, columns } if columns == input && columns == output => {
+                ModuleRole::Linear { rows, columns } => {
+                    others.push(format!("{shown}: a linear layer {columns} → {rows}"))
+                }
+                ModuleRole::Matrix { rows, columns } if columns == input && columns == output => {
                     either.push((name, format!("{shown}: an embedding of {rows} by {columns}, or a linear layer")));
                 }
-                Role::Matrix { rows, columns } if columns == input => {
+                ModuleRole::Matrix { rows, columns } if columns == input => {
                     embeddings.push((name, format!("{shown}: an embedding of {rows} by {columns}")));
                 }
-                Role::Matrix { rows, columns } if columns == output => {
+                ModuleRole::Matrix { rows, columns } if columns == output => {
                     heads.push((name, format!("{shown}: a linear layer {columns} → {rows}, no bias")));
                 }
-                Role::Matrix { rows, columns } => {
+                ModuleRole::Matrix { rows, columns } => {
                     others.push(format!("{shown}: an embedding of {rows} by {columns}, or a linear layer"));
                 }
-                Role::Other(what) => others.push(format!("{shown}: {what}")),
+                ModuleRole::Other(what) => others.push(format!("{shown}: {what}")),
             }
         }
         // Of a matrix that fits at both ends one is left where the other end has its own.

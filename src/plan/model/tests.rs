@@ -14,11 +14,11 @@ fn shape(cell: Cell, hidden: usize, batch: usize, steps: usize) -> Shape {
     Shape { cell, input: hidden, hidden, projection: 0, batch, steps }
 }
 
-fn predict(shape: Shape, work: Work, threads: usize) -> Prediction {
+fn predict(shape: Shape, work: Work, threads: usize) -> Cost {
     predict_on(shape, work, threads, &Machine::default())
 }
 
-fn predict_on(shape: Shape, work: Work, threads: usize, machine: &Machine) -> Prediction {
+fn predict_on(shape: Shape, work: Work, threads: usize, machine: &Machine) -> Cost {
     let plan = Plan::new(shape, work, Threads::new(threads).unwrap(), Isa::Avx512);
     plan.predict(shape, work, machine)
 }
@@ -40,8 +40,8 @@ fn parts_sum_to_the_whole_and_none_is_less_than_nothing() {
             }
         }
     }
-    assert_eq!(predict(shape(Cell::Lstm, 8, 0, 5), TRAIN, 2), Prediction::default());
-    assert_eq!(predict(shape(Cell::Lstm, 8, 5, 0), TRAIN, 2), Prediction::default());
+    assert_eq!(predict(shape(Cell::Lstm, 8, 0, 5), TRAIN, 2), Cost::default());
+    assert_eq!(predict(shape(Cell::Lstm, 8, 5, 0), TRAIN, 2), Cost::default());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write as _};
 
-use elman::internals::{Cell, Prediction};
+use elman::internals::{Cell, Cost};
 use elman_cli::measure::{Measurement, Middle, Workload};
 use serde::Serialize;
 
@@ -174,7 +174,7 @@ pub(super) struct Explained {
 }
 
 /// The parts of a prediction, by name.
-pub(super) struct Parts(pub(super) Prediction);
+pub(super) struct Parts(pub(super) Cost);
 
 impl Serialize for Parts {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

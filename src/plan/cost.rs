@@ -19,7 +19,7 @@ pub enum Work {
 
 /// Seconds, by part.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Prediction {
+pub struct Cost {
     /// The input part of every step: x·W_ihᵀ.
     pub input: f64,
     /// The recurrent part of every step: h·W_hhᵀ, and the output's projection.
@@ -40,7 +40,7 @@ pub struct Prediction {
     pub call: f64,
 }
 
-impl Prediction {
+impl Cost {
     /// All of it, in seconds.
     #[must_use]
     pub fn total(&self) -> f64 {
@@ -64,7 +64,7 @@ impl Prediction {
     }
 }
 
-impl Add for Prediction {
+impl Add for Cost {
     type Output = Self;
 
     /// One after the other.
@@ -83,13 +83,13 @@ impl Add for Prediction {
     }
 }
 
-impl AddAssign for Prediction {
+impl AddAssign for Cost {
     fn add_assign(&mut self, other: Self) {
         *self = *self + other;
     }
 }
 
-impl Mul<f64> for Prediction {
+impl Mul<f64> for Cost {
     type Output = Self;
 
     /// So many times.
@@ -108,7 +108,7 @@ impl Mul<f64> for Prediction {
     }
 }
 
-impl fmt::Display for Prediction {
+impl fmt::Display for Cost {
     /// `input 45 %, recurrence 46 %, …`, without what is nothing.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let total = self.total();
@@ -124,7 +124,7 @@ impl fmt::Display for Prediction {
     }
 }
 
-impl Prediction {
+impl Cost {
     /// What the loss of so many outputs adds.
     pub fn with_loss(mut self, outputs: f64, machine: &Machine) -> Self {
         self.update += outputs * fitted::LOSS / machine.clock();
