@@ -53,7 +53,7 @@ fn main() {
         d_padded.data_mut().fill(1e-3);
         let pack = |seq: &Seq| PackedSequence::from_padded(seq.view(), &lengths).expect("lengths that fit");
         let (x, d_y) = (pack(&padded), pack(&d_padded));
-        let [dense_x, dense_d_y] = [&padded, &d_padded].map(|seq| seq.view().steps(0, steps));
+        let [dense_x, dense_d_y] = [&padded, &d_padded].map(|seq| seq.view().narrow_steps(0, steps));
         check(&network, &padded, &x, &lengths);
         let mut contestants = [
             Contestant { input: dense_x.into(), d_output: dense_d_y.into(), pass: RecurrentWorkspace::default() },

@@ -196,8 +196,8 @@ fn models(builder: ModelBuilder, [steps, batch]: [usize; 2], threads: Threads, w
     let what = format!("{what} {:?}", spec.layers[0].kind);
     let [first, second] = if spec.batch_first { [batch, steps] } else { [steps, batch] };
     let (x, target) = (draw(first, second, spec.inputs), Seq::zeros(first, second, 3).unwrap());
-    let [x_part, target_part] =
-        [&x, &target].map(|seq| if spec.batch_first { seq.view().rows(0, 4) } else { seq.view().steps(0, 4) });
+    let [x_part, target_part] = [&x, &target]
+        .map(|seq| if spec.batch_first { seq.view().narrow_rows(0, 4) } else { seq.view().narrow_steps(0, 4) });
     let state = model.zero_state(batch).unwrap();
     let adam = Adam::new(model.params(), AdamConfig::default()).unwrap();
     let sgd = Sgd::new(model.params(), SgdConfig::default().momentum(0.9)).unwrap();

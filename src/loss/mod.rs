@@ -13,8 +13,8 @@
 //! let mut loss = CrossEntropy::new(&[1, 0]).at(Steps::Last);
 //! let value = loss.evaluate((&logits).into(), d_logits.view_mut())?;
 //! assert!((value - 2.0_f32.ln()).abs() < 1e-6);
-//! assert_eq!(d_logits.step(1), [0.0; 4]);
-//! assert_eq!(d_logits.step(2), [0.25, -0.25, -0.25, 0.25]);
+//! assert_eq!(d_logits.step(1).flat(), Some(&[0.0; 4][..]));
+//! assert_eq!(d_logits.step(2).flat(), Some(&[0.25, -0.25, -0.25, 0.25][..]));
 //!
 //! // A loss of one's own: the mean of all outputs.
 //! let mut mean = |prediction: SeqRef<'_>, mut d_prediction: elman::tensor::SeqMut<'_>| {

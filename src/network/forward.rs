@@ -234,10 +234,10 @@ fn by_rows(layer: &Layer, flow: Flow<'_>, mut pass: ForwardPass<'_>, scratch: &m
         let (h_n, h_rest) = pass.h_n.map(|h_n| h_n.split_at_mut(n * layer.sizes().output())).unzip();
         let (c_n, c_rest) = pass.c_n.map(|c_n| c_n.split_at_mut(n * layer.sizes().hidden)).unzip();
         let some = ForwardPass {
-            x: pass.x.rows(first, n),
-            h_0: pass.h_0.map(|h_0| h_0.rows(first, n)),
-            c_0: pass.c_0.map(|c_0| c_0.rows(first, n)),
-            resets: pass.resets.map(|resets| resets.rows(first, n)),
+            x: pass.x.narrow_rows(first, n),
+            h_0: pass.h_0.map(|h_0| h_0.narrow_rows(first, n)),
+            c_0: pass.c_0.map(|c_0| c_0.narrow_rows(first, n)),
+            resets: pass.resets.map(|resets| resets.narrow_rows(first, n)),
             y,
             h_n,
             c_n,

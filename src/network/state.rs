@@ -23,7 +23,7 @@ use crate::tensor::{Buffer, SeqRef};
 /// let output = model.run_with(&x, Some(&state), &mut workspace, Threads::one())?;
 /// // The upper layer gives out its h, so its h after 5 steps is the last step of the output.
 /// let upper = output.state().h_of(1).expect("there are two layers");
-/// assert_eq!(upper.flat(), output.values().steps(4, 1).flat());
+/// assert_eq!(upper.flat(), output.values().narrow_steps(4, 1).flat());
 /// # Ok::<(), elman::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -131,7 +131,7 @@ impl Shares<'_> {
         let before = match lines {
             None => units * worker / workers,
             Some(lines) => {
-                let steps = |units: usize| lines.take_rows(0, (units * unit).min(rows)).total();
+                let steps = |units: usize| lines.narrow_rows(0, (units * unit).min(rows)).total();
                 let wanted = lines.total() * worker;
                 // The nearest of the two units that it lies between.
                 let (mut low, mut high) = (0, units);

@@ -40,8 +40,8 @@ impl<'a> Resets<'a> {
     }
 
     /// Of some rows.
-    pub(crate) fn rows(self, first: usize, rows: usize) -> Self {
-        Self(self.0.map(|resets| resets.rows(first, rows)))
+    pub(crate) fn narrow_rows(self, first: usize, rows: usize) -> Self {
+        Self(self.0.map(|resets| resets.narrow_rows(first, rows)))
     }
 }
 

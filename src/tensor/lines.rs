@@ -141,7 +141,7 @@ impl<'a> Lines<'a> {
     ///
     /// # Panics
     /// If there are fewer.
-    pub(crate) fn take_rows(self, first: usize, rows: usize) -> Self {
+    pub(crate) fn narrow_rows(self, first: usize, rows: usize) -> Self {
         assert!(first <= self.rows && rows <= self.rows - first, "{rows} rows from {first} on, of {}", self.rows);
         Self { first: self.first + first, rows, ..self }
     }
@@ -150,7 +150,7 @@ impl<'a> Lines<'a> {
     ///
     /// # Panics
     /// If there are fewer.
-    pub(crate) fn take_steps(self, first: usize, steps: usize) -> Self {
+    pub(crate) fn narrow_steps(self, first: usize, steps: usize) -> Self {
         let all = self.steps();
         assert!(first <= all && steps <= all - first, "{steps} steps from {first} on, of {all}");
         let steps = match self.steps {
@@ -186,12 +186,12 @@ mod tests {
     fn a_part_of_the_rows_is_not_whole() {
         let offsets = [0, 3, 5, 7, 8];
         let lines = Lines::ragged(&offsets, 3);
-        assert_eq!(lines.take_rows(0, 2).whole(), None);
-        assert_eq!(lines.take_rows(0, 2).total(), 7);
-        assert_eq!(lines.take_rows(1, 2).total(), 4);
+        assert_eq!(lines.narrow_rows(0, 2).whole(), None);
+        assert_eq!(lines.narrow_rows(0, 2).total(), 7);
+        assert_eq!(lines.narrow_rows(1, 2).total(), 4);
         // After the first step only two rows are left, and both are in view.
-        assert_eq!(lines.take_steps(1, 3).take_rows(0, 2).whole(), Some(3..8));
+        assert_eq!(lines.narrow_steps(1, 3).narrow_rows(0, 2).whole(), Some(3..8));
         assert_eq!(Lines::ragged(&[0], 2).total(), 0);
-        assert_eq!(Lines::dense(4, 3).take_rows(1, 2).total(), 8);
+        assert_eq!(Lines::dense(4, 3).narrow_rows(1, 2).total(), 8);
     }
 }

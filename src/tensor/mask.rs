@@ -73,8 +73,8 @@ impl<'a> Mask<'a> {
     /// # Panics
     /// If there are fewer.
     #[must_use]
-    pub fn rows(&self, first: usize, rows: usize) -> Self {
-        Self { lines: self.lines.take_rows(first, rows), ..*self }
+    pub fn narrow_rows(&self, first: usize, rows: usize) -> Self {
+        Self { lines: self.lines.narrow_rows(first, rows), ..*self }
     }
 }
 
@@ -87,8 +87,8 @@ mod tests {
         let marks = [true, false, false, true, true];
         let mask = Mask::over(&marks, Lines::ragged(&[0, 3, 5], 3));
         assert_eq!((mask.shape(), mask.step(0), mask.step(1)), ([2, 3], &marks[..3], &marks[3..]));
-        let last = mask.rows(1, 2);
+        let last = mask.narrow_rows(1, 2);
         assert_eq!((last.step(0), last.step(1)), (&[false, false][..], &[true][..]));
-        assert!(mask.rows(2, 1).step(1).is_empty());
+        assert!(mask.narrow_rows(2, 1).step(1).is_empty());
     }
 }

@@ -382,12 +382,12 @@ mod tests {
         assert_eq!(packed.batch_sizes().collect::<Vec<_>>(), [4, 2, 2]);
         let padded = packed.to_padded(4).unwrap();
         assert_eq!(padded.shape(), [4, 5, 2]);
-        assert_eq!(padded.step(0), [1.0, 2.0, 0.0, 0.0, 3.0, 4.0, 9.0, 10.0, 11.0, 11.0]);
-        assert!(padded.step(3).iter().all(|&x| x == 0.0));
+        assert_eq!(padded.step(0).flat().unwrap(), [1.0, 2.0, 0.0, 0.0, 3.0, 4.0, 9.0, 10.0, 11.0, 11.0]);
+        assert!(padded.step(3).flat().unwrap().iter().all(|&x| x == 0.0));
         let lengths = [1, 0, 3, 1, 3];
         assert_eq!(PackedSequence::from_padded(padded.view(), &lengths).unwrap(), packed);
         let turned = packed.view().to_batch_first(3).unwrap();
-        assert_eq!(turned.step(2), [3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
+        assert_eq!(turned.step(2).flat().unwrap(), [3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
         assert_eq!(PackedSequence::from_batch_first(turned.view(), &lengths).unwrap(), packed);
     }
 

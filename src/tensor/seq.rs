@@ -16,9 +16,10 @@ use crate::error::{Error, Result, elements};
 /// // Two steps of a batch of three rows with one feature.
 /// let mut x = Seq::from_slice(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 2, 3, 1)?;
 /// assert_eq!(x.shape(), [2, 3, 1]);
-/// assert_eq!(x.step(1), [4.0, 5.0, 6.0]);
+/// assert_eq!(x.step(1).row(2), [6.0]);
+/// assert_eq!(x.step(1).flat(), Some(&[4.0, 5.0, 6.0][..]));
 /// x.data_mut()[0] = 0.5;
-/// assert_eq!(x.view().step(0).row(0), [0.5]);
+/// assert_eq!(x.step(0).row(0), [0.5]);
 /// # Ok::<(), elman::Error>(())
 /// ```
 #[derive(Clone, Default, PartialEq)]
@@ -78,15 +79,13 @@ impl Seq {
         &mut self.data
     }
 
-    /// The (batch, width) matrix of step `t`, row-major.
+    /// The rows of step `t`, a (batch, width) matrix.
     ///
     /// # Panics
     /// If `t >= steps`.
     #[must_use]
-    pub fn step(&self, t: usize) -> &[f32] {
-        assert!(t < self.steps, "step {t} of {}", self.steps);
-        let line = self.batch * self.width;
-        &self.data[t * line..][..line]
+    pub fn step(&self, t: usize) -> Mat<'_> {
+        self.view().step(t)
     }
 
     /// The sequence, borrowed.
@@ -142,10 +141,16 @@ impl<'a> Mat<'a> {
     /// # Panics
     /// If there are fewer.
     #[must_use]
-    pub fn rows(&self, first: usize, rows: usize) -> Self {
+    pub fn narrow_rows(&self, first: usize, rows: usize) -> Self {
         assert!(first <= self.rows && rows <= self.rows - first, "{rows} rows from {first} on, of {}", self.rows);
         let data = if rows == 0 { &[] } else { &self.data[first * self.pitch..] };
         Self { data, rows, ..*self }
+    }
+
+    /// Every row in one piece, row-major, where all columns are in view.
+    #[must_use]
+    pub fn flat(&self) -> Option<&'a [f32]> {
+        (self.pitch == self.width).then(|| &self.data[..self.rows * self.width])
     }
 
     /// From the first element on, and the elements from one row to the next.
@@ -161,10 +166,10 @@ impl<'a> Mat<'a> {
 ///
 /// // Two steps of two rows with two features.
 /// let x = SeqRef::new(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], 2, 2, 2)?;
-/// let second_row = x.rows(1, 1);
+/// let second_row = x.narrow_rows(1, 1);
 /// assert_eq!(second_row.shape(), [2, 1, 2]);
 /// assert_eq!(second_row.step(1).row(0), [7.0, 8.0]);
-/// assert_eq!(x.columns(1, 1).steps(0, 1).step(0).row(1), [4.0]);
+/// assert_eq!(x.narrow_columns(1, 1).narrow_steps(0, 1).step(0).row(1), [4.0]);
 /// # Ok::<(), elman::Error>(())
 /// ```
 #[derive(Clone, Copy)]
@@ -254,8 +259,8 @@ impl<'a> SeqRef<'a> {
     /// # Panics
     /// If there are fewer.
     #[must_use]
-    pub fn rows(&self, first: usize, rows: usize) -> Self {
-        Self { lines: self.lines.take_rows(first, rows), ..*self }
+    pub fn narrow_rows(&self, first: usize, rows: usize) -> Self {
+        Self { lines: self.lines.narrow_rows(first, rows), ..*self }
     }
 
     /// The columns `first..first + width` of those in view.
@@ -263,7 +268,7 @@ impl<'a> SeqRef<'a> {
     /// # Panics
     /// If there are fewer.
     #[must_use]
-    pub fn columns(&self, first: usize, width: usize) -> Self {
+    pub fn narrow_columns(&self, first: usize, width: usize) -> Self {
         assert!(
             first <= self.width && width <= self.width - first,
             "{width} columns from {first} on, of {}",
@@ -277,8 +282,8 @@ impl<'a> SeqRef<'a> {
     /// # Panics
     /// If there are fewer.
     #[must_use]
-    pub fn steps(&self, first: usize, steps: usize) -> Self {
-        Self { lines: self.lines.take_steps(first, steps), ..*self }
+    pub fn narrow_steps(&self, first: usize, steps: usize) -> Self {
+        Self { lines: self.lines.narrow_steps(first, steps), ..*self }
     }
 }
 
@@ -427,7 +432,7 @@ impl<'a> SeqMut<'a> {
     pub fn split_rows(self, at: usize) -> (Self, Self) {
         let rows = self.lines.rows();
         assert!(at <= rows, "row {at} of {rows}");
-        let (first, second) = (self.lines.take_rows(0, at), self.lines.take_rows(at, rows - at));
+        let (first, second) = (self.lines.narrow_rows(0, at), self.lines.narrow_rows(at, rows - at));
         (Self { lines: first, ..self }, Self { lines: second, ..self })
     }
 
@@ -450,7 +455,7 @@ impl<'a> SeqMut<'a> {
     pub fn split_steps(self, at: usize) -> (Self, Self) {
         let steps = self.lines.steps();
         assert!(at <= steps, "step {at} of {steps}");
-        let (first, second) = (self.lines.take_steps(0, at), self.lines.take_steps(at, steps - at));
+        let (first, second) = (self.lines.narrow_steps(0, at), self.lines.narrow_steps(at, steps - at));
         (Self { lines: first, ..self }, Self { lines: second, ..self })
     }
 }
@@ -505,7 +510,7 @@ mod tests {
             assert_eq!(c.shape(), [3, 0, 2]);
         }
         for t in 0..3 {
-            assert_eq!(seq.step(t), [1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0]);
+            assert_eq!(seq.step(t).flat().unwrap(), [1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0]);
         }
     }
 
@@ -520,7 +525,10 @@ mod tests {
             }
         }
         assert_eq!(seq.data(), [1.0, 1.0, 2.0, 2.0, 2.0].repeat(6));
-        assert_eq!(seq.view().columns(1, 2).step(1).row(2), [1.0, 2.0]);
+        let middle = seq.view().narrow_columns(1, 2).step(1);
+        assert_eq!((middle.row(2), middle.flat()), (&[1.0, 2.0][..], None));
+        assert_eq!(seq.step(1).narrow_rows(1, 2).flat().unwrap(), [1.0, 1.0, 2.0, 2.0, 2.0].repeat(2));
+        assert!(seq.step(1).narrow_rows(3, 0).flat().unwrap().is_empty());
     }
 
     #[test]
@@ -535,7 +543,7 @@ mod tests {
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| none.step(0).rows)).is_err());
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| late.step(0).row(2).len())).is_err());
         assert_eq!(seq.data(), [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 7.0, 7.0, 0.0, 8.0, 8.0]);
-        assert_eq!(seq.view().rows(1, 2).steps(2, 2).step(1).row(1), [8.0]);
+        assert_eq!(seq.view().narrow_rows(1, 2).narrow_steps(2, 2).step(1).row(1), [8.0]);
     }
 
     #[test]
@@ -547,10 +555,10 @@ mod tests {
         assert_eq!(seq.shape(), [4, 3, 2]);
         assert_eq!(seq.step(1).shape(), [2, 2]);
         assert_eq!(seq.step(2).row(1), [12.0, 13.0]);
-        let tail = seq.rows(1, 2).steps(1, 3);
+        let tail = seq.narrow_rows(1, 2).narrow_steps(1, 3);
         assert_eq!([tail.step(0), tail.step(1), tail.step(2)].map(|step| step.shape()[0]), [1, 1, 0]);
         assert_eq!(tail.step(1).row(0), [12.0, 13.0]);
-        assert_eq!(seq.steps(1, 2).flat().unwrap(), &data[6..14]);
+        assert_eq!(seq.narrow_steps(1, 2).flat().unwrap(), &data[6..14]);
         assert!(tail.flat().is_none());
     }
 

@@ -25,7 +25,7 @@ use crate::params::Params;
 ///
 /// let mut signal = Seq::zeros(101, 1, 1)?; // (T, B, I)
 /// signal.data_mut().iter_mut().for_each(|x| *x = rng.uniform(-1.0, 1.0));
-/// let (x, target) = (signal.view().steps(1, 100), signal.view().steps(0, 100));
+/// let (x, target) = (signal.view().narrow_steps(1, 100), signal.view().narrow_steps(0, 100));
 /// let first = trainer.step(&mut model, x, &mut MeanSquaredError::new(target))?;
 /// for _ in 0..300 {
 ///     trainer.step(&mut model, x, &mut MeanSquaredError::new(target))?;
@@ -203,7 +203,7 @@ impl<O: Optimizer> Trainer<O> {
     /// # let (x, target) = (Seq::zeros(100, 3, 2)?, Seq::zeros(100, 3, 1)?);
     /// trainer.forget(); // sequences that begin
     /// for first in (0..100).step_by(20) {
-    ///     let (x, target) = (x.view().steps(first, 20), target.view().steps(first, 20));
+    ///     let (x, target) = (x.view().narrow_steps(first, 20), target.view().narrow_steps(first, 20));
     ///     trainer.step_carried(&mut model, x, &mut MeanSquaredError::new(target))?;
     /// }
     /// # Ok::<(), elman::Error>(())

@@ -399,7 +399,7 @@ fn parameters_of_another_model_are_errors() {
     linear.load(&params).unwrap();
     let (x, d_y) = (Seq::zeros(2, 5, 3).unwrap(), Seq::from_slice(&[1.0; 10], 2, 5, 1).unwrap());
     let mut gradients = params.zeros_like();
-    let (x, d_y) = (x.view().rows(1, 3), d_y.view().rows(1, 3));
+    let (x, d_y) = (x.view().narrow_rows(1, 3), d_y.view().narrow_rows(1, 3));
     linear.backward(&params, x, d_y, &mut gradients, None, &mut LinearScratch::default()).unwrap();
     assert_eq!(gradients.named("linear.bias").unwrap().1, [6.0]);
 }

@@ -117,7 +117,7 @@ fn a_state_is_carried_from_one_run_to_the_next() {
     let whole = model.run(&x).unwrap();
     let (mut state, mut workspace) = (model.zero_state(3).unwrap(), Workspace::default());
     for t in 0..10 {
-        let step = x.view().steps(t, 1);
+        let step = x.view().narrow_steps(t, 1);
         let output = model.run_with(step, Some(&state), &mut workspace, Threads::one()).unwrap();
         for row in 0..3 {
             assert_same(output.values().step(0).row(row), whole.values().step(t).row(row), "step by step");

@@ -31,7 +31,7 @@ fn data() -> [Seq; 2] {
 fn stretches<'a>(data: &'a [Seq; 2]) -> impl Iterator<Item = [SeqRef<'a>; 2]> {
     let [steps, .., chunk] = SHAPE;
     let lengths = (0..steps).step_by(chunk).map(move |first| (first, chunk.min(steps - first)));
-    lengths.map(|(first, len)| data.each_ref().map(|seq| seq.view().steps(first, len)))
+    lengths.map(|(first, len)| data.each_ref().map(|seq| seq.view().narrow_steps(first, len)))
 }
 
 /// An optimiser that changes nothing.

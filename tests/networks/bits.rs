@@ -62,7 +62,7 @@ proptest! {
         for kernels in tiers() {
             let all = run(&case, kernels);
             for rows in [0..at, at..case.batch] {
-                let some = run(&case.rows(rows.clone()), kernels);
+                let some = run(&case.narrow_rows(rows.clone()), kernels);
                 assert_same_rows(&case, &all, &some, &rows, kernels.isa().name());
             }
         }
@@ -75,9 +75,9 @@ proptest! {
         let case = Case::random(shape, Options { bits: options.bits | Options::RAGGED, ..options }, seed);
         let row = row.index(case.batch);
         // Packed by itself, and padded to its own length.
-        let packed = case.rows(row..row + 1);
+        let packed = case.narrow_rows(row..row + 1);
         let length = packed.lengths.as_ref().unwrap()[0];
-        let dense = Case { lengths: None, ..packed.clone() }.steps(0..length, None);
+        let dense = Case { lengths: None, ..packed.clone() }.narrow_steps(0..length, None);
         let unbatched = Case { unbatched: true, ..dense.clone() };
         for kernels in tiers() {
             let all = run(&case, kernels);
@@ -128,7 +128,7 @@ proptest! {
             let (mut output, mut state) = (Vec::new(), None);
             for first in (0..case.steps).step_by(chunk) {
                 let steps = first..case.steps.min(first + chunk);
-                let part = case.steps(steps, state).infer(kernels, Threads::one(), &mut pass);
+                let part = case.narrow_steps(steps, state).infer(kernels, Threads::one(), &mut pass);
                 output.extend_from_slice(part.get("output"));
                 state = Some((part.get("h_n").to_vec(), part.get("c_n").to_vec()));
             }

@@ -284,7 +284,7 @@ impl Case {
     }
 
     /// Some rows of the batch by themselves.
-    pub(crate) fn rows(&self, rows: Range<usize>) -> Self {
+    pub(crate) fn narrow_rows(&self, rows: Range<usize>) -> Self {
         let batch = self.batch;
         let pick = |values: &[f32], width| rows_of(values, batch, width, &rows);
         let (h, c) = self.widths();
@@ -332,7 +332,7 @@ impl Case {
     }
 
     /// Some steps of a padded batch, from that state.
-    pub(crate) fn steps(&self, steps: Range<usize>, state: Option<(Vec<f32>, Vec<f32>)>) -> Self {
+    pub(crate) fn narrow_steps(&self, steps: Range<usize>, state: Option<(Vec<f32>, Vec<f32>)>) -> Self {
         assert!(self.lengths.is_none());
         let batch = self.batch;
         let pick =

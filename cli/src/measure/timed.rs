@@ -203,7 +203,7 @@ impl<'a> Work<'a> {
     /// One step of a stream.
     fn step(&mut self, t: usize) -> Result<()> {
         let Self { load, network, x, state, workspace, .. } = self;
-        network.forward(x.view().steps(t, 1), Some(state), workspace, load.threads)?;
+        network.forward(x.view().narrow_steps(t, 1), Some(state), workspace, load.threads)?;
         state.copy_from(workspace.state())?;
         Ok(())
     }

@@ -82,12 +82,12 @@ struct BackwardInput<'a> {
 }
 
 impl<'a> BackwardInput<'a> {
-    fn rows(self, first: usize, rows: usize) -> Self {
-        let of = |state: Option<Mat<'a>>| state.map(|state| state.rows(first, rows));
+    fn narrow_rows(self, first: usize, rows: usize) -> Self {
+        let of = |state: Option<Mat<'a>>| state.map(|state| state.narrow_rows(first, rows));
         let History { states, first: before, resets, direction } = self.history;
-        let states = states.rows(first, rows);
-        let history = History { states, first: of(before), resets: resets.rows(first, rows), direction };
-        let (y, d_y) = (self.y.rows(first, rows), self.d_y.rows(first, rows));
+        let states = states.narrow_rows(first, rows);
+        let history = History { states, first: of(before), resets: resets.narrow_rows(first, rows), direction };
+        let (y, d_y) = (self.y.narrow_rows(first, rows), self.d_y.narrow_rows(first, rows));
         Self { y, history, d_y, d_h_n: of(self.d_h_n), d_c_n: of(self.d_c_n) }
     }
 }
@@ -136,12 +136,13 @@ impl Layer {
             d_c_0: pass.d_c_0.map(|d_c_0| (d_c_0, hidden)),
         };
         try_share(plan.rows(lines), written, workers, &|rows, written, worker: &mut Worker| {
-            self.backward_rows(plan, read.rows(rows.start, rows.len()), &back, written, worker)
+            self.backward_rows(plan, read.narrow_rows(rows.start, rows.len()), &back, written, worker)
         })?;
 
         let d_a = SeqRef::over(d_a, lines, facts.gradients() * width);
-        let projected = (projection > 0)
-            .then(|| [SeqRef::over(d_h, lines, round_up(output)), SeqRef::over(m, lines, width).columns(0, hidden)]);
+        let projected = (projection > 0).then(|| {
+            [SeqRef::over(d_h, lines, round_up(output)), SeqRef::over(m, lines, width).narrow_columns(0, hidden)]
+        });
         let before = OperandRows::Before(History { states: y, first: h_0, resets, direction }, zeros);
         self.gradients(plan, Sums { d_a, x: OperandRows::Of(x), before, projected }, gradients, workers)?;
 
@@ -149,13 +150,13 @@ impl Layer {
             w_ih.reshape(WORKING, Depth { runs: facts.gates, len: hidden }, input)?;
             w_ih.pack(weights.weight_ih);
             // No step depends on another: all rows are as one step's.
-            let d_a = d_a.columns(0, facts.gates * width).as_one_step();
+            let d_a = d_a.narrow_columns(0, facts.gates * width).as_one_step();
             try_share(
                 plan.gradients(lines.end()),
                 (d_x, input),
                 workers,
                 &|rows, (c, stride), worker: &mut Worker| {
-                    let a = d_a.rows(rows.start, rows.len());
+                    let a = d_a.narrow_rows(rows.start, rows.len());
                     let product = Product { a, b: w_ih.view(), start: write.start(), c, stride };
                     multiply(self.kernels, plan.backward, product, &mut worker.gemm)
                 },

@@ -90,9 +90,9 @@ pub(super) struct ForwardInput<'a> {
 }
 
 impl ForwardInput<'_> {
-    fn rows(self, first: usize, rows: usize) -> Self {
-        let [h_0, c_0] = [self.h_0, self.c_0].map(|state| state.map(|state| state.rows(first, rows)));
-        Self { x: self.x.rows(first, rows), h_0, c_0, resets: self.resets.rows(first, rows) }
+    fn narrow_rows(self, first: usize, rows: usize) -> Self {
+        let [h_0, c_0] = [self.h_0, self.c_0].map(|state| state.map(|state| state.narrow_rows(first, rows)));
+        Self { x: self.x.narrow_rows(first, rows), h_0, c_0, resets: self.resets.narrow_rows(first, rows) }
     }
 }
 
@@ -137,7 +137,7 @@ impl Layer {
             scratch.reserve(plan.row_workers);
             try_share(plan.rows(lines), written, &mut scratch.workers, &|rows, written, worker: &mut Worker| {
                 if !rows.is_empty() {
-                    let read = read.rows(rows.start, rows.len());
+                    let read = read.narrow_rows(rows.start, rows.len());
                     let ForwardOutput { mut y, h_n, c_n, kept } = written;
                     let all = Share { units: 0..hidden, exchange: None, y: Some(y.reborrow()), kept };
                     self.run(plan, read, all, worker)?;
@@ -175,11 +175,11 @@ impl Layer {
         for n in 0..blocks {
             let first = direction.nth(n, blocks) * plan.time_block;
             let block = plan.time_block.min(steps - first);
-            let x = read.x.steps(first, block);
+            let x = read.x.narrow_steps(first, block);
             z.try_resize(WORKING, x.lines().total() * own)?;
             let ahead = (n + 1 < blocks).then(|| {
                 let first = direction.nth(n + 1, blocks) * plan.time_block;
-                read.x.steps(first, plan.time_block.min(steps - first))
+                read.x.narrow_steps(first, plan.time_block.min(steps - first))
             });
             let input = Product { a: x, b: w_ih, start: bias, c: &mut z[..], stride: own };
             multiply(self.kernels, plan.forward, input, gemm)?;

@@ -90,7 +90,7 @@ impl Layer {
                 (d_weight_hr, hidden),
                 workers,
                 &|rows, (c, _), worker: &mut Worker| {
-                    let left = d_h.columns(rows.start, rows.len());
+                    let left = d_h.narrow_columns(rows.start, rows.len());
                     let target = OuterProduct { right: OperandRows::Of(m), c };
                     outer(self.kernels, plan.backward, left, &mut [target], write, &mut worker.gemm)
                 },
@@ -121,7 +121,7 @@ impl Layer {
             }
             let len = end.min(rows.end) - row;
             let columns = [gate * width + unit, facts.recurrent(gate) * width + unit];
-            let [left_x, left_h] = columns.map(|column| sums.d_a.columns(column, len));
+            let [left_x, left_h] = columns.map(|column| sums.d_a.narrow_columns(column, len));
             let at = row - rows.start;
             let mut x = OuterProduct { right: sums.x, c: &mut d_weight_ih[at * *input..][..len * *input] };
             let mut h = OuterProduct { right: sums.before, c: &mut d_weight_hh[at * *output..][..len * *output] };

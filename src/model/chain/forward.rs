@@ -77,7 +77,7 @@ impl Chain {
                     add(
                         rows,
                         stage.width,
-                        SeqRef::over(&memory.kept[depth], flow.lines, width).columns(*from, stage.width),
+                        SeqRef::over(&memory.kept[depth], flow.lines, width).narrow_columns(*from, stage.width),
                     );
                     at = to;
                 }
@@ -141,7 +141,7 @@ impl Chain {
                     let inside = chain.output(inner, flow.lines).expect("a residual has layers");
                     y.try_resize("output", elements("output", &[rows, stage.width])?)?;
                     copy(inside, y);
-                    add(y, stage.width, x.columns(*from, stage.width));
+                    add(y, stage.width, x.narrow_columns(*from, stage.width));
                     continue;
                 }
                 _ => y.try_resize("output", elements("output", &[rows, stage.width])?)?,
