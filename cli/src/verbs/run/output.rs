@@ -68,13 +68,16 @@ impl<'a> Outcome<'a> {
     fn states(&self, recurrent: &[(String, Facts)], tensors: &mut Vec<(String, Vec<usize>, &'a [f32])>) {
         let names = layer_names(recurrent);
         let rows = if self.batch.form == Form::Unbatched { vec![] } else { vec![self.batch.rows] };
-        for what in ["h_n", "c_n"] {
-            let state = self.state;
-            let of = |index| if what == "h_n" { state.h_of(index) } else { state.c_of(index) };
-            let parts: Vec<_> = (0..names.len()).filter_map(|index| Some((&names[index], of(index)?))).collect();
+        let state = self.state;
+        let count = 0..names.len();
+        let halves = [
+            ("h_n", state.h(), count.clone().map(|index| state.h_of(index)).collect::<Vec<_>>()),
+            ("c_n", state.c(), count.map(|index| state.c_of(index)).collect()),
+        ];
+        for (what, all, parts) in halves {
+            let parts: Vec<_> = names.iter().zip(parts).filter_map(|(name, part)| Some((name, part?))).collect();
             let Some([_, _, width]) = parts.first().map(|(_, part)| part.shape()) else { continue };
             if parts.iter().all(|(_, part)| part.shape()[2] == width) {
-                let all = if what == "h_n" { state.h() } else { state.c() };
                 tensors.push((what.into(), [&[parts.len()], &rows[..], &[width]].concat(), all));
                 continue;
             }

@@ -119,12 +119,12 @@ impl Reads {
         let lengths = file.info("lengths").map(|info| lengths(&file, info, form, steps, rows)).transpose()?;
         let each_step = &shape[..if form == Form::Unbatched { 1 } else { 2 }];
         let resets = file.info("resets").map(|info| resets(&file, info, each_step)).transpose()?;
-        let mut state = |name| {
+        let mut state = |name, widths: &[usize]| {
             let Some(info) = file.info(name) else { return Ok(None) };
-            let expected = self.state_shape(info, form, rows)?;
+            let expected = self.state_shape(info, widths, form, rows)?;
             floats(&file, name, &expected, &mut notes).map(Some)
         };
-        let (h_0, c_0) = (state("h_0")?, state("c_0")?);
+        let (h_0, c_0) = (state("h_0", &self.h)?, state("c_0", &self.c)?);
         let tokens = match &lengths {
             Some(lengths) => lengths.iter().sum(),
             // No more than the file has elements, or none.
@@ -166,10 +166,15 @@ impl Reads {
         usize::try_from(value).is_ok_and(|index| index < self.vocabulary)
     }
 
-    /// The shape that `h_0` or `c_0` is to have.
-    fn state_shape(&self, info: TensorInfo<'_>, form: Form, rows: usize) -> Result<Vec<usize>, Failure> {
+    /// The shape that a first state is to have whose layers and directions have these widths.
+    fn state_shape(
+        &self,
+        info: TensorInfo<'_>,
+        widths: &[usize],
+        form: Form,
+        rows: usize,
+    ) -> Result<Vec<usize>, Failure> {
         let TensorInfo { name, shape, .. } = info;
-        let widths = if name == "h_0" { &self.h } else { &self.c };
         let Some(&width) = widths.first() else {
             let of = self.cell.as_ref().map_or("the model".into(), |cell| format!("cell {cell}"));
             let what = name.trim_end_matches("_0");
