@@ -49,7 +49,7 @@ fn networks() {
 #[test]
 fn layers_as_wide_as_a_spec_says() {
     let of = |kind| Model::new(ModelSpec::new(1 << 50).layer("layer", kind));
-    assert_beyond(of(LayerKind::scale(vec![1.0], vec![0.0])), "gain");
+    assert_beyond(of(LayerKind::scale(vec![1.0], vec![0.0])), "layer: gain");
     assert_beyond(of(LayerKind::linear(1)), "parameters");
 }
 
