@@ -135,6 +135,10 @@ fn digest(values: &[f32]) -> u64 {
 fn memory_that_is_refused_is_an_error() {
     let error = granting(0, || Seq::zeros(1, 1, LARGE)).0.unwrap_err();
     assert_tells(&error, "the allocator refuses");
+    if Kernels::active().unwrap().isa() == Isa::Portable {
+        eprintln!("skipped: the portable tier's products end the process where they get no memory to pack into");
+        return;
+    }
     for kernels in Kernels::available() {
         if kernels.isa() == Isa::Portable {
             // Its products are `matrixmultiply`'s, which ends the process where it gets no memory to pack into.
