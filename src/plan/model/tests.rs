@@ -111,6 +111,8 @@ fn a_better_machine_is_faster() {
     assert!(time(Machine { caches: [32 << 10, 2 << 20, 256 << 20], ..known }) < base);
 }
 
+// Without threads no plan has two workers, and what their meetings cost does not count.
+#[cfg(feature = "threads")]
 #[test]
 fn every_limit_of_a_machine_counts() {
     let known = Machine::default();
