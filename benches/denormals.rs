@@ -7,7 +7,6 @@
 //! `cargo bench --bench denormals -- avx2` runs one tier alone.
 
 #[path = "common/arguments.rs"]
-#[allow(dead_code, reason = "a test uses the rest")]
 mod arguments;
 
 use std::time::Instant;

@@ -124,7 +124,7 @@ impl Square {
         let Memory { y, tape, scratch, .. } = memory;
         let (x, y) = (self.x(), y.view_mut());
         let tape = keep.then_some(tape);
-        let pass = ForwardPass { x, h_0: None, c_0: None, resets: None, y, h_n: None, c_n: None, tape };
+        let pass = ForwardPass { tape, ..ForwardPass::over(x, y) };
         loaded.forward(plan, pass, scratch).expect("shapes that fit");
     }
 

@@ -7,7 +7,6 @@
 //!     cargo bench --bench prediction [-- CELL...]
 
 #[path = "../../benches/common/arguments.rs"]
-#[allow(dead_code, reason = "its tests read arguments without ending the process")]
 mod arguments;
 
 use std::process::ExitCode;

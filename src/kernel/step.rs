@@ -135,7 +135,8 @@ fn block<V: Vector, C: CellMath<V>, const R: usize>(isa: V::Isa, weights: &[f32]
         weights = rest;
     }
     let (w_ih, w_hh) = weights.split_at(row.x.len() * width);
-    a = one_chain(isa, row.x, w_ih, a);
+    let each = Columns { pitch: width, first: 0 };
+    a = one_chain(isa, row.x, w_ih, each, a);
     let chains = Chains::over(row.output);
     if chains == Chains::Four {
         for r in 0..R {
@@ -146,8 +147,8 @@ fn block<V: Vector, C: CellMath<V>, const R: usize>(isa: V::Isa, weights: &[f32]
     }
     let h = &row.h[..row.output];
     let mut sum = match chains {
-        Chains::Four => four_chains(isa, h, w_hh, start),
-        Chains::One => one_chain(isa, h, w_hh, start),
+        Chains::Four => four_chains(isa, h, w_hh, each, start),
+        Chains::One => one_chain(isa, h, w_hh, each, start),
     };
     if chains == Chains::One {
         for r in 0..R {
@@ -187,13 +188,26 @@ fn load<V: Vector, const R: usize>(isa: V::Isa, from: &[f32]) -> [V; R] {
     registers
 }
 
+/// Which columns of the weights are summed: those from `first` on, of `pitch` that lie side by side for each k.
+#[derive(Clone, Copy)]
+struct Columns {
+    pitch: usize,
+    first: usize,
+}
+
 /// One chain for each register: Σ a[k]·w[k], k ascending, from `sum`.
 #[inline(always)]
-fn one_chain<V: Vector, const R: usize>(isa: V::Isa, a: &[f32], w: &[f32], mut sum: [V; R]) -> [V; R] {
-    for (&a, w) in a.iter().zip(w.chunks_exact(R * V::LANES)) {
+fn one_chain<V: Vector, const R: usize>(
+    isa: V::Isa,
+    a: &[f32],
+    w: &[f32],
+    Columns { pitch, first }: Columns,
+    mut sum: [V; R],
+) -> [V; R] {
+    for (&a, w) in a.iter().zip(w.chunks_exact(pitch)) {
         let a = V::splat(isa, a);
         for (r, sum) in sum.iter_mut().enumerate() {
-            *sum = a.mul_add(V::load(isa, &w[r * V::LANES..]), *sum);
+            *sum = a.mul_add(V::load(isa, &w[first + r * V::LANES..]), *sum);
         }
     }
     sum
@@ -201,43 +215,49 @@ fn one_chain<V: Vector, const R: usize>(isa: V::Isa, a: &[f32], w: &[f32], mut s
 
 /// Four chains for each register, as [`Chains::Four`] says; two at a time where all do not fit the registers.
 #[inline(always)]
-fn four_chains<V: Vector, const R: usize>(isa: V::Isa, a: &[f32], w: &[f32], start: [V; R]) -> [V; R] {
+fn four_chains<V: Vector, const R: usize>(
+    isa: V::Isa,
+    a: &[f32],
+    w: &[f32],
+    columns: Columns,
+    start: [V; R],
+) -> [V; R] {
     let zero = [V::splat(isa, 0.0); R];
     if V::LANES < KB && R > 2 {
-        let [c0, c1] = chains_from::<V, R, 2>(isa, a, w, 0, [start, zero]);
-        let [c2, c3] = chains_from::<V, R, 2>(isa, a, w, 2, [zero, zero]);
+        let [c0, c1] = chains_from::<V, R, 2>(isa, a, w, columns, 0, [start, zero]);
+        let [c2, c3] = chains_from::<V, R, 2>(isa, a, w, columns, 2, [zero, zero]);
         return add(add(c0, c1), add(c2, c3));
     }
-    let [c0, c1, c2, c3] = chains_from::<V, R, 4>(isa, a, w, 0, [start, zero, zero, zero]);
+    let [c0, c1, c2, c3] = chains_from::<V, R, 4>(isa, a, w, columns, 0, [start, zero, zero, zero]);
     add(add(c0, c1), add(c2, c3))
 }
 
-/// `N` of the four chains, those from `first` on.
+/// `N` of the four chains, those from `chain` on.
 #[inline(always)]
 fn chains_from<V: Vector, const R: usize, const N: usize>(
     isa: V::Isa,
     a: &[f32],
     w: &[f32],
-    first: usize,
+    Columns { pitch, first }: Columns,
+    chain: usize,
     mut chains: [[V; R]; N],
 ) -> [[V; R]; N] {
-    let width = R * V::LANES;
     let (fours, rest) = a.as_chunks::<4>();
-    for (four, w) in fours.iter().zip(w.chunks_exact(4 * width)) {
-        for (chain, sum) in chains.iter_mut().enumerate() {
-            let a = V::splat(isa, four[first + chain]);
+    for (four, w) in fours.iter().zip(w.chunks_exact(4 * pitch)) {
+        for (n, sum) in chains.iter_mut().enumerate() {
+            let a = V::splat(isa, four[chain + n]);
             for (r, sum) in sum.iter_mut().enumerate() {
-                *sum = a.mul_add(V::load(isa, &w[(first + chain) * width + r * V::LANES..]), *sum);
+                *sum = a.mul_add(V::load(isa, &w[(chain + n) * pitch + first + r * V::LANES..]), *sum);
             }
         }
     }
-    let w = &w[fours.len() * 4 * width..];
-    for (chain, sum) in chains.iter_mut().enumerate() {
-        if let Some(&a) = rest.get(first + chain) {
+    let w = &w[fours.len() * 4 * pitch..];
+    for (n, sum) in chains.iter_mut().enumerate() {
+        if let Some(&a) = rest.get(chain + n) {
             let a = V::splat(isa, a);
-            let w = &w[(first + chain) * width..][..width];
+            let w = &w[(chain + n) * pitch..][..pitch];
             for (r, sum) in sum.iter_mut().enumerate() {
-                *sum = a.mul_add(V::load(isa, &w[r * V::LANES..]), *sum);
+                *sum = a.mul_add(V::load(isa, &w[first + r * V::LANES..]), *sum);
             }
         }
     }
@@ -320,42 +340,19 @@ pub(in crate::kernel) fn dense<V: Vector>(isa: V::Isa, args: Dense<'_>) {
 fn product<V: Vector>(isa: V::Isa, a: &[f32], b: PanelsRef<'_>, bias: Option<&[f32]>, y: &mut [f32]) {
     for panel in 0..b.cols().div_ceil(KB) {
         let w = &b.panel(panel, 0).as_flattened()[..a.len() * KB];
-        for col in (0..KB).step_by(V::LANES) {
-            let at = panel * KB + col;
+        for first in (0..KB).step_by(V::LANES) {
+            let (at, columns) = (panel * KB + first, Columns { pitch: KB, first });
             let start = match bias {
                 Some(bias) => V::load(isa, &bias[at..]),
                 None => V::splat(isa, 0.0),
             };
             // A linear layer's sums are one chain, a projection's those of a recurrence.
             let chains = if bias.is_some() { Chains::One } else { Chains::over(a.len()) };
-            let sum = match chains {
-                Chains::One => column_chain::<V>(isa, a, w, col, start),
-                Chains::Four => column_chains::<V>(isa, a, w, col, start),
+            let [sum] = match chains {
+                Chains::One => one_chain::<V, 1>(isa, a, w, columns, [start]),
+                Chains::Four => four_chains::<V, 1>(isa, a, w, columns, [start]),
             };
             sum.store(&mut y[at..]);
         }
     }
-}
-
-/// The chain of a register of a panel's columns, those from `col` on.
-#[inline(always)]
-fn column_chain<V: Vector>(isa: V::Isa, a: &[f32], w: &[f32], col: usize, mut sum: V) -> V {
-    for (&a, w) in a.iter().zip(w.chunks_exact(KB)) {
-        sum = V::splat(isa, a).mul_add(V::load(isa, &w[col..]), sum);
-    }
-    sum
-}
-
-/// The same as four chains.
-#[inline(always)]
-fn column_chains<V: Vector>(isa: V::Isa, a: &[f32], w: &[f32], col: usize, start: V) -> V {
-    let zero = V::splat(isa, 0.0);
-    let mut chains = [start, zero, zero, zero];
-    for (a, w) in a.chunks(4).zip(w.chunks(4 * KB)) {
-        for ((&a, w), sum) in a.iter().zip(w.chunks_exact(KB)).zip(&mut chains) {
-            *sum = V::splat(isa, a).mul_add(V::load(isa, &w[col..]), *sum);
-        }
-    }
-    let [c0, c1, c2, c3] = chains;
-    c0.add(c1).add(c2.add(c3))
 }

@@ -309,16 +309,7 @@ fn a_tape_serves_once_and_only_the_pass_that_filled_it() {
                 got another";
     assert_eq!(back(&y, &mut tape).unwrap_err().to_string(), text);
     let x = SeqRef::new(&case.x, 2, 3, 4).unwrap();
-    let pass = ForwardPass {
-        x,
-        h_0: None,
-        c_0: None,
-        resets: None,
-        y: y.view_mut(),
-        h_n: None,
-        c_n: None,
-        tape: Some(&mut tape),
-    };
+    let pass = ForwardPass { tape: Some(&mut tape), ..ForwardPass::over(x, y.view_mut()) };
     layer.forward(&plan, pass, &mut scratch).unwrap();
     back(&y, &mut tape).unwrap();
     assert_eq!(back(&y, &mut tape).unwrap_err().to_string(), text);
@@ -372,7 +363,7 @@ fn a_plan_without_workers_is_an_error() {
         let plan = cut(&case.plan(kernels), [rows, units, gradients, time_block, 16]);
         let mut y = Seq::zeros(2, 3, 5).unwrap();
         let (x, y) = (x.view(), y.view_mut());
-        let pass = ForwardPass { x, h_0: None, c_0: None, resets: None, y, h_n: None, c_n: None, tape: None };
+        let pass = ForwardPass::over(x, y);
         let result = layer.forward(&plan, pass, &mut Scratch::default());
         let got = numbers.iter().find(|&&n| n != 1).unwrap();
         assert!(result.unwrap_err().to_string().ends_with(&format!("got {got}")));

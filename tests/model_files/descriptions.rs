@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use elman::Error;
 use elman::format::{CellKind, Description, LoadOptions, TensorFile, describe};
+use elman::{Error, Rng};
 use safetensors::tensor::Dtype;
 
 use super::{Folder, crate_file, open, params_of, raw_file, text, zeros};
@@ -246,13 +246,8 @@ fn mutated_files_never_panic_and_are_what_they_are_described_as() {
     let original =
         crate_file(&table_of(&lstm()).iter().map(|(name, shape)| zeros(name, Dtype::F32, shape)).collect::<Vec<_>>());
     let header = 8 + usize::from(original[0]) + 256 * usize::from(original[1]);
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut below = |n: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state % n as u64) as usize
-    };
+    let mut rng = Rng::new(1);
+    let mut below = |n: usize| rng.below(n);
     const TEXT: &[u8] = b"0123456789ihr_lbws.\"\\,[]";
     let (mut described, mut formats, mut weights) = (0, 0, 0);
     for _ in 0..4000 {

@@ -269,13 +269,8 @@ fn mutated_files_never_panic_and_never_load_in_part() {
     save(&path, &small_params(), [("k", "v")]).unwrap();
     let small = fs::read(&path).unwrap();
     let sine = fs::read(SINE_MODEL).unwrap();
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut below = |n: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state % n as u64) as usize
-    };
+    let mut rng = Rng::new(1);
+    let mut below = |n: usize| rng.below(n);
     const JSON: &[u8] = b"0123456789\"\\{}[]:,abe-. \n\0";
     let (mut loaded, mut formats, mut weights) = (0, 0, 0);
     for round in 0..6000 {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use elman::format::{NO_METADATA, check_writable, load, save, write_atomic};
 use elman::params::ParamTable;
-use elman::{Error, Params};
+use elman::{Error, Params, Rng};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use tempfile::TempDir;
 

@@ -24,8 +24,8 @@ pub struct ForwardPass<'a> {
     pub h_0: Option<SeqRef<'a>>,
     /// (1, B, H): an LSTM's cell state before the first step, zeros where it is not given.
     pub c_0: Option<SeqRef<'a>>,
-    /// (T, B, 1): not zero where a new sequence begins: no state passes between that step and the one before, whichever
-    /// way the layer goes.
+    /// (T, B): set where a new sequence begins: no state passes between that step and the one before, whichever way the
+    /// layer goes.
     pub resets: Option<Mask<'a>>,
     /// (T, B, O): receives every state.
     pub y: SeqMut<'a>,
@@ -37,7 +37,13 @@ pub struct ForwardPass<'a> {
     pub tape: Option<&'a mut Tape>,
 }
 
-impl ForwardPass<'_> {
+impl<'a> ForwardPass<'a> {
+    /// Inference over `x` into `y` from states of zeros, and no more.
+    #[must_use]
+    pub fn over(x: SeqRef<'a>, y: SeqMut<'a>) -> Self {
+        Self { x, h_0: None, c_0: None, resets: None, y, h_n: None, c_n: None, tape: None }
+    }
+
     /// Training where it fills a tape.
     pub(crate) fn work(&self) -> Work {
         if self.tape.is_some() { Work::Train { d_input: false } } else { Work::Infer }

@@ -186,16 +186,7 @@ mod tests {
         let plan = layer.plan(Work::Train { d_input: false }, [4, 2], Threads::one()).unwrap();
         let (x, mut y) = (Seq::zeros(4, 2, 3).unwrap(), Seq::zeros(4, 2, HIDDEN).unwrap());
         let (mut tape, mut scratch) = (Tape::default(), Scratch::default());
-        let forward = ForwardPass {
-            x: x.view(),
-            h_0: None,
-            c_0: None,
-            resets: None,
-            y: y.view_mut(),
-            h_n: None,
-            c_n: None,
-            tape: Some(&mut tape),
-        };
+        let forward = ForwardPass { tape: Some(&mut tape), ..ForwardPass::over(x.view(), y.view_mut()) };
         layer.forward(&plan, forward, &mut scratch).unwrap();
         let [mut d_ih, mut d_hh, mut d_bias_ih, mut d_bias_hh] = [&ih, &hh, &bias, &bias].map(Vec::clone);
         let backward = BackwardPass {

@@ -103,14 +103,8 @@ mod tests {
         let (x, mut y) = (Seq::zeros(2, 1, 3).unwrap(), Seq::zeros(2, 1, sizes.output()).unwrap());
         let (mut tape, mut scratch) = (Tape::default(), Scratch::default());
         let pass = ForwardPass {
-            x: x.view(),
-            h_0: None,
-            c_0: None,
-            resets: None,
-            y: y.view_mut(),
-            h_n: None,
-            c_n: None,
             tape: (work != Work::Infer).then_some(&mut tape),
+            ..ForwardPass::over(x.view(), y.view_mut())
         };
         layer.forward(&plan, pass, &mut scratch).unwrap();
         // What is predicted is what is done.
