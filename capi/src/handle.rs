@@ -56,12 +56,11 @@ impl<T: Content> Handle<T> {
     /// The pointer is NULL, or one that [`allocate`](Self::allocate) gave for any content, and not [`collect`]ed yet.
     unsafe fn of(pointer: *const T::Opaque) -> Answer<NonNull<Self>> {
         let Some(handle) = NonNull::new(pointer.cast_mut().cast::<Self>()) else { return Err(null(T::NAME)) };
-        // SAFETY: whatever it holds, it is in memory and begins with a header.
-        let word = if handle.is_aligned() {
-            unsafe { handle.cast::<Header>().as_ref() }.word.load(Ordering::Acquire)
-        } else {
-            0
-        };
+        let mut word = 0;
+        if handle.is_aligned() {
+            // SAFETY: whatever it holds, it is in memory and begins with a header.
+            word = unsafe { handle.cast::<Header>().as_ref() }.word.load(Ordering::Acquire);
+        }
         if word == T::ALIVE { Ok(handle) } else { Err(not_a_handle(T::NAME, word)) }
     }
 

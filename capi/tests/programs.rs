@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{Link, compile, expect_success, have, program, run, skip};
+use common::{Link, compile, expect_success, have, libraries, program, run, skip};
 use elman::{Gru, LayerKind, Lstm, Model, ModelSpec, RecurrentSpec, Rng, Stream};
 
 /// The arguments of `api`: models, an input, and the bits that a stream gives for it.
@@ -44,7 +44,7 @@ fn every_call_does_what_the_header_says() {
     for link in [Link::Static, Link::Shared] {
         for (source, compiler) in [("api.c", "cc"), ("api.cpp", "c++")] {
             let binary = folder.path().join(format!("{source}-{link:?}"));
-            compile(compiler, source, link, &[], &binary);
+            compile(compiler, &format!("tests/c/{source}"), link, &[], &binary);
             expect_success(&run(program(&binary).args(&arguments)), source);
         }
     }
@@ -68,7 +68,13 @@ fn every_call_does_what_the_header_says() {
     }
     if !have("valgrind") {
         let binary = folder.path().join("sanitized");
-        compile("cc", "api.c", Link::Static, &["-fsanitize=address,undefined", "-fno-sanitize-recover"], &binary);
+        compile(
+            "cc",
+            "tests/c/api.c",
+            Link::Static,
+            &["-fsanitize=address,undefined", "-fno-sanitize-recover"],
+            &binary,
+        );
         expect_success(&run(program(&binary).args(&arguments)), "with the address sanitizer");
     }
 }
@@ -85,7 +91,7 @@ fn is_avx2() -> bool {
 fn a_host_that_flushes_denormals_gets_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
     let binary = folder.path().join("mode");
-    compile("cc", "mode.c", Link::Static, &[], &binary);
+    compile("cc", "tests/c/mode.c", Link::Static, &[], &binary);
     let cells = [RecurrentSpec::rnn([16]), RecurrentSpec::gru([16]), RecurrentSpec::lstm([16])];
     for cell in cells {
         let model = Model::init(ModelSpec::new(1).layer("", cell.bias(false)), &mut Rng::new(1)).unwrap();
@@ -110,7 +116,7 @@ fn steps_make_no_system_call_and_no_page_fault() {
     let [binary, model, log] = ["realtime", "model.safetensors", "log"].map(|name| folder.path().join(name));
     Lstm::builder(1, 16).num_layers(2).linear("fc", 1).model(&mut Rng::new(1)).unwrap().save(&model).unwrap();
     for link in [Link::Static, Link::Shared] {
-        compile("cc", "realtime.c", link, &[], &binary);
+        compile("cc", "tests/c/realtime.c", link, &[], &binary);
         expect_success(&run(program(&binary).arg(&model)), "page faults");
         if !have("strace") {
             skip("strace is not there: system calls are not looked for");
@@ -129,5 +135,70 @@ fn steps_make_no_system_call_and_no_page_fault() {
         let marks: Vec<_> = (0..lines.len()).filter(|&at| lines[at].contains("getppid()")).collect();
         let &[first, last] = &marks[..] else { panic!("expected two marks in {lines:#?}") };
         assert_eq!(last, first + 1, "system calls between the first step and the last: {:#?}", &lines[first..=last]);
+    }
+}
+
+/// The example plays what a stream of the same model gives, rounded to 16 bits.
+#[test]
+fn the_amplifier_plays() {
+    let folder = tempfile::tempdir().unwrap();
+    let [binary, dry, wet] = ["amp", "dry.wav", "wet.wav"].map(|name| folder.path().join(name));
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/amp.safetensors");
+    compile("cc", "examples/amp.c", Link::Static, &[], &binary);
+    let output = run(program(&binary).args([&model, &dry, &wet]));
+    expect_success(&output, "amp");
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.starts_with("5.00 s of sound in ") && told.contains(" times as fast as real time, "), "{told}");
+
+    let samples = |path: &Path| -> Vec<i16> {
+        let bytes = fs::read(path).unwrap();
+        bytes[44..].chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
+    };
+    let (dry, wet) = (samples(&dry), samples(&wet));
+    let mut stream = Stream::new(Model::open(&model).unwrap()).unwrap();
+    let mut y = [0.0];
+    let mut loudest = 0;
+    for (x, &wet) in dry.iter().zip(&wet) {
+        stream.step(&[f32::from(*x) / 32768.0], &mut y).unwrap();
+        let expected = (y[0].clamp(-1.0, 1.0) * 32767.0).round_ties_even() as i16;
+        assert_eq!(wet, expected);
+        loudest = loudest.max(expected.abs());
+    }
+    assert_eq!((dry.len(), wet.len()), (240_000, 240_000));
+    assert!(loudest > 8000, "{loudest}");
+
+    let wet_path = folder.path().join("wet.wav");
+    let refused = run(program(&binary).args([&model, &model, &wet_path]));
+    let text = String::from_utf8(refused.stderr).unwrap();
+    assert!(refused.status.code() == Some(1) && text.ends_with("expected a WAV file\n"), "{text}");
+}
+
+/// `find_package(elman)` finds the headers and both libraries.
+#[test]
+fn cmake_finds_the_library() {
+    if !have("cmake") {
+        skip("cmake is not there");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let project = format!(
+        "cmake_minimum_required(VERSION 3.13)\nproject(client C)\n\
+         find_package(elman REQUIRED PATHS {0}/cmake NO_DEFAULT_PATH)\n\
+         foreach(target elman elman-shared)\n\
+         add_executable(client-${{target}} {0}/examples/amp.c)\n\
+         target_link_libraries(client-${{target}} PRIVATE elman::${{target}} m)\nendforeach()\n",
+        here.display()
+    );
+    fs::write(folder.path().join("CMakeLists.txt"), project).unwrap();
+    let build = folder.path().join("build");
+    let mut configure = program(Path::new("cmake"));
+    configure.arg("-S").arg(folder.path()).arg("-B").arg(&build);
+    configure.arg(format!("-DELMAN_LIBRARY_DIR={}", libraries().display()));
+    expect_success(&run(&mut configure), "cmake");
+    expect_success(&run(program(Path::new("cmake")).arg("--build").arg(&build)), "cmake --build");
+    for target in ["elman", "elman-shared"] {
+        let output = run(&mut program(&build.join(format!("client-{target}"))));
+        assert_eq!(output.status.code(), Some(2), "it asks for its arguments: {output:?}");
     }
 }

@@ -40,7 +40,7 @@ static inline float *read_numbers(const char *path, size_t *len) {
     exit(2);
   }
   *len = (size_t)bytes / sizeof(float);
-  numbers = malloc((size_t)bytes);
+  numbers = (float *)malloc((size_t)bytes);
   if (!numbers || fread(numbers, sizeof(float), *len, file) != *len) {
     exit(2);
   }

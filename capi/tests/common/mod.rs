@@ -28,13 +28,13 @@ pub(crate) fn libraries() -> &'static Path {
     })
 }
 
-/// Compiles a program of `tests/c`; a warning is an error.
+/// Compiles a source of this crate; a warning is an error.
 pub(crate) fn compile(compiler: &str, source: &str, link: Link, flags: &[&str], binary: &Path) {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let standard = if source.ends_with(".cpp") { "-std=c++17" } else { "-std=c11" };
     let mut command = Command::new(compiler);
     command.args([standard, "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-pedantic"]).args(flags);
-    command.arg("-I").arg(here.join("include")).arg(here.join("tests/c").join(source));
+    command.arg("-I").arg(here.join("include")).arg(here.join(source));
     match link {
         Link::Static => {
             command.arg(libraries().join("libelman_capi.a"));
