@@ -3,7 +3,7 @@
 //!
 //! Every exported function that does more than to give a constant is a naked one: it jumps to the function behind it in
 //! the floating-point mode that Rust assumes, whatever the host's is ([`elman::with_default_float_mode`] says why), and no
-//! Rust code runs in another. That function is a closure in [`answer`](border::answer), which makes statuses of errors and
+//! Rust code runs in another. That function is a closure in `border::answer`, which makes statuses of errors and
 //! of panics.
 #![expect(clippy::missing_safety_doc, reason = "the opening of the header says for all what a caller has to keep to")]
 
