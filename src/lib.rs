@@ -157,14 +157,15 @@
 //!
 //! On CPUs that hand denormals to microcode, a step can take many times as long. The engine does not make the CPU flush
 //! them: Rust assumes the default floating-point environment, and [`_mm_setcsr`][setcsr] says that to change that mode is
-//! undefined behaviour, even where it is set back afterwards. That goes for callers too: to set the mode around a call is
-//! not sound, nor is a call from a thread on which a host in another language has set it. It would also change results, on
-//! that thread only. What helps is to keep such numbers out: set inputs and carried states too small to matter to zero
-//! between calls, and scale a loss up where its gradients are denormal, and the gradients down again.
+//! undefined behaviour, even where it is set back afterwards. It would also change results, on that thread only. That goes
+//! for callers too: on a thread whose mode a host in another language has set, call by way of [`with_default_float_mode`]
+//! (the C interface does so by itself). What helps is to keep such numbers out: set inputs and carried states too small to
+//! matter to zero between calls, and scale a loss up where its gradients are denormal, and the gradients down again.
 //!
 //! [setcsr]: https://doc.rust-lang.org/core/arch/x86_64/fn._mm_setcsr.html
 
 mod error;
+mod float_mode;
 #[cfg(feature = "safetensors")]
 pub mod format;
 mod gemm;
@@ -186,6 +187,7 @@ pub mod tensor;
 pub mod train;
 
 pub use error::{Error, ErrorKind, Result};
+pub use float_mode::with_default_float_mode;
 pub use kernel::Isa;
 pub use layer::Nonlinearity;
 pub use model::{
@@ -207,6 +209,7 @@ pub mod cell {
 /// it is from one version to the next.
 #[doc(hidden)]
 pub mod internals {
+    pub use crate::float_mode::is_default as float_mode_is_default;
     pub use crate::gemm::{Blocking, GemmScratch, Panels, fallback, product};
     pub use crate::kernel::Kernels;
     pub use crate::layer::{BackwardPass, ForwardPass, Layer, LayerGradients, Scratch, Sizes, Tape, Weights, Write};

@@ -8,7 +8,7 @@ use std::path::Path;
 /// itself. A file or folder that stands higher or lower than its module is named with its path.
 const FLOORS: &[&[&str]] = &[
     &["error"],
-    &["memory", "rng"],
+    &["float_mode", "memory", "rng"],
     &["simd", "tensor"],
     &["kernel"],
     &["gemm", "parallel", "params"],
@@ -18,7 +18,7 @@ const FLOORS: &[&[&str]] = &[
     &["loss", "optim"],
     &["model"],
     &["format", "stream"],
-    &["reference", "train", "model/file", "model/state_dict"],
+    &["reference", "train", "model/file", "model/metadata", "model/state_dict"],
 ];
 
 /// The library's files by their modules' paths (`kernel/tile`, and `kernel` for `kernel/mod.rs` or `kernel.rs`): their

@@ -4,20 +4,6 @@ use std::fmt;
 
 use super::LoadOptions;
 
-/// The metadata's key under which a saved file has its spec.
-///
-/// ```
-/// use elman::format::{SPEC_KEY, TensorFile};
-/// use elman::{Gru, Rng};
-///
-/// let model = Gru::builder(3, 8).linear("fc", 1).model(&mut Rng::new(1))?;
-/// let file = TensorFile::from_bytes(model.to_bytes()?)?;
-/// let text = file.metadata().find(|&(key, _)| key == SPEC_KEY).map(|(_, text)| text.to_string());
-/// assert_eq!(text, Some(model.spec().to_string()));
-/// # Ok::<(), elman::Error>(())
-/// ```
-pub const SPEC_KEY: &str = "elman.spec";
-
 /// What was made of a file, and how it is to be loaded. Its text is one line, such as `taken: lstm (2 layers), then fc
 /// 64 → 1 at every step, no activation: the file names none`.
 ///

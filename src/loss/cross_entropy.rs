@@ -1,7 +1,8 @@
 //! Softmax cross-entropy.
 
 use super::Loss;
-use super::prediction::{Chosen, LabelOrder, Prediction, PredictionRow, Steps};
+use super::prediction::{Prediction, PredictionRow};
+use super::steps::{Chosen, LabelOrder, Steps};
 use crate::Isa;
 use crate::error::{Error, Result};
 use crate::kernel::Kernels;

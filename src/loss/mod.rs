@@ -36,10 +36,14 @@
 mod cross_entropy;
 mod prediction;
 mod squared_error;
+mod steps;
+mod target;
 
 pub use cross_entropy::{CrossEntropy, IGNORE_INDEX, cross_entropy};
-pub use prediction::{Prediction, Steps, Target};
+pub use prediction::Prediction;
 pub use squared_error::{MeanSquaredError, mse};
+pub use steps::Steps;
+pub use target::Target;
 
 use crate::error::Result;
 use crate::tensor::{SeqMut, SeqRef};

@@ -1,7 +1,9 @@
 //! The mean squared error.
 
 use super::Loss;
-use super::prediction::{Chosen, Prediction, Steps, Target, TargetRows};
+use super::prediction::Prediction;
+use super::steps::{Chosen, Steps};
+use super::target::{Target, TargetRows};
 use crate::error::Result;
 use crate::tensor::{Seq, SeqMut, SeqRef};
 

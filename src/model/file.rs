@@ -1,5 +1,6 @@
 //! A model as a file: opened, loaded, saved.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,6 +21,8 @@ pub(super) struct Origin {
     taken: Option<Arc<Taken>>,
     /// What the last load did besides copying.
     loaded: Option<Arc<LoadReport>>,
+    /// What the file says besides its spec, and what was set since.
+    pub(super) metadata: BTreeMap<String, String>,
 }
 
 impl Model {
@@ -68,6 +71,8 @@ impl Model {
         let mut model = Self::new(spec)?;
         model.load(file, &taken.load_options())?;
         model.origin.taken = Some(Arc::new(taken));
+        let metadata = file.metadata().filter(|&(key, _)| key != SPEC_KEY);
+        model.origin.metadata = metadata.map(|(key, value)| (key.into(), value.into())).collect();
         Ok(model)
     }
 
@@ -168,7 +173,7 @@ impl Model {
     }
 
     /// Writes the model to a safetensors file: its parameters under PyTorch's names, those of a part behind the part's
-    /// name, and its spec in the metadata. PyTorch loads the file strictly into the module that it is of. The file
+    /// name, and in the metadata its spec and what [`metadata`](Self::metadata) has. PyTorch loads the file strictly into the module that it is of. The file
     /// appears whole or not at all.
     ///
     /// ```no_run
@@ -185,7 +190,8 @@ impl Model {
         self.save_with(path, NO_METADATA)
     }
 
-    /// The same with more metadata: how the model was trained, or what its input is.
+    /// The same with more metadata, in place of the model's own where the keys are the same: how the model was trained, or
+    /// what its input is.
     ///
     /// # Errors
     /// As of [`save`](Self::save), and [`ErrorKind::Setting`](crate::ErrorKind::Setting) for a key that is there twice, as
@@ -211,8 +217,13 @@ impl Model {
         let mut tensors = Vec::new();
         self.tensors("", &mut tensors)?;
         let tensors: Vec<_> = tensors.iter().map(|(name, shape, values)| (&name[..], *shape, *values)).collect();
-        let more = metadata.into_iter().map(|(key, value)| (key.as_ref().to_string(), value.as_ref().to_string()));
-        tensors_to_bytes(&tensors, [(SPEC_KEY.to_string(), self.spec.to_string())].into_iter().chain(more))
+        let pair = |key: &str, value: &str| (key.to_string(), value.to_string());
+        let mut all = vec![pair(SPEC_KEY, &self.spec.to_string())];
+        all.extend(metadata.into_iter().map(|(key, value)| pair(key.as_ref(), value.as_ref())));
+        let own = self.all_metadata().filter(|&(key, _)| all.iter().all(|(given, _)| given != key));
+        let own: Vec<_> = own.map(|(key, value)| pair(key, value)).collect();
+        all.extend(own);
+        tensors_to_bytes(&tensors, all)
     }
 
     /// Appends every tensor, its name behind `prefix`.

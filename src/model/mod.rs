@@ -2,13 +2,15 @@
 //!
 //! `spec/` is what a model is, `chain/` its layers as they run, `workspace.rs` the memory they run in, `run.rs` inference,
 //! `training.rs` a run forward and its backward pass to gradients, `builder.rs` the builders with PyTorch's names, `file.rs` and
-//! `state_dict.rs` models in files.
+//! `state_dict/` models in files, `metadata.rs` what else such a file says.
 
 mod builder;
 mod chain;
 #[cfg(feature = "safetensors")]
 mod file;
 mod guard;
+#[cfg(feature = "safetensors")]
+mod metadata;
 mod pytorch;
 mod run;
 mod spec;

@@ -3,6 +3,8 @@
 mod encoder;
 #[cfg(feature = "safetensors")]
 mod files;
+#[cfg(feature = "safetensors")]
+mod metadata;
 mod misuse;
 mod parts;
 #[cfg(feature = "safetensors")]

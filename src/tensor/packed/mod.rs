@@ -1,10 +1,15 @@
-//! Ragged batches, packed.
+//! Ragged batches, packed: owned here, borrowed in `view.rs`.
+
+mod order;
+mod view;
 
 use std::fmt;
 
-use super::{Buffer, Lines, Mat, Seq, SeqMut, SeqRef};
+pub(crate) use order::Order;
+pub use view::PackedRef;
+
+use super::{Buffer, Seq, SeqMut, SeqRef};
 use crate::error::{Error, Result, at_least_one, check_shape, elements};
-use crate::memory;
 
 /// Rows of different lengths without padding, as PyTorch's `PackedSequence`: sorted by falling length and step by step,
 /// so that step t has the rows that are longer than t.
@@ -27,63 +32,6 @@ pub struct PackedSequence {
     data: Buffer,
     width: usize,
     order: Order,
-}
-
-/// Where the rows of a packed batch lie.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Order {
-    /// (T + 1): where the rows of each step begin, and where the last step's end.
-    pub(crate) offsets: Vec<usize>,
-    /// (B): which row of the batch lies at each place.
-    pub(crate) sorted: Vec<usize>,
-}
-
-impl Order {
-    /// Room for the order of that many rows, the longest of that many steps.
-    fn reserve(&mut self, steps: usize, batch: usize) -> Result<()> {
-        memory::reserve("order of the rows", &mut self.sorted, batch)?;
-        memory::reserve("order of the rows", &mut self.offsets, steps + 1)
-    }
-
-    /// The order of rows of those lengths: the longer before the shorter, else as they come. There is room for it.
-    fn assign(&mut self, lengths: impl Fn(usize) -> usize, batch: usize) {
-        let Self { offsets, sorted } = self;
-        sorted.clear();
-        sorted.extend(0..batch);
-        // Allocates nothing, and is stable by the index.
-        sorted.sort_unstable_by_key(|&row| (std::cmp::Reverse(lengths(row)), row));
-        offsets.clear();
-        offsets.push(0);
-        let (mut alive, mut end) = (batch, 0);
-        for t in 0..sorted.first().map_or(0, |&row| lengths(row)) {
-            while lengths(sorted[alive - 1]) <= t {
-                alive -= 1;
-            }
-            end += alive;
-            offsets.push(end);
-        }
-    }
-
-    /// The same order in this memory.
-    ///
-    /// # Errors
-    /// [`Error::Memory`].
-    pub(crate) fn copy_from(&mut self, other: &Self) -> Result<()> {
-        self.reserve(other.steps(), other.sorted.len())?;
-        self.offsets.clone_from(&other.offsets);
-        self.sorted.clone_from(&other.sorted);
-        Ok(())
-    }
-
-    /// Steps of the longest row.
-    pub(crate) fn steps(&self) -> usize {
-        self.offsets.len().saturating_sub(1)
-    }
-
-    /// Where the rows lie.
-    pub(crate) fn lines(&self) -> Lines<'_> {
-        if self.offsets.is_empty() { Lines::ragged(&[0], 0) } else { Lines::ragged(&self.offsets, self.sorted.len()) }
-    }
 }
 
 impl PackedSequence {
@@ -177,7 +125,7 @@ impl PackedSequence {
     /// The batch, borrowed.
     #[must_use]
     pub fn view(&self) -> PackedRef<'_> {
-        PackedRef { data: &self.data, width: self.width, order: &self.order }
+        PackedRef::over(&self.data, self.width, &self.order)
     }
 
     /// Rows at each step.
@@ -225,136 +173,6 @@ impl fmt::Debug for PackedSequence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [steps, batch, width] = self.view().seq().shape();
         write!(f, "PackedSequence[up to {steps}, {batch}, {width}]")
-    }
-}
-
-impl fmt::Debug for PackedRef<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [steps, batch, width] = self.seq().shape();
-        write!(f, "PackedRef[up to {steps}, {batch}, {width}]")
-    }
-}
-
-/// A [`PackedSequence`], borrowed.
-///
-/// ```
-/// use elman::tensor::PackedSequence;
-///
-/// let packed = PackedSequence::from_rows(&[&[1.0], &[2.0, 3.0]], 1)?;
-/// let view = packed.view();
-/// assert_eq!((view.batch(), view.width()), (2, 1));
-/// // The longer row lies first.
-/// assert_eq!(view.seq().step(0).row(0), [2.0]);
-/// // Values of another width for the same rows.
-/// let wide = view.like(&[0.0; 6], 2)?;
-/// assert_eq!(wide.to_padded(2)?.shape(), [2, 2, 2]);
-/// # Ok::<(), elman::Error>(())
-/// ```
-#[derive(Clone, Copy)]
-pub struct PackedRef<'a> {
-    data: &'a [f32],
-    width: usize,
-    order: &'a Order,
-}
-
-impl<'a> PackedRef<'a> {
-    /// Rows of `width` in that order.
-    pub(crate) fn over(data: &'a [f32], width: usize, order: &'a Order) -> Self {
-        Self { data, width, order }
-    }
-
-    /// Other rows in the same order: `data` (steps of all rows, width).
-    ///
-    /// # Errors
-    /// [`Error::Length`] where `data` does not hold as many rows of that width.
-    pub fn like<'b>(&self, data: &'b [f32], width: usize) -> Result<PackedRef<'b>>
-    where
-        'a: 'b,
-    {
-        let shape = [self.order.lines().end(), width];
-        if elements("packed", &shape)? == data.len() {
-            Ok(PackedRef { data, width, order: self.order })
-        } else {
-            Err(Error::length("packed", &shape, data.len()))
-        }
-    }
-
-    /// Every element, step by step, the longest row first.
-    #[must_use]
-    pub fn data(&self) -> &'a [f32] {
-        self.data
-    }
-
-    /// Elements of a step of a row.
-    #[must_use]
-    pub fn width(&self) -> usize {
-        self.width
-    }
-
-    /// Rows.
-    #[must_use]
-    pub fn batch(&self) -> usize {
-        self.order.sorted.len()
-    }
-
-    /// Rows at each step.
-    pub fn batch_sizes(&self) -> impl Iterator<Item = usize> + use<'a> {
-        self.order.offsets.windows(2).map(|pair| pair[1] - pair[0])
-    }
-
-    /// Which row of the batch lies at each place of a step.
-    #[must_use]
-    pub fn sorted_indices(&self) -> &'a [usize] {
-        &self.order.sorted
-    }
-
-    /// The rows in the order of the batch, (steps, B, width), with zeros behind the end of each: `pad_packed_sequence`.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] for fewer steps than the longest row has, [`Error::Overflow`].
-    pub fn to_padded(&self, steps: usize) -> Result<Seq> {
-        let mut padded = self.room([steps, self.batch()], steps)?;
-        let (batch, width) = (self.batch(), self.width);
-        self.each(|t, row, from| padded.data_mut()[(t * batch + row) * width..][..width].copy_from_slice(from));
-        Ok(padded)
-    }
-
-    /// The same as (B, steps, width).
-    ///
-    /// # Errors
-    /// As [`to_padded`](Self::to_padded).
-    pub fn to_batch_first(&self, steps: usize) -> Result<Seq> {
-        let mut padded = self.room([self.batch(), steps], steps)?;
-        let width = self.width;
-        self.each(|t, row, from| padded.data_mut()[(row * steps + t) * width..][..width].copy_from_slice(from));
-        Ok(padded)
-    }
-
-    fn room(&self, [rows, columns]: [usize; 2], steps: usize) -> Result<Seq> {
-        if steps < self.order.steps() {
-            return Err(Error::setting("steps", &format!("at least {}", self.order.steps()), steps));
-        }
-        Seq::zeros(rows, columns, self.width)
-    }
-
-    /// Calls `f(t, row, values)` for each step of each row.
-    fn each(&self, mut f: impl FnMut(usize, usize, &[f32])) {
-        for t in 0..self.order.steps() {
-            let step: Mat<'_> = self.seq().step(t);
-            for (i, &row) in self.order.sorted[..step.shape()[0]].iter().enumerate() {
-                f(t, row, step.row(i));
-            }
-        }
-    }
-
-    pub(crate) fn order(&self) -> &'a Order {
-        self.order
-    }
-
-    /// The rows step by step, the longest first: (T, B, width), of which step t has those that are longer than t.
-    #[must_use]
-    pub fn seq(&self) -> SeqRef<'a> {
-        SeqRef::over(self.data, self.order.lines(), self.width)
     }
 }
 
