@@ -6,7 +6,7 @@
 # Without arguments: --cell lstm --hidden 64 --batch 1 --steps 20. One thread.
 #
 #   perf/callgrind.sh --cell gru --hidden 128 --batch 8 --steps 10
-#   perf/callgrind.sh --cell rnn --mode stream --hidden 32 --batch 1 --isa portable
+#   perf/callgrind.sh --cell rnn --mode stream --hidden 32 --steps 1000 --isa portable
 #
 # Valgrind knows no AVX-512: what is counted is the AVX2 tier (or, with --isa portable, the portable one). It interprets
 # FMAs slowly: keep the workload small; the FMA peak that `elman bench` measures in between takes most of a minute.
@@ -35,9 +35,9 @@ has --seconds "$@" || set -- "$@" --seconds 0
 has --json "$@" || set -- "$@" --json
 
 build
-# One run of the workload, and one of a stream whose steps are timed one by one, in cli/src/measure/timed.rs.
-run='elman_cli::measure::timed::Work::run*'
-timed='elman_cli::measure::timed::Work::time_steps*'
+# One run of the workload, and one whose steps are timed one by one, in cli/src/measure/timed.rs and stream.rs.
+run='elman_cli::measure::*Work::run*'
+timed='elman_cli::measure::*Work::time_*'
 out=$made/callgrind-$name.out
 rm -f "$out" "$out".*
 valgrind --tool=callgrind --callgrind-out-file="$out" --dump-before="$run" --dump-before="$timed" \

@@ -24,10 +24,11 @@ INK, DIM, GRID = "#0f172a", "#475569", "#e2e8f0"
 KINDS = {
     ("infer", True): ("batch, inference", "o", "#c2410c", True, -1),
     ("train", True): ("batch, training", "D", "#0e7490", True, 1),
-    ("stream", True): ("batch, a step a call", "s", "#65a30d", True, 1),
+    ("step", True): ("batch, a step a call", "s", "#65a30d", True, 1),
     ("infer", False): ("one row, inference", "o", "#c2410c", False, 1),
     ("train", False): ("one row, training", "D", "#0e7490", False, 1),
-    ("stream", False): ("one row, a step a call", "s", "#7c3aed", False, -1),
+    ("step", False): ("one row, a step a call", "s", "#7c3aed", False, -1),
+    ("stream", False): ("stream", "^", "#b45309", False, 1),
 }
 HALO = [patheffects.withStroke(linewidth=2.5, foreground="white")]
 
@@ -41,12 +42,13 @@ def weight_bytes(load):
         w_hh, w_ih = gates * hidden * hidden, gates * hidden * input_size
         if load["mode"] == "infer":
             read = steps * w_hh + w_ih
-        elif load["mode"] == "stream":
+        elif load["mode"] in ("step", "stream"):
             read = steps * (w_hh + w_ih)
         else:
             read = 2 * steps * w_hh + (1 if layer == 0 else 2) * w_ih
         total += 4 * directions * read
-    return total
+    # Of a stream alone.
+    return total + 4 * steps * load.get("head", 0) * load["hidden_sizes"][-1]
 
 
 def intensity(load):

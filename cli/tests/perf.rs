@@ -5,7 +5,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const SCRIPTS: [&str; 7] = ["asm.sh", "callgrind.sh", "compare", "record.sh", "roofline.sh", "sine.sh", "stat.sh"];
+const SCRIPTS: [&str; 8] =
+    ["asm.sh", "callgrind.sh", "compare", "latency", "record.sh", "roofline.sh", "sine.sh", "stat.sh"];
 
 /// The folder with the scripts; the published crate has none.
 fn scripts() -> Option<PathBuf> {
@@ -105,6 +106,11 @@ fn the_binary_is_that_of_the_target_folder() {
     let search = format!("{}:{}", stubs.path().display(), std::env::var("PATH").unwrap());
     for (script, args, words) in [
         ("sine.sh", &["1"][..], "elman sine --json --seed 1 ".to_string()),
+        (
+            "latency",
+            &["--turns", "1"],
+            format!("python for {}: perf/latency.py --turns 1", target.join("release/elman").display()),
+        ),
         (
             "compare",
             &["--turns", "1"],

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use super::clock::Clock;
+use super::stats::Histogram;
+
 /// How long a workload took.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Measurement {
@@ -21,20 +24,31 @@ pub struct Measurement {
     pub tokens: usize,
     /// Seconds a step of the batch.
     pub per_step: f64,
-    /// Of a stream, how long single steps took.
+    /// Of work that goes step by step, how long single steps took.
     pub latency: Option<Latency>,
+    /// Of a stream, how long single blocks took, of [`timed_block`](super::Workload::timed_block) steps.
+    pub block_latency: Option<Latency>,
 }
 
-/// How long the steps of a stream took, in seconds, each timed by itself. A reading of the clock, some 25 ns, is in each;
-/// but for the longest, they are exact to 2 %.
+/// How long calls took, in seconds, each timed by itself. What the clock takes is off; but for the longest, they are exact
+/// to 2 %.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Latency {
     /// Half of all steps took at most so long.
     pub p50: f64,
     /// 99 of 100 did.
     pub p99: f64,
+    /// 999 of 1000 did.
+    pub p999: f64,
     /// All did.
     pub max: f64,
+}
+
+impl Latency {
+    pub(super) fn of(times: &Histogram, clock: &Clock) -> Self {
+        let at = |share| clock.seconds(times.percentile(share));
+        Self { p50: at(0.5), p99: at(0.99), p999: at(0.999), max: clock.seconds(times.max()) }
+    }
 }
 
 /// Why a figure is not one to rely on.
@@ -103,6 +117,7 @@ mod tests {
             tokens: 1,
             per_step: 1.0,
             latency: None,
+            block_latency: None,
         };
         assert_eq!(sound.marks(), []);
         assert_eq!(Measurement { noise: 0.101, ..sound }.marks(), [Mark::Noisy]);

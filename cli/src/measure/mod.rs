@@ -3,10 +3,12 @@
 //! A shared machine is never twice the same: every figure here is a median over turns of one run, with the FMA peak
 //! measured in between, and its share of that peak is what can be compared.
 
+mod clock;
 mod machine;
 mod measurement;
 mod pin;
 mod stats;
+mod stream;
 mod timed;
 mod workload;
 

@@ -69,14 +69,14 @@ pub fn geometric_mean(values: &[f64]) -> f64 {
     (values.iter().map(|value| value.ln()).sum::<f64>() / values.len() as f64).exp()
 }
 
-/// How often something took how long: counts by nanoseconds, exact to 1 part in 64, of a size that does not grow.
+/// How often something took how long: counts by the ticks of a clock, exact to 1 part in 64, of a size that does not grow.
 #[derive(Clone, Debug)]
 pub(super) struct Histogram {
     counts: Vec<u64>,
     max: u64,
 }
 
-/// Times below this are counted by the nanosecond, and every doubling above it in half as many buckets.
+/// Times below this are counted by the tick, and every doubling above it in half as many buckets.
 const EXACT: u64 = 128;
 
 impl Histogram {
@@ -84,9 +84,9 @@ impl Histogram {
         Self { counts: vec![0; Self::bucket(u64::MAX) + 1], max: 0 }
     }
 
-    pub(super) fn add(&mut self, nanoseconds: u64) {
-        self.counts[Self::bucket(nanoseconds)] += 1;
-        self.max = self.max.max(nanoseconds);
+    pub(super) fn add(&mut self, ticks: u64) {
+        self.counts[Self::bucket(ticks)] += 1;
+        self.max = self.max.max(ticks);
     }
 
     /// The longest, exactly.
@@ -109,13 +109,13 @@ impl Histogram {
     }
 
     /// How many bits of a time its bucket does not tell.
-    fn shift(nanoseconds: u64) -> u32 {
-        (nanoseconds / EXACT).checked_ilog2().map_or(0, |doublings| doublings + 1)
+    fn shift(ticks: u64) -> u32 {
+        (ticks / EXACT).checked_ilog2().map_or(0, |doublings| doublings + 1)
     }
 
-    fn bucket(nanoseconds: u64) -> usize {
-        let shift = Self::shift(nanoseconds);
-        shift as usize * EXACT as usize / 2 + (nanoseconds >> shift) as usize
+    fn bucket(ticks: u64) -> usize {
+        let shift = Self::shift(ticks);
+        shift as usize * EXACT as usize / 2 + (ticks >> shift) as usize
     }
 
     /// The longest time in a bucket.

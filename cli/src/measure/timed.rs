@@ -9,8 +9,10 @@ use elman::params::ParamTable;
 use elman::tensor::{PackedSequence, Seq, SeqRef};
 use elman::{Input, Params, Result, Rng, State};
 
+use super::clock::Clock;
 use super::measurement::{Latency, Measurement};
 use super::stats::{Histogram, median, noise};
+use super::stream::StreamWork;
 use super::{Mode, Workload, fma_peak};
 
 /// How long a workload is to be measured.
@@ -18,6 +20,8 @@ use super::{Mode, Workload, fma_peak};
 pub struct Effort {
     /// Seconds that it is timed for, about; five runs at least.
     pub seconds: f64,
+    /// More runs than those five, where that is to be so.
+    pub runs: usize,
     /// Seconds that it runs for before that; one run at least.
     pub warmup: f64,
 }
@@ -33,31 +37,31 @@ impl Workload {
         self.threads.inside(|| self.measure_inside(effort))
     }
 
-    fn measure_inside(&self, Effort { seconds, warmup }: Effort) -> Result<Measurement> {
+    fn measure_inside(&self, Effort { seconds, runs, warmup }: Effort) -> Result<Measurement> {
         /// Seconds of one turn: as long as one of the peak, so that short work is not lost beside it.
         const TURN: f64 = 0.01;
-        let mut work = Work::new(self)?;
-        let (mut times, mut peaks, mut steps) = (Vec::new(), Vec::new(), Histogram::new());
+        let mut task = Task::new(self)?;
+        let (mut times, mut peaks) = (Vec::new(), Vec::new());
         // Caches, memory and clock.
-        for_seconds(warmup, || work.run())?;
+        for_seconds(warmup, || task.run())?;
         let start = Instant::now();
-        while times.len() < 5 || start.elapsed().as_secs_f64() < seconds {
+        while times.len() < runs.max(5) || start.elapsed().as_secs_f64() < seconds {
             peaks.push(fma_peak(self.kernels, self.threads));
-            for_seconds(TURN, || {
+            // A stream's run is as long as a turn by itself.
+            for_seconds(if self.mode == Mode::Stream { 0.0 } else { TURN }, || {
                 let one = Instant::now();
-                work.run()?;
+                task.run()?;
                 times.push(one.elapsed().as_secs_f64());
                 Ok(())
             })?;
-            if self.mode == Mode::Stream {
+            if matches!(self.mode, Mode::Step | Mode::Stream) {
                 // Runs of their own: reading the clock costs a short step some percent.
-                for_seconds(TURN, || work.time_steps(&mut steps))?;
+                for_seconds(TURN, || task.time_calls())?;
             }
         }
         let (median_time, peak) = (median(&mut times), median(&mut peaks));
-        let tokens = work.tokens();
-        let at = |share| steps.percentile(share) as f64 / 1e9;
-        let latency = Latency { p50: at(0.5), p99: at(0.99), max: steps.max() as f64 / 1e9 };
+        let tokens = task.tokens();
+        let [latency, block_latency] = task.latencies();
         Ok(Measurement {
             turns: times.len(),
             median: median_time,
@@ -66,8 +70,9 @@ impl Workload {
             flops: self.flop(tokens) / median_time,
             peak,
             tokens,
-            per_step: median_time / self.steps as f64,
-            latency: (self.mode == Mode::Stream).then_some(latency),
+            per_step: median_time / (tokens / self.batch).max(1) as f64,
+            latency,
+            block_latency,
         })
     }
 }
@@ -83,7 +88,51 @@ fn for_seconds(seconds: f64, mut work: impl FnMut() -> Result<()>) -> Result<()>
     }
 }
 
-/// A workload with its data and memory.
+/// What is timed.
+enum Task<'a> {
+    Batch(Box<Work<'a>>),
+    Stream(Box<StreamWork>),
+}
+
+impl<'a> Task<'a> {
+    fn new(load: &'a Workload) -> Result<Self> {
+        match load.mode {
+            Mode::Stream => Ok(Task::Stream(Box::new(StreamWork::new(load)?))),
+            _ => Ok(Task::Batch(Box::new(Work::new(load)?))),
+        }
+    }
+
+    fn run(&mut self) -> Result<()> {
+        match self {
+            Task::Batch(work) => work.run(),
+            Task::Stream(work) => work.run(),
+        }
+    }
+
+    fn time_calls(&mut self) -> Result<()> {
+        match self {
+            Task::Batch(work) => work.time_steps(),
+            Task::Stream(work) => work.time_calls(),
+        }
+    }
+
+    fn tokens(&self) -> usize {
+        match self {
+            Task::Batch(work) => work.tokens(),
+            Task::Stream(work) => work.tokens(),
+        }
+    }
+
+    /// Of single steps, and of single blocks.
+    fn latencies(&self) -> [Option<Latency>; 2] {
+        match self {
+            Task::Batch(work) => [work.step_times.as_ref().map(|(times, clock)| Latency::of(times, clock)), None],
+            Task::Stream(work) => work.latencies().map(Some),
+        }
+    }
+}
+
+/// A batch with its network and memory.
 struct Work<'a> {
     load: &'a Workload,
     network: Recurrent,
@@ -93,6 +142,8 @@ struct Work<'a> {
     state: State,
     workspace: RecurrentWorkspace,
     training: Option<Training>,
+    /// Of work that goes step by step.
+    step_times: Option<(Histogram, Clock)>,
 }
 
 /// What training needs besides.
@@ -127,8 +178,9 @@ impl<'a> Work<'a> {
             None
         };
         let state = network.zero_state(batch)?;
-        let mut work =
-            Self { load, network, params, x, packed, state, workspace: RecurrentWorkspace::default(), training: None };
+        let step_times = (load.mode == Mode::Step).then(|| (Histogram::new(), Clock::new()));
+        let workspace = RecurrentWorkspace::default();
+        let mut work = Self { load, network, params, x, packed, state, workspace, training: None, step_times };
         if load.mode == Mode::Train {
             work.training = Some(work.new_training()?);
         }
@@ -162,8 +214,9 @@ impl<'a> Work<'a> {
                 let Self { load, network, x, packed, workspace, .. } = self;
                 network.forward(input(x, packed.as_ref()), None, workspace, load.threads)
             }
-            Mode::Stream => (0..self.load.steps).try_for_each(|t| self.step(t)),
+            Mode::Step => (0..self.load.steps).try_for_each(|t| self.step(t)),
             Mode::Train => self.train(),
+            Mode::Stream => unreachable!("a stream is no batch"),
         }
     }
 
@@ -200,7 +253,7 @@ impl<'a> Work<'a> {
         network.load(params)
     }
 
-    /// One step of a stream.
+    /// One step.
     fn step(&mut self, t: usize) -> Result<()> {
         let Self { load, network, x, state, workspace, .. } = self;
         network.forward(x.view().narrow_steps(t, 1), Some(state), workspace, load.threads)?;
@@ -208,16 +261,19 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// One run of a stream, each step timed. A function of its own as [`run`](Self::run) is.
+    /// One run, each step timed. A function of its own as [`run`](Self::run) is.
     #[inline(never)]
-    fn time_steps(&mut self, times: &mut Histogram) -> Result<()> {
-        let mut begin = Instant::now();
+    fn time_steps(&mut self) -> Result<()> {
+        let mut times = self.step_times.take();
         for t in 0..self.load.steps {
+            let begin = Clock::now();
             self.step(t)?;
-            let end = Instant::now();
-            times.add(u64::try_from((end - begin).as_nanos()).unwrap_or(u64::MAX));
-            begin = end;
+            let end = Clock::now();
+            if let Some((times, clock)) = &mut times {
+                times.add(clock.between(begin, end));
+            }
         }
+        self.step_times = times;
         Ok(())
     }
 }
@@ -249,19 +305,36 @@ mod tests {
         }
     }
 
+    fn ascends(Latency { p50, p99, p999, max }: &Latency) {
+        assert!(0.0 < *p50 && p50 <= p99 && p99 <= p999 && p999 <= max, "{p50} {p99} {p999} {max}");
+    }
+
+    #[test]
+    fn a_stream_is_timed_by_runs_steps_and_blocks() {
+        for block in [1, 4] {
+            let load = Workload { batch: 1, steps: 10, head: 3, block, ..small(Mode::Stream) };
+            let measured = load.measure(Effort { runs: 7, ..Effort::default() }).unwrap();
+            assert_eq!((measured.turns, measured.tokens), (7, if block == 1 { 10 } else { 12 }));
+            assert!((measured.per_step * measured.tokens as f64 / measured.median - 1.0).abs() < 1e-9);
+            // 2 layers of 2·3·8·(8 + 8), and 2·8·3 for the head.
+            let flop = measured.tokens as f64 * (2.0 * 768.0 + 48.0);
+            assert!((measured.flops * measured.median / flop - 1.0).abs() < 1e-9);
+            let [Some(step), Some(block)] = [measured.latency, measured.block_latency] else { panic!("{measured:?}") };
+            [&step, &block].into_iter().for_each(ascends);
+        }
+    }
+
     #[test]
     fn every_mode_runs_and_counts() {
-        for mode in [Mode::Infer, Mode::Train, Mode::Stream] {
+        for mode in [Mode::Infer, Mode::Train, Mode::Step] {
             let measured = small(mode).measure(Effort::default()).unwrap();
             assert_eq!(measured.tokens, 15);
             assert!(measured.median > 0.0 && measured.min <= measured.median && measured.peak > 0.0);
             // 2 layers of 2·3·8·(8 + 8) a token.
             let flop = if mode == Mode::Train { 3.0 } else { 1.0 } * 15.0 * 2.0 * 768.0;
             assert!((measured.flops * measured.median / flop - 1.0).abs() < 1e-9);
-            assert_eq!(measured.latency.is_some(), mode == Mode::Stream);
-            if let Some(Latency { p50, p99, max }) = measured.latency {
-                assert!(0.0 < p50 && p50 <= p99 && p99 <= max, "{p50} {p99} {max}");
-            }
+            assert_eq!((measured.latency.is_some(), measured.block_latency), (mode == Mode::Step, None));
+            measured.latency.iter().for_each(ascends);
         }
         let ragged = Workload { ragged: true, bidirectional: true, ..small(Mode::Train) };
         let tokens = ragged.measure(Effort::default()).unwrap().tokens;
@@ -271,7 +344,7 @@ mod tests {
     #[test]
     fn warming_up_is_not_timed() {
         let start = Instant::now();
-        let effort = Effort { seconds: 0.0, warmup: 0.3 };
+        let effort = Effort { warmup: 0.3, ..Effort::default() };
         // Runs of microseconds: five of them are timed in one turn of 10 ms.
         let measured = small(Mode::Infer).measure(effort).unwrap();
         assert!(start.elapsed().as_secs_f64() > 0.3);
@@ -283,8 +356,10 @@ mod tests {
         let load = Workload { batch: 0, ..small(Mode::Infer) };
         let text = "batch: expected at least 1, got 0";
         assert_eq!(load.measure(Effort::default()).unwrap_err().to_string(), text);
-        let load = Workload { bidirectional: true, ..small(Mode::Stream) };
-        let text = "stream: expected a batch that is neither ragged nor bidirectional, got one that is";
-        assert_eq!(load.measure(Effort::default()).unwrap_err().to_string(), text);
+        for (mode, word) in [(Mode::Step, "step"), (Mode::Stream, "stream")] {
+            let load = Workload { batch: 1, bidirectional: true, ..small(mode) };
+            let text = format!("{word}: expected a batch that is neither ragged nor bidirectional, got one that is");
+            assert_eq!(load.measure(Effort::default()).unwrap_err().to_string(), text);
+        }
     }
 }

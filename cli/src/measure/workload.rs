@@ -13,7 +13,9 @@ pub enum Mode {
     Infer,
     /// Forward, mean squared error, backward, and a step of Adam.
     Train,
-    /// Forward one step at a time, the state kept by the caller.
+    /// Forward one step a call, the state kept by the caller.
+    Step,
+    /// [`elman::Stream`]: one row step by step or block by block, on one thread.
     Stream,
 }
 
@@ -22,6 +24,7 @@ impl fmt::Display for Mode {
         f.pad(match self {
             Mode::Infer => "infer",
             Mode::Train => "train",
+            Mode::Step => "step",
             Mode::Stream => "stream",
         })
     }
@@ -34,8 +37,9 @@ impl FromStr for Mode {
         match name {
             "infer" => Ok(Mode::Infer),
             "train" => Ok(Mode::Train),
+            "step" => Ok(Mode::Step),
             "stream" => Ok(Mode::Stream),
-            _ => Err(Error::setting("mode", "'infer', 'train' or 'stream'", format_args!("'{name}'"))),
+            _ => Err(Error::setting("mode", "'infer', 'train', 'step' or 'stream'", format_args!("'{name}'"))),
         }
     }
 }
@@ -61,6 +65,10 @@ pub struct Workload {
     pub bidirectional: bool,
     /// Whether rows have lengths drawn from T/4 to T, packed.
     pub ragged: bool,
+    /// Outputs of a stream's linear head; 0 for none.
+    pub head: usize,
+    /// Steps of a stream that one call takes; 1 for [`elman::Stream::step`].
+    pub block: usize,
     /// Threads that may be used.
     pub threads: Threads,
     /// The kernels to run on.
@@ -82,15 +90,41 @@ impl Workload {
             layers: 1,
             bidirectional: false,
             ragged: false,
+            head: 0,
+            block: 1,
             threads,
             kernels,
         }
     }
 
+    /// A stream of one feature with a linear head of one output, such as a sample of audio in and out; runs of some
+    /// milliseconds at least, which are long beside what they begin with, and of seconds at most.
+    #[must_use]
+    pub fn stream(cell: Cell, hidden: usize, kernels: &'static Kernels) -> Self {
+        let steps = Self::stream_steps(hidden);
+        Self { input: 1, head: 1, kernels, ..Self::square(cell, Mode::Stream, hidden, [1, steps], Threads::one()) }
+    }
+
+    /// How many steps a run of a stream is made of, unless told.
+    #[must_use]
+    pub fn stream_steps(hidden: usize) -> usize {
+        match hidden {
+            0..=64 => 100_000,
+            65..=256 => 10_000,
+            _ => 1_000,
+        }
+    }
+
+    /// Steps of a stream's blocks that are timed one by one: a usual buffer of audio where the runs go step by step.
+    #[must_use]
+    pub fn timed_block(&self) -> usize {
+        if self.block > 1 { self.block } else { 64 }
+    }
+
     /// The workloads that this engine is held against its peers by.
     #[must_use]
     pub fn table(threads: Threads, kernels: &'static Kernels) -> Vec<Self> {
-        use Mode::{Infer, Stream, Train};
+        use Mode::{Infer, Step, Train};
         let elman = Cell::Elman(Nonlinearity::Tanh);
         let mut table = Vec::new();
         for cell in [elman, Cell::Gru, Cell::Lstm] {
@@ -111,21 +145,24 @@ impl Workload {
                 add(Infer, hidden, [1, steps]);
             }
             for hidden in [16, 32, 64, 256, 1024] {
-                add(Stream, hidden, [1, 100]);
+                add(Step, hidden, [1, 100]);
+            }
+            for hidden in [8, 16, 32, 64, 256, 1024] {
+                table.push(Self::stream(cell, hidden, kernels));
             }
         }
         table
     }
 
-    /// A part of the table that takes a fifth of its time: of each cell a batch in inference and in training, and one row as
-    /// a whole and step by step.
+    /// A part of the table that takes a fifth of its time: of each cell a batch in inference and in training, one row as a
+    /// whole and step by step, and a stream.
     #[must_use]
     pub fn quick_table(threads: Threads, kernels: &'static Kernels) -> Vec<Self> {
         let mut table = Self::table(threads, kernels);
         table.retain(|load| {
             matches!(
                 (load.mode, load.hidden, load.batch),
-                (Mode::Infer, 256, _) | (Mode::Train, 64, _) | (Mode::Stream, 32, _)
+                (Mode::Infer, 256, _) | (Mode::Train, 64, _) | (Mode::Step | Mode::Stream, 32, _)
             )
         });
         table
@@ -142,7 +179,7 @@ impl Workload {
     }
 
     /// Floating-point operations of one run over `tokens` steps of all rows: 2·G·H·(I + H) a token, layer and direction,
-    /// three times that in training.
+    /// three times that in training; 2·H·O for the head.
     #[must_use]
     pub fn flop(&self, tokens: usize) -> f64 {
         let directions = if self.bidirectional { 2 } else { 1 };
@@ -152,18 +189,19 @@ impl Workload {
         };
         let above = self.layers.saturating_sub(1) as f64 * layer(directions * self.hidden);
         let training = if self.mode == Mode::Train { 3.0 } else { 1.0 };
-        training * tokens as f64 * (layer(self.input) + above)
+        let head = 2.0 * (self.hidden * self.head) as f64;
+        training * tokens as f64 * (layer(self.input) + above + head)
     }
 
     /// The shape of the first layer and, where they differ from it, of the others, with their schedules and how many
-    /// layers and directions there are of each. A stream's are of one step.
+    /// layers and directions there are of each. Where a call is one step, they are of one step.
     ///
     /// # Errors
     /// [`Error::Overflow`] where such a sequence cannot be addressed.
     pub fn plans(&self) -> Result<Vec<(Shape, Plan, usize)>> {
         let Self { input, hidden, batch, layers, .. } = *self;
         let directions = if self.bidirectional { 2 } else { 1 };
-        let steps = if self.mode == Mode::Stream { 1 } else { self.steps };
+        let steps = if self.mode == Mode::Step { 1 } else { self.steps };
         let shape = |input| Shape { cell: self.cell, input, hidden, projection: 0, batch, steps };
         let mut shapes = vec![(shape(input), directions)];
         if layers > 1 {
@@ -186,10 +224,14 @@ impl Workload {
     /// 5/8 of the steps; what lies between the layers does not count.
     ///
     /// # Errors
-    /// As [`measure`](Self::measure), and [`Error::Setting`] for limits that are no positive numbers.
+    /// As [`measure`](Self::measure), and [`Error::Setting`] for limits that are no positive numbers and for
+    /// a stream, which no schedule cuts.
     pub fn predict(&self, machine: &Machine) -> Result<Cost> {
         machine.check()?;
         self.check()?;
+        if self.mode == Mode::Stream {
+            return Err(Error::setting("mode", "infer, train or step, whose time is predicted", "stream"));
+        }
         let mut prediction = Cost::default();
         for (i, (shape, plan, count)) in self.plans()?.into_iter().enumerate() {
             let shape = if self.ragged { Shape { steps: (5 * shape.steps).div_ceil(8), ..shape } } else { shape };
@@ -202,8 +244,8 @@ impl Workload {
         }
         let tokens = self.predicted_tokens();
         match self.mode {
-            Mode::Infer => {}
-            Mode::Stream => prediction = prediction * self.steps as f64,
+            Mode::Infer | Mode::Stream => {}
+            Mode::Step => prediction = prediction * self.steps as f64,
             Mode::Train => {
                 let directions = if self.bidirectional { 2.0 } else { 1.0 };
                 prediction = prediction.with_loss(tokens as f64 * directions * self.hidden as f64, machine);
@@ -225,11 +267,16 @@ impl Workload {
             ("batch", self.batch),
             ("steps", self.steps),
             ("layers", self.layers),
+            ("block", self.block),
         ] {
             at_least_one(name, size)?;
         }
-        if self.mode == Mode::Stream && (self.ragged || self.bidirectional) {
-            return Err(Error::setting("stream", "a batch that is neither ragged nor bidirectional", "one that is"));
+        if matches!(self.mode, Mode::Step | Mode::Stream) && (self.ragged || self.bidirectional) {
+            let expected = "a batch that is neither ragged nor bidirectional";
+            return Err(Error::setting(&self.mode.to_string(), expected, "one that is"));
+        }
+        if self.mode == Mode::Stream && self.batch != 1 {
+            return Err(Error::setting("stream", "one row", self.batch));
         }
         Ok(())
     }
@@ -267,7 +314,7 @@ mod tests {
         assert_eq!(counts(Workload { input: 5, ..load }), [(5, 1), (8, 2)]);
         assert_eq!(counts(Workload { bidirectional: true, ..load }), [(8, 2), (16, 4)]);
         assert_eq!(load.plans().unwrap()[0].0.steps, 5);
-        assert_eq!(Workload { mode: Mode::Stream, ..load }.plans().unwrap()[0].0.steps, 1);
+        assert_eq!(Workload { mode: Mode::Step, ..load }.plans().unwrap()[0].0.steps, 1);
     }
 
     #[test]
@@ -275,6 +322,8 @@ mod tests {
         let load = Workload { batch: 0, ..small(Mode::Infer) };
         let text = "batch: expected at least 1, got 0";
         assert_eq!(load.predict(&Machine::default()).unwrap_err().to_string(), text);
+        let error = Workload::stream(Cell::Gru, 8, Kernels::best()).predict(&Machine::default()).unwrap_err();
+        assert!(error.to_string().starts_with("mode: expected infer, train or step"), "{error}");
     }
 
     #[test]
@@ -283,7 +332,7 @@ mod tests {
         let key = |load: &Workload| (load.cell, load.mode as usize, load.hidden, load.batch, load.steps);
         let whole: Vec<_> = Workload::table(Threads::one(), kernels).iter().map(key).collect();
         let quick = Workload::quick_table(Threads::one(), kernels);
-        assert_eq!(quick.len(), 12);
+        assert_eq!(quick.len(), 15);
         assert!(quick.iter().all(|load| whole.contains(&key(load))), "{quick:?}");
     }
 

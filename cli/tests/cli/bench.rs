@@ -11,7 +11,7 @@ fn folder() -> tempfile::TempDir {
 fn every_mode_prints_one_object_a_line_with_figures_that_fit() {
     let folder = folder();
     for cell in ["rnn", "gru", "lstm"] {
-        for mode in ["infer", "train", "stream"] {
+        for mode in ["infer", "train", "step"] {
             let size = ["--input", "3", "--hidden", "5", "--batch", "2", "--steps", "4", "--threads", "1"];
             let args = [&["bench", "--cell", cell, "--mode", mode, "--seconds", "0", "--json"][..], &size].concat();
             let out = run(folder.path(), &args).ok();
@@ -36,23 +36,78 @@ fn every_mode_prints_one_object_a_line_with_figures_that_fit() {
             marks.extend((number("noise") > 0.1).then_some("noisy"));
             marks.extend((number("share_of_peak") > 1.0).then_some("above peak"));
             assert_eq!(report["marks"], json!(marks), "{out}");
-            assert_eq!(report.get("step_p50_ns").is_some(), mode == "stream", "{out}");
-            if mode == "stream" {
-                let [p50, p99, max] = ["p50", "p99", "max"].map(|at| number(&format!("step_{at}_ns")));
-                assert!(0.0 < p50 && p50 <= p99 && p99 <= max, "{out}");
+            assert_eq!(report.get("step_p50_ns").is_some(), mode == "step", "{out}");
+            if mode == "step" {
+                ascends(&report, "step");
             }
+            assert!(["block", "head", "block_p50_ns"].iter().all(|key| report.get(key).is_none()), "{out}");
         }
     }
 }
 
+fn ascends(report: &Value, of: &str) {
+    let [p50, p99, p999, max] =
+        ["p50", "p99", "p999", "max"].map(|at| report[format!("{of}_{at}_ns")].as_f64().unwrap());
+    assert!(0.0 < p50 && p50 <= p99 && p99 <= p999 && p999 <= max, "{report}");
+}
+
 #[test]
-fn a_stream_is_of_one_row_unless_told_and_tells_how_long_its_steps_take() {
+fn a_stream_has_one_feature_and_a_head_unless_told_and_tells_how_long_its_calls_take() {
     let folder = folder();
-    let args = ["bench", "--cell", "gru", "--mode", "stream", "--hidden", "4", "--steps", "3"];
+    let args = ["bench", "--mode", "stream", "--hidden", "4", "--steps", "10", "--json"];
+    let report = |more: &[&str]| -> Value {
+        serde_json::from_str(&run(folder.path(), &[&args[..], more].concat()).ok()).unwrap()
+    };
+    let number = |report: &Value, key: &str| report[key].as_f64().unwrap_or_else(|| panic!("{key} in {report}"));
+    for (cell, gates) in [("rnn", 1.0), ("gru", 3.0), ("lstm", 4.0)] {
+        let report = report(&["--cell", cell]);
+        assert_eq!((report["cell"].as_str(), report["mode"].as_str()), (Some(cell), Some("stream")));
+        for (key, value) in [
+            ("input_size", 1.0),
+            ("head", 1.0),
+            ("block", 1.0),
+            ("timed_block", 64.0),
+            ("batch", 1.0),
+            ("threads", 1.0),
+            ("tokens", 10.0),
+            ("turns", 25.0),
+        ] {
+            assert_eq!(number(&report, key), value, "{key} in {report}");
+        }
+        // 2·G·H·(I + H), and 2·H for the head.
+        let flop = 10.0 * (2.0 * gates * 4.0 * 5.0 + 8.0);
+        assert!((number(&report, "gflops") * 1e9 * number(&report, "median_s") / flop - 1.0).abs() < 1e-6, "{report}");
+        assert!((number(&report, "step_ns") / 1e8 / number(&report, "median_s") - 1.0).abs() < 1e-6, "{report}");
+        assert!((number(&report, "step_min_ns") / 1e8 / number(&report, "min_s") - 1.0).abs() < 1e-6, "{report}");
+        ["step", "block"].iter().for_each(|of| ascends(&report, of));
+    }
+    let report =
+        report(&["--block", "4", "--head", "0", "--layers", "2", "--input", "3", "--rows", "1", "--seconds", "0"]);
+    for (key, value) in [
+        ("block", 4.0),
+        ("timed_block", 4.0),
+        ("head", 0.0),
+        ("num_layers", 2.0),
+        ("tokens", 12.0),
+        ("input_size", 3.0),
+    ] {
+        assert_eq!(number(&report, key), value, "{key} in {report}");
+    }
+    let out = run(folder.path(), &[&args[..7], &["--block", "4", "--head", "2"]].concat()).ok();
+    let lines: Vec<&str> = out.lines().collect();
+    assert!(lines[4].starts_with("lstm     stream     1     4     1    10 |"), "{out}");
+    assert!(lines[4].contains("  blocks of 4  head of 2"), "{out}");
+    assert!(lines[5].starts_with("         a step: least ") && lines[5].contains(", p99.9 "), "{out}");
+    assert!(lines[6].starts_with("         a block of 4: p50 ") && lines[6].contains(", max "), "{out}");
+}
+
+#[test]
+fn a_batch_goes_step_by_step_with_one_row_unless_told() {
+    let folder = folder();
+    let args = ["bench", "--cell", "gru", "--mode", "step", "--hidden", "4", "--steps", "3"];
     let out = run(folder.path(), &[&args[..], &["--seconds", "0", "--threads", "1"]].concat()).ok();
-    let row = out.lines().nth(4).unwrap();
-    assert!(row.starts_with("gru      stream     4     4     1     3 |"), "{out}");
-    assert!(row.contains("  p50 ") && row.contains(", p99 ") && row.contains(", max "), "{out}");
+    assert!(out.lines().nth(4).unwrap().starts_with("gru      step       4     4     1     3 |"), "{out}");
+    assert!(out.lines().nth(5).unwrap().starts_with("         a step: least "), "{out}");
     let out =
         run(folder.path(), &["bench", "--mode", "infer", "--hidden", "4", "--seconds", "0", "--threads", "1"]).ok();
     assert!(out.lines().nth(4).unwrap().starts_with("lstm     infer      4     4    64   100 |"), "{out}");
@@ -217,6 +272,27 @@ fn a_row_that_is_slower_is_marked_and_run_once_more() {
     run(folder.path(), &args("/bin/false")).refused(1, &["/bin/false rnn infer 4: exit status: 1: it says nothing"]);
 }
 
+/// An older binary does not know all of the table: what it takes for a wrong call is left out and told.
+#[cfg(unix)]
+#[test]
+fn rows_that_the_other_binary_does_not_know_are_left_out() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = folder();
+    let script = folder.path().join("older");
+    // It knows batches of Elman RNNs in training alone.
+    let text = "#!/bin/sh\ncase \"$*\" in\n*' rnn '*' train '*) ;;\n*) exit 2 ;;\nesac\n\
+                echo '{\"tokens\":2,\"median_s\":3600,\"min_s\":3600}'\n";
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let args = ["bench", "--quick", "--against", "./older", "--threads", "1", "--seconds", "0"];
+    let (out, notes) = run(folder.path(), &args).noted();
+    assert_eq!(notes, ["left out: 14 rows whose options ./older does not know"]);
+    assert_eq!(out.lines().filter(|line| line.starts_with("rnn      train ")).count(), 1, "{out}");
+    // One that was asked for is an error.
+    let args = ["bench", "--against", "./older", "--mode", "stream", "--hidden", "4", "--steps", "10"];
+    run(folder.path(), &args).refused(1, &["./older lstm stream 4: exit status: 2"]);
+}
+
 #[test]
 fn a_part_of_the_table_is_quick() {
     let folder = folder();
@@ -284,7 +360,7 @@ fn wrong_calls_say_what_was_expected() {
     let folder = folder();
     for (args, words) in [
         (&["--cell", "elman"][..], &["--cell", "expected rnn, gru or lstm"][..]),
-        (&["--mode", "test"], &["--mode", "expected infer, train or stream"]),
+        (&["--mode", "test"], &["--mode", "expected infer, train, step or stream"]),
         (&["--hidden", "0"], &["--hidden", "expected a whole number from 1 to 65536"]),
         (&["--isa", "neon"], &["--isa", "'neon'", "expected one of this machine's tiers"]),
         (&["--seconds", "-1"], &["--seconds", "expected a number from 0 to 3600"]),
@@ -300,9 +376,18 @@ fn wrong_calls_say_what_was_expected() {
         (&["--caches", "32Q,1M,32M"], &["--caches", "expected the sizes of L1d, L2 and L3"]),
         (&["--caches", "32K,1M,99999999999999999999M"], &["--caches", "expected the sizes of L1d, L2 and L3"]),
         (&["--caches", ""], &["--caches", "expected the sizes of L1d, L2 and L3"]),
-        (&["--caches", "32K,1M,32M", "--mode", "stream", "--ragged"], &["stream: expected a batch that is neither"]),
+        (&["--caches", "32K,1M,32M", "--mode", "step", "--ragged"], &["step: expected a batch that is neither"]),
         (&["--cell", "gru", "--nonlinearity", "relu"], &["--nonlinearity: expected --cell rnn with it"]),
-        (&["--mode", "stream", "--ragged"], &["stream: expected a batch that is neither ragged nor bidirectional"]),
+        (&["--mode", "step", "--ragged"], &["step: expected a batch that is neither ragged nor bidirectional"]),
+        (&["--mode", "stream", "--bidirectional"], &["stream: expected a batch that is neither ragged nor bidirect"]),
+        (&["--mode", "stream", "--batch", "2"], &["--batch: expected --rows instead"]),
+        (&["--mode", "stream", "--rows", "2"], &["--rows: expected 1, as several rows in one call are not there yet"]),
+        (&["--mode", "stream", "--threads", "2"], &["--threads: expected 1, as a stream runs on the thread"]),
+        (&["--mode", "stream", "--block", "0"], &["--block", "expected a whole number from 1 to 65536"]),
+        (&["--mode", "stream", "--caches", "32K,1M,32M"], &["--explain, --caches: expected infer, train or step"]),
+        (&["--mode", "stream", "--explain"], &["--explain, --caches: expected infer, train or step"]),
+        (&["--block", "64"], &["--block: expected --mode stream with it, got infer"]),
+        (&["--mode", "step", "--head", "1"], &["--head: expected --mode stream with it, got step"]),
     ] {
         run(folder.path(), &[&["bench"], args].concat()).refused(2, words);
     }

@@ -8,7 +8,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use elman_cli::measure::{self, Middle, Workload, geometric_mean};
+use elman_cli::measure::{self, Middle, Mode, Workload, geometric_mean};
 use indicatif::ProgressBar;
 use serde::Deserialize;
 
@@ -24,6 +24,9 @@ const LONGEST: f64 = 40e9;
 
 /// The ratio from which on a row is slower, if its whole interval lies above.
 const SLOWER: f64 = 1.02;
+
+/// The exit code of a command that was called wrongly.
+const WRONG_CALL: i32 = 2;
 
 /// One workload's result.
 #[derive(Clone, Copy, Debug)]
@@ -68,12 +71,16 @@ pub(super) fn run(args: &Args, workloads: &[Workload], binary: &Path) -> Result<
     let workloads: Vec<Workload> =
         workloads.iter().map(|load| if args.is_table() { load.shortened(LONGEST) } else { *load }).collect();
     let bar = progress(args, workloads.len() * args.pairs);
-    let (mut ratios, mut slower) = (Vec::new(), Vec::new());
-    for (i, load) in workloads.iter().enumerate() {
-        let row = contest.row(load, &bar)?;
+    let (mut ratios, mut slower, mut unknown) = (Vec::new(), Vec::new(), 0);
+    for load in &workloads {
+        let Some(row) = contest.row(load, &bar)? else {
+            unknown += 1;
+            bar.inc(args.pairs as u64);
+            continue;
+        };
         bar.suspend(|| {
             // Not before both have run once.
-            if i == 0 && !args.json {
+            if ratios.is_empty() && !args.json {
                 header(args, load, binary)?;
             }
             show(args, load, &row, false)
@@ -83,6 +90,15 @@ pub(super) fn run(args: &Args, workloads: &[Workload], binary: &Path) -> Result<
             slower.push(*load);
         }
     }
+    if ratios.is_empty() {
+        return Err(Failure::Run(format!("{}: it knows none of the workloads", binary.display())));
+    }
+    if unknown > 0 {
+        let rows = count(unknown, "row");
+        bar.suspend(|| {
+            writeln!(io::stderr(), "note: left out: {rows} whose options {} does not know", binary.display())
+        })?;
+    }
     let mut twice = 0;
     if !slower.is_empty() {
         bar.set_length((slower.len() * args.pairs) as u64);
@@ -91,7 +107,7 @@ pub(super) fn run(args: &Args, workloads: &[Workload], binary: &Path) -> Result<
             bar.suspend(|| writeln!(io::stdout(), "\nonce more:"))?;
         }
         for load in &slower {
-            let row = contest.row(load, &bar)?;
+            let Some(row) = contest.row(load, &bar)? else { continue };
             bar.suspend(|| show(args, load, &row, true))?;
             twice += usize::from(row.is_slower());
         }
@@ -114,41 +130,47 @@ struct Contest<'a> {
 }
 
 impl Contest<'_> {
-    fn row(&self, load: &Workload, bar: &ProgressBar) -> Result<Row, Failure> {
+    /// `None` for a row of the table whose options the other binary does not know.
+    fn row(&self, load: &Workload, bar: &ProgressBar) -> Result<Option<Row>, Failure> {
         bar.set_message(message(load));
         let mut told: Vec<[Told; 2]> = Vec::new();
         for pair in 0..self.args.pairs {
             let ours_first = pair % 2 == 0;
             let [first, second] = if ours_first { [&self.ours, &self.theirs] } else { [&self.theirs, &self.ours] };
-            let [first, second] = [self.turn(first, load)?, self.turn(second, load)?];
+            let [Some(first), Some(second)] = [self.turn(first, load)?, self.turn(second, load)?] else {
+                return Ok(None);
+            };
             told.push(if ours_first { [first, second] } else { [second, first] });
             bar.inc(1);
         }
         let middle = |value: fn(&[Told; 2]) -> f64| Middle::of(&mut told.iter().map(value).collect::<Vec<_>>());
-        Ok(Row {
+        Ok(Some(Row {
             pairs: told.len(),
             tokens: told[0][0].tokens,
             ours: middle(|[ours, _]| ours.median_s).median,
             theirs: middle(|[_, theirs]| theirs.median_s).median,
             ratio: middle(|[ours, theirs]| ours.median_s / theirs.median_s),
             of_shortest: middle(|[ours, theirs]| ours.min_s / theirs.min_s).median,
-        })
+        }))
     }
 
-    /// One process.
-    fn turn(&self, binary: &Path, load: &Workload) -> Result<Told, Failure> {
+    /// One process; `None` where it takes the options of the table's row for a wrong call.
+    fn turn(&self, binary: &Path, load: &Workload) -> Result<Option<Told>, Failure> {
         let name = binary.display();
         let output = Command::new(binary)
-            .args(arguments(load, self.args.effort().seconds))
+            .args(arguments(load, self.args.effort(load).seconds))
             .stdin(Stdio::null())
             .output()
             .map_err(|error| Failure::Run(format!("{name}: cannot be run: {error}")))?;
+        if output.status.code() == Some(WRONG_CALL) && self.args.is_table() {
+            return Ok(None);
+        }
         if !output.status.success() {
             let words = String::from_utf8_lossy(&output.stderr);
             let words = words.lines().last().unwrap_or("it says nothing");
             return Err(Failure::Run(format!("{name} {}: {}: {words}", message(load), output.status)));
         }
-        serde_json::from_slice(&output.stdout).map_err(|error| {
+        serde_json::from_slice(&output.stdout).map(Some).map_err(|error| {
             Failure::Run(format!("{name}: expected 'bench --json' to print one object of a workload: {error}"))
         })
     }
@@ -164,7 +186,6 @@ fn arguments(load: &Workload, seconds: f64) -> Vec<String> {
         ("--mode", load.mode.to_string()),
         ("--input", load.input.to_string()),
         ("--hidden", load.hidden.to_string()),
-        ("--batch", load.batch.to_string()),
         ("--steps", load.steps.to_string()),
         ("--layers", load.layers.to_string()),
         ("--threads", load.threads.get().to_string()),
@@ -173,6 +194,11 @@ fn arguments(load: &Workload, seconds: f64) -> Vec<String> {
     ] {
         list.extend([option.into(), value]);
     }
+    let of_mode = match load.mode {
+        Mode::Stream => vec![("--head", load.head), ("--block", load.block)],
+        _ => vec![("--batch", load.batch)],
+    };
+    list.extend(of_mode.into_iter().flat_map(|(option, value)| [option.into(), value.to_string()]));
     let switches = [("--bidirectional", load.bidirectional), ("--ragged", load.ragged)];
     list.extend(switches.into_iter().filter(|(_, on)| *on).map(|(option, _)| option.into()));
     list
@@ -187,7 +213,7 @@ fn header(args: &Args, load: &Workload, binary: &Path) -> io::Result<()> {
         count(load.threads.get() as u64, "thread"),
         binary.display(),
         count(args.pairs as u64, "pair"),
-        args.effort().seconds,
+        args.effort(load).seconds,
     )?;
     writeln!(
         out,

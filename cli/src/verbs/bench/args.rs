@@ -12,22 +12,29 @@ use crate::verbs::common::{any_threads, cell, isa, nonlinearity, runnable, secon
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Without any of --cell, --mode, --input, --hidden, --batch, --steps, --layers, --bidirectional and \
-                        --ragged a table of workloads is run: every cell in inference, training and streaming.\n\
+    after_help = "Without any of --cell, --mode, --input, --hidden, --batch, --rows, --steps, --block, --layers, --head, \
+                        --bidirectional and --ragged a table of workloads is run: every cell in inference, training, step by step \
+                        and as a stream.\n\
                         FLOP are counted as 2·B·T·G·H·(I + H) for each layer and direction, three times that in training \
-                        (forward, loss, backward, Adam). The FMA peak of as many threads is measured in between.\n\
+                        (forward, loss, backward, Adam), and 2·T·H·O for a stream's head. The FMA peak of as many threads is \
+                        measured in between.\n\
                         The noise is half the distance between the quartiles of the runs' times, as a share of their median. \
                         Rows with more than 10 % of it are marked 'noisy', rows with a share of more than 100 % of the peak \
                         'above peak': neither is to be relied on.\n\
-                        Of a stream, every step is timed by itself too: the times that half of the steps (p50), 99 of 100 (p99) \
-                        and all of them (max) stay within, each with a reading of the clock in it, some 25 ns.\n\
+                        --mode step calls a network with a batch of one step each time, on all threads. --mode stream calls \
+                        Stream::step, or with --block Stream::block, on one thread: the outputs of a call are the inputs of the \
+                        next, so that none begins before the one before has ended. It makes 25 runs unless --seconds tells how \
+                        many. Of both, every step is timed by itself too, and of a stream blocks of 64 steps (or of --block): the \
+                        times that half of them (p50), 99 of 100 (p99), 999 of 1000 (p99.9) and all (max) stay within, by the \
+                        processor's time-stamp counter, whose own cost is taken off.\n\
                         --against runs the table, or the workload, with both binaries in turns, each run a process of its own \
                         (BINARY bench --json …), and tells the ratio of the times, this binary's over the other's: the median of \
                         the pairs, and the interval that holds it 95 times in 100. Rows whose whole interval lies above 1.02 are \
                         marked 'slower' and run again at the end. Of the table, runs of more than 40 GFLOP are cut to half the \
-                        steps until they have no more: the whole takes about ten minutes on two cores, --quick a fifth of that.\n\
+                        steps until they have no more: the whole takes about ten minutes on two cores, --quick a fifth of that; \
+                        rows whose options the other binary does not know are left out.\n\
                         --caches, and --explain with more --threads than the machine has cores, run nothing: they predict, for a \
-                        machine of that many Zen 4 cores."
+                        machine of that many Zen 4 cores. Streams are not predicted."
 )]
 pub(crate) struct Args {
     /// The cell: rnn, gru or lstm [default: lstm]
@@ -36,24 +43,33 @@ pub(crate) struct Args {
     /// An rnn's activation, tanh or relu [default: tanh]
     #[arg(long, value_name = "NAME", value_parser = nonlinearity)]
     nonlinearity: Option<Nonlinearity>,
-    /// infer, train or stream (one step a call) [default: infer]
+    /// infer, train, step (a batch, one step a call) or stream (one row through Stream) [default: infer]
     #[arg(long, value_name = "MODE", value_parser = mode)]
     mode: Option<Mode>,
-    /// Features of the input [default: as --hidden]
+    /// Features of the input [default: as --hidden, of a stream 1]
     #[arg(long, value_name = "I", value_parser = size, allow_hyphen_values = true)]
     input: Option<usize>,
     /// Hidden units [default: 256]
     #[arg(long, value_name = "H", value_parser = size, allow_hyphen_values = true)]
     hidden: Option<usize>,
-    /// Rows of the batch [default: 64, of a stream 1]
+    /// Rows of the batch [default: 64, with --mode step 1]
     #[arg(long, value_name = "B", value_parser = size, allow_hyphen_values = true)]
     batch: Option<usize>,
-    /// Time steps [default: 100]
-    #[arg(long, value_name = "T", value_parser = size, allow_hyphen_values = true)]
+    /// Rows of a stream: 1, as several in one call are not there yet [default: 1]
+    #[arg(long, value_name = "N", value_parser = size, allow_hyphen_values = true)]
+    rows: Option<usize>,
+    /// Time steps [default: 100, of a stream 100,000, above 64 units 10,000, above 256 units 1,000]
+    #[arg(long, value_name = "T", value_parser = steps, allow_hyphen_values = true)]
     steps: Option<usize>,
+    /// Steps of a stream that one call takes [default: 1]
+    #[arg(long, value_name = "N", value_parser = size, allow_hyphen_values = true)]
+    block: Option<usize>,
     /// Layers [default: 1]
     #[arg(long, value_name = "L", value_parser = size, allow_hyphen_values = true)]
     layers: Option<usize>,
+    /// Outputs of a stream's linear head, 0 for none [default: 1]
+    #[arg(long, value_name = "O", value_parser = head, allow_hyphen_values = true)]
+    head: Option<usize>,
     /// Both directions
     #[arg(long)]
     bidirectional: bool,
@@ -63,7 +79,7 @@ pub(crate) struct Args {
     /// A fifth of the table: of each cell a batch in inference and in training, and one row as a whole and step by step
     #[arg(long)]
     quick: bool,
-    /// Threads that may be used, at most 4 for each core; one for each core, or each CPU of --pin, unless set
+    /// Threads that may be used, at most 4 for each core; one for each core, or each CPU of --pin, unless set; of a stream 1
     #[arg(long, value_name = "N", value_parser = any_threads, allow_hyphen_values = true)]
     threads: Option<Threads>,
     /// Keep every thread on a CPU of its own: the system's numbers, one for each thread
@@ -72,7 +88,8 @@ pub(crate) struct Args {
     /// The tier of instructions, avx512, avx2 or portable; the best of this machine unless set
     #[arg(long, value_name = "TIER", value_parser = isa)]
     isa: Option<&'static Kernels>,
-    /// Seconds to spend on each workload, or with --against on each run of one [default: 1, with --against 0.1]
+    /// Seconds to spend on each workload, or with --against on each run of one [default: 1, with --against 0.1; of a stream
+    /// 25 runs]
     #[arg(long, value_name = "S", value_parser = seconds, allow_hyphen_values = true)]
     seconds: Option<f64>,
     /// Seconds to run each workload for before it is timed; one run at least
@@ -103,12 +120,21 @@ fn size(text: &str) -> Result<usize, String> {
     whole(text, 1..=65_536)
 }
 
+/// The engine's limit is of what it addresses; this one, of patience.
+fn steps(text: &str) -> Result<usize, String> {
+    whole(text, 1..=1_000_000)
+}
+
+fn head(text: &str) -> Result<usize, String> {
+    whole(text, 0..=65_536)
+}
+
 fn pairs(text: &str) -> Result<usize, String> {
     whole(text, 15..=Middle::MOST)
 }
 
 fn mode(text: &str) -> Result<Mode, String> {
-    text.parse().map_err(|_| "expected infer, train or stream".into())
+    text.parse().map_err(|_| "expected infer, train, step or stream".into())
 }
 
 /// `0,1`.
@@ -144,13 +170,19 @@ impl Args {
     /// Threads that may be used.
     pub(super) fn threads(&self) -> Threads {
         let pinned = self.pin.as_ref().and_then(|Pins(cpus)| Threads::new(cpus.len()).ok());
-        self.threads.or(pinned).unwrap_or_else(Threads::available)
+        let usual = || if self.mode == Some(Mode::Stream) { Threads::one() } else { Threads::available() };
+        self.threads.or(pinned).unwrap_or_else(usual)
     }
 
-    /// How long to measure each workload.
-    pub(super) fn effort(&self) -> Effort {
-        let usual = if self.against.is_some() { 0.1 } else { 1.0 };
-        Effort { seconds: self.seconds.unwrap_or(usual), warmup: self.warmup }
+    /// How long to measure a workload.
+    pub(super) fn effort(&self, load: &Workload) -> Effort {
+        let effort = |seconds, runs| Effort { seconds, runs, warmup: self.warmup };
+        match self.seconds {
+            Some(seconds) => effort(seconds, 0),
+            None if self.against.is_some() => effort(0.1, 0),
+            None if load.mode == Mode::Stream => effort(0.0, 25),
+            None => effort(1.0, 0),
+        }
     }
 
     /// Whether all that is asked for is another machine's time.
@@ -166,9 +198,10 @@ impl Args {
 
     /// Whether the workloads are the table's, and not one that was described.
     pub(super) fn is_table(&self) -> bool {
-        let sizes = [self.input, self.hidden, self.batch, self.steps, self.layers];
+        let batch = [self.input, self.hidden, self.batch, self.steps, self.layers];
+        let stream = [self.rows, self.block, self.head];
         let described = self.cell.is_some() || self.mode.is_some() || self.bidirectional || self.ragged;
-        !described && sizes.iter().all(Option::is_none)
+        !described && batch.iter().chain(&stream).all(Option::is_none)
     }
 
     /// What may not be run.
@@ -203,18 +236,52 @@ impl Args {
         let cell = self.cell.unwrap_or(CellKind::Lstm).cell(self.nonlinearity.unwrap_or_default());
         let hidden = self.hidden.unwrap_or(256);
         let mode = self.mode.unwrap_or(Mode::Infer);
+        if mode == Mode::Stream {
+            return Ok(vec![self.stream(Workload::stream(cell, hidden, kernels))?]);
+        }
+        for (option, value) in [("rows", self.rows), ("block", self.block), ("head", self.head)] {
+            if value.is_some() {
+                return Err(Failure::Usage(format!("--{option}: expected --mode stream with it, got {mode}")));
+            }
+        }
+        let [batch, steps] = [self.batch.unwrap_or(if mode == Mode::Step { 1 } else { 64 }), self.steps.unwrap_or(100)];
+        let square = Workload::square(cell, mode, hidden, [batch, steps], threads);
         Ok(vec![Workload {
-            cell,
-            mode,
             input: self.input.unwrap_or(hidden),
-            hidden,
-            batch: self.batch.unwrap_or(if mode == Mode::Stream { 1 } else { 64 }),
-            steps: self.steps.unwrap_or(100),
             layers: self.layers.unwrap_or(1),
             bidirectional: self.bidirectional,
             ragged: self.ragged,
-            threads,
             kernels,
+            ..square
         }])
+    }
+
+    /// The usual stream with what is asked for instead.
+    fn stream(&self, usual: Workload) -> Result<Workload, Failure> {
+        let refused = |option: &str, expected: &str, got: usize| {
+            Err(Failure::Usage(format!("--{option}: expected {expected}, got {got}")))
+        };
+        if let Some(batch) = self.batch {
+            return refused("batch", "--rows instead, as a stream has no batch", batch);
+        }
+        if let Some(rows @ 2..) = self.rows {
+            return refused("rows", "1, as several rows in one call are not there yet", rows);
+        }
+        if self.threads().get() > 1 {
+            return refused("threads", "1, as a stream runs on the thread that calls it", self.threads().get());
+        }
+        if self.only_predicts() || self.explain {
+            return Err(Failure::Usage("--explain, --caches: expected infer, train or step, got a stream".into()));
+        }
+        Ok(Workload {
+            input: self.input.unwrap_or(usual.input),
+            steps: self.steps.unwrap_or(usual.steps),
+            layers: self.layers.unwrap_or(1),
+            head: self.head.unwrap_or(usual.head),
+            block: self.block.unwrap_or(1),
+            bidirectional: self.bidirectional,
+            ragged: self.ragged,
+            ..usual
+        })
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use elman::internals::Machine;
-use elman_cli::measure::Workload;
+use elman_cli::measure::{Mode, Workload};
 
 use super::args::Args;
 use super::report::{Explained, Forecast, Parts, print};
@@ -49,7 +49,8 @@ pub(super) fn forecast(args: &Args, workloads: &[Workload]) -> Result<(), Failur
     let known = Machine::default();
     let threads = args.threads().get();
     let machine = Machine { caches: args.caches.unwrap_or(known.caches), ..known };
-    for (i, load) in workloads.iter().enumerate() {
+    let predicted = workloads.iter().filter(|load| load.mode != Mode::Stream);
+    for (i, load) in predicted.enumerate() {
         let explained = explain(load, &machine)?;
         if args.json {
             let speed = load.flop(load.predicted_tokens()) / explained.predicted_s;

@@ -22,13 +22,19 @@ pub(super) fn of_run(load: &Workload) -> Result<(), Failure> {
         other => return Err(Failure::Run(format!("bench: what the cell {other} keeps is not known here"))),
     };
     let outputs = directions * hidden;
+    let steps = if load.mode == Mode::Stream { load.timed_block() } else { steps };
     let mut needs = Needs::default();
-    // The parameters and their panels; gradients, two averages and panels for the backward pass.
-    let times = if training { 6 } else { 2 };
+    // The parameters and their panels; those of a stream's kernels; gradients, two averages and panels for the backward pass.
+    let times = match load.mode {
+        Mode::Train => 6,
+        Mode::Stream => 3,
+        _ => 2,
+    };
     needs.floats("the first layer's weights", &[times, directions, gates, units, input + hidden + 2]);
     needs.floats("the other layers' weights", &[times, layers - 1, directions, gates, units, outputs + hidden + 2]);
+    needs.floats("the head's weights", &[times, load.head, outputs + 1]);
     needs.floats("the input", &[copies, steps, batch, input]);
-    let steps = if load.mode == Mode::Stream { 1 } else { steps };
+    let steps = if load.mode == Mode::Step { 1 } else { steps };
     if training {
         needs.floats("what the layers keep for the backward pass", &[layers, directions, steps, batch, kept, units]);
         needs.floats("the outputs, the target and their gradients", &[4, steps, batch, outputs]);

@@ -12,7 +12,7 @@ pub(crate) use args::Args;
 use std::io::{self, IsTerminal as _};
 
 use elman::internals::Machine;
-use elman_cli::measure::{self, Workload};
+use elman_cli::measure::{self, Mode, Workload};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Failure;
@@ -47,10 +47,13 @@ fn measure_all(args: &Args, workloads: &[Workload], round_trip: Option<f64>) -> 
     let mut marks = Vec::new();
     for (i, load) in workloads.iter().enumerate() {
         bar.set_message(message(load));
-        let measured = load.measure(args.effort())?;
+        let measured = load.measure(args.effort(load))?;
         // The peak of the turns in between is the nearest in time.
         let fma = measured.peak / load.threads.get() as f64;
-        let explained = machine.map(|machine| explain::explain(load, &Machine { fma, ..machine })).transpose()?;
+        let explained = machine
+            .filter(|_| load.mode != Mode::Stream)
+            .map(|machine| explain::explain(load, &Machine { fma, ..machine }))
+            .transpose()?;
         bar.suspend(|| {
             if args.json {
                 return report::print(&Report::new(load, &measured, explained, args.pinned()));

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use elman::internals::{Cell, Cost};
-use elman_cli::measure::{Measurement, Middle, Workload};
+use elman_cli::measure::{Measurement, Middle, Mode, Workload};
 use serde::Serialize;
 
 use crate::verbs::Failure;
@@ -24,6 +24,10 @@ pub(super) struct Load<'a> {
     batch: usize,
     steps: usize,
     ragged: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    head: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    block: Option<usize>,
     tokens: usize,
     threads: usize,
     isa: &'a str,
@@ -31,6 +35,7 @@ pub(super) struct Load<'a> {
 
 impl Load<'_> {
     pub(super) fn new(load: &Workload, tokens: usize) -> Self {
+        let of_stream = |value| (load.mode == Mode::Stream).then_some(value);
         Self {
             cell: cell(load.cell),
             nonlinearity: nonlinearity(load.cell),
@@ -45,6 +50,8 @@ impl Load<'_> {
             batch: load.batch,
             steps: load.steps,
             ragged: load.ragged,
+            head: of_stream(load.head),
+            block: of_stream(load.block),
             tokens,
             threads: load.threads.get(),
             isa: load.kernels.isa().name(),
@@ -85,19 +92,33 @@ pub(super) struct Report<'a> {
     peak_gflops: f64,
     share_of_peak: f64,
     step_ns: f64,
+    step_min_ns: f64,
     #[serde(flatten)]
-    latency: Option<Latency>,
+    latency: Option<StepLatency>,
+    #[serde(flatten)]
+    block_latency: Option<BlockLatency>,
     marks: Vec<String>,
     #[serde(flatten)]
     explained: Option<Explained>,
 }
 
-/// How long the steps of a stream took.
+/// How long single steps took.
 #[derive(Serialize)]
-struct Latency {
+struct StepLatency {
     step_p50_ns: f64,
     step_p99_ns: f64,
+    step_p999_ns: f64,
     step_max_ns: f64,
+}
+
+/// How long single blocks of a stream took.
+#[derive(Serialize)]
+struct BlockLatency {
+    timed_block: usize,
+    block_p50_ns: f64,
+    block_p99_ns: f64,
+    block_p999_ns: f64,
+    block_max_ns: f64,
 }
 
 impl<'a> Report<'a> {
@@ -119,10 +140,19 @@ impl<'a> Report<'a> {
             peak_gflops: measured.peak / 1e9,
             share_of_peak: measured.share(),
             step_ns: ns(measured.per_step),
-            latency: measured.latency.map(|steps| Latency {
+            step_min_ns: ns(measured.min * measured.per_step / measured.median),
+            latency: measured.latency.map(|steps| StepLatency {
                 step_p50_ns: ns(steps.p50),
                 step_p99_ns: ns(steps.p99),
+                step_p999_ns: ns(steps.p999),
                 step_max_ns: ns(steps.max),
+            }),
+            block_latency: measured.block_latency.map(|blocks| BlockLatency {
+                timed_block: load.timed_block(),
+                block_p50_ns: ns(blocks.p50),
+                block_p99_ns: ns(blocks.p99),
+                block_p999_ns: ns(blocks.p999),
+                block_max_ns: ns(blocks.max),
             }),
             marks: measured.marks().iter().map(ToString::to_string).collect(),
             explained,

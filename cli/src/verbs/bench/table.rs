@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 
 use elman::Nonlinearity;
 use elman::internals::Cell;
-use elman_cli::measure::{Mark, Measurement, Workload};
+use elman_cli::measure::{Latency, Mark, Measurement, Mode, Workload};
 
 use super::explain::explanation;
 use super::report::{Explained, cell};
@@ -38,6 +38,12 @@ pub(super) fn extra(load: &Workload, tokens: usize) -> String {
     }
     if load.bidirectional {
         extra += "  bidirectional";
+    }
+    if load.block > 1 {
+        extra += &format!("  blocks of {}", load.block);
+    }
+    if load.mode == Mode::Stream && load.head != 1 {
+        extra += &if load.head == 0 { "  no head".into() } else { format!("  head of {}", load.head) };
     }
     if load.ragged {
         extra += &format!("  ragged, {tokens} tokens");
@@ -83,19 +89,27 @@ pub(super) fn row(load: &Workload, measured: &Measurement, explained: Option<&Ex
         duration(measured.per_step),
         extra(load, measured.tokens),
     )?;
-    if let Some(steps) = measured.latency {
-        let [p50, p99, max] = [steps.p50, steps.p99, steps.max].map(duration);
-        write!(out, "  p50 {p50}, p99 {p99}, max {max}")?;
-    }
     for mark in measured.marks() {
         write!(out, "  {mark}")?;
     }
     writeln!(out)?;
+    if let Some(steps) = &measured.latency {
+        let least = duration(measured.min * measured.per_step / measured.median);
+        writeln!(out, "         a step: least {least}, {}", percentiles(steps))?;
+    }
+    if let Some(blocks) = &measured.block_latency {
+        writeln!(out, "         a block of {}: {}", load.timed_block(), percentiles(blocks))?;
+    }
     if let Some(explained) = explained {
         write!(out, "{}", explanation(load, explained, Some(measured.median)))?;
     }
     out.flush()?;
     Ok(())
+}
+
+fn percentiles(&Latency { p50, p99, p999, max }: &Latency) -> String {
+    let [p50, p99, p999, max] = [p50, p99, p999, max].map(duration);
+    format!("p50 {p50}, p99 {p99}, p99.9 {p999}, max {max}")
 }
 
 /// What the marks mean that rows have.

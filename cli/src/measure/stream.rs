@@ -1,0 +1,156 @@
+//! Steps of a [`Stream`], as a program has them that calls it for each sample.
+
+use std::hint::black_box;
+
+use elman::internals::Cell;
+use elman::{Gru, Lstm, Model, ModelBuilder, Result, Rng, Rnn, Stream};
+
+use super::Workload;
+use super::clock::Clock;
+use super::measurement::Latency;
+use super::stats::Histogram;
+
+/// A workload's stream, and how long its calls took.
+pub(super) struct StreamWork {
+    caller: Caller,
+    /// Steps of a call in the runs; 1 for [`Stream::step`].
+    block: usize,
+    /// Steps of the blocks that are timed one by one.
+    timed_block: usize,
+    clock: Clock,
+    step_times: Histogram,
+    block_times: Histogram,
+}
+
+/// A stream with what it reads and writes.
+struct Caller {
+    stream: Stream,
+    /// Of a run.
+    steps: usize,
+    /// Of the longest call.
+    x: Vec<f32>,
+    y: Vec<f32>,
+}
+
+impl StreamWork {
+    pub(super) fn new(load: &Workload) -> Result<Self> {
+        load.check()?;
+        let Workload { cell, input, hidden, layers, .. } = *load;
+        let builder: ModelBuilder = match cell {
+            Cell::Elman(nonlinearity) => {
+                Rnn::builder(input, hidden).nonlinearity(nonlinearity).num_layers(layers).into()
+            }
+            Cell::Gru => Gru::builder(input, hidden).num_layers(layers).into(),
+            Cell::Lstm => Lstm::builder(input, hidden).num_layers(layers).into(),
+            other => return Err(elman::Error::setting("stream", "an rnn, a gru or an lstm", other)),
+        };
+        let builder = if load.head > 0 { builder.linear("head", load.head) } else { builder };
+        let mut rng = Rng::new(1);
+        let model: Model = builder.isa(load.kernels.isa()).model(&mut rng)?;
+        let longest = load.timed_block();
+        let caller = Caller {
+            x: (0..longest * model.inputs()).map(|_| rng.uniform(-1.0, 1.0)).collect(),
+            y: vec![0.0; longest * model.outputs()],
+            stream: Stream::new(model)?,
+            steps: load.steps,
+        };
+        Ok(Self {
+            caller,
+            block: load.block,
+            timed_block: longest,
+            clock: Clock::new(),
+            step_times: Histogram::new(),
+            block_times: Histogram::new(),
+        })
+    }
+
+    /// The steps of a run, or a few more where they are no whole number of blocks.
+    pub(super) fn tokens(&self) -> usize {
+        self.caller.steps.next_multiple_of(self.block)
+    }
+
+    /// One run. A function of its own in the binary too: `perf/callgrind.sh` cuts its counts where it is called.
+    #[inline(never)]
+    pub(super) fn run(&mut self) -> Result<()> {
+        match self.block {
+            1 => self.caller.each(1, Stream::step),
+            block => self.caller.each(block, Stream::block),
+        }
+    }
+
+    /// Single steps and then single blocks, each timed by itself. A function of its own as [`run`](Self::run) is.
+    #[inline(never)]
+    pub(super) fn time_calls(&mut self) -> Result<()> {
+        let Self { caller, timed_block, clock, step_times, block_times, .. } = self;
+        caller.each(1, |stream, x, y| {
+            let begin = Clock::now();
+            let result = stream.step(x, y);
+            step_times.add(clock.between(begin, Clock::now()));
+            result
+        })?;
+        caller.each(*timed_block, |stream, x, y| {
+            let begin = Clock::now();
+            let result = stream.block(x, y);
+            block_times.add(clock.between(begin, Clock::now()));
+            result
+        })
+    }
+
+    /// How long single steps took, and single blocks.
+    pub(super) fn latencies(&self) -> [Latency; 2] {
+        [&self.step_times, &self.block_times].map(|times| Latency::of(times, &self.clock))
+    }
+}
+
+impl Caller {
+    /// The steps of a run in calls of so many. The outputs of one call are the inputs of the next, as far as both reach:
+    /// none can begin before the one before has ended. The compiler may take nothing for granted about either.
+    #[inline(always)]
+    fn each(
+        &mut self,
+        block: usize,
+        mut call: impl FnMut(&mut Stream, &[f32], &mut [f32]) -> Result<()>,
+    ) -> Result<()> {
+        let (inputs, outputs) = (self.stream.model().inputs(), self.stream.model().outputs());
+        let (x, y) = (&mut self.x[..block * inputs], &mut self.y[..block * outputs]);
+        for _ in 0..self.steps.div_ceil(block) {
+            call(&mut self.stream, black_box(&*x), black_box(&mut *y))?;
+            match (&mut *x, &*y) {
+                // A copy of a length that is not known is a call.
+                ([x], [y]) => *x = *y,
+                (x, y) => x.iter_mut().zip(y).for_each(|(x, y)| *x = *y),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use elman::internals::Kernels;
+
+    #[test]
+    fn outputs_are_the_next_inputs() {
+        let load = Workload { steps: 7, ..Workload::stream(Cell::Gru, 5, Kernels::best()) };
+        let mut work = StreamWork::new(&load).unwrap();
+        let (mut stream, mut x) = (work.caller.stream.clone(), [work.caller.x[0]]);
+        work.run().unwrap();
+        for _ in 0..7 {
+            let mut y = [0.0];
+            stream.step(&x, &mut y).unwrap();
+            x = y;
+        }
+        assert_eq!(work.caller.x[0], x[0]);
+        // A block of 4: seven steps are two of them.
+        let mut work = StreamWork::new(&Workload { block: 4, ..load }).unwrap();
+        assert_eq!((work.tokens(), work.timed_block), (8, 4));
+        let (mut stream, mut x, mut y) = (work.caller.stream.clone(), work.caller.x[..4].to_vec(), [0.0; 4]);
+        work.run().unwrap();
+        for _ in 0..2 {
+            stream.block(&x, &mut y).unwrap();
+            x.copy_from_slice(&y);
+        }
+        assert_eq!(work.caller.x[..4], x);
+    }
+}
