@@ -207,7 +207,9 @@ fn run(kernels: &'static Kernels, cell: Cell, batch: usize, rounds: usize, what:
         scenarios.map(|scenario| (scenario, Contestant::new(cell, kernels, batch, *scenario))).collect();
     // Passes too short for the clock, and for a thread that is put aside for a while, run many times.
     let repeats = if rounds == 1 { 1 } else { 64 / batch };
-    for turn in 0..=rounds {
+    // The first turn warms up, where there are more.
+    let first = if rounds == 1 { 1 } else { 0 };
+    for turn in first..=rounds {
         for (_, contestant) in &mut contestants {
             let infer = time(repeats, || contestant.infer());
             let train = time(repeats, || contestant.train());

@@ -4,7 +4,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use elman::Rng;
-use elman::internals::fallback::{Strided, sgemm};
+use elman::internals::fallback::{Extents, Strided, sgemm};
 use elman::internals::{Blocking, GemmScratch, Kernels, Panels, product};
 
 /// A step of a recurrence (32 rows), the input part of many steps, the square GEMM others quote, and a small layer.
@@ -20,8 +20,8 @@ fn gemm(criterion: &mut Criterion) {
         let mut panels = Panels::new(k, n);
         panels.pack(&b);
         let mut expected = vec![0.0; m * n];
-        let (left, right) = (Strided { data: &a, strides: (k, 1) }, Strided { data: &b, strides: (n, 1) });
-        sgemm((m, k, n), left, right, 0.0, &mut expected, n);
+        let (left, right) = (Strided::rows(&a, k), Strided::rows(&b, n));
+        sgemm(Extents { m, k, n }, left, right, 0.0, &mut expected, n);
 
         let mut c = vec![0.0; m * n];
         for kernels in Kernels::available() {
@@ -35,7 +35,7 @@ fn gemm(criterion: &mut Criterion) {
             });
         }
         group.bench_function("matrixmultiply", |bencher| {
-            bencher.iter(|| sgemm((m, k, n), left, right, 0.0, &mut c, n));
+            bencher.iter(|| sgemm(Extents { m, k, n }, left, right, 0.0, &mut c, n));
         });
     }
 }

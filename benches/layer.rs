@@ -29,8 +29,11 @@ fn each(criterion: &mut Criterion, what: &str, shapes: &[[usize; 3]], work: Work
     // Times the work of a forward pass.
     let times = if work == Work::Infer { 1.0 } else { 3.0 };
     let pass = if work == Work::Infer { Square::infer } else { Square::train };
+    // With `--test` criterion runs everything once, to see that it runs; of whole sequences that would take minutes.
+    let smoke = std::env::args().any(|argument| argument == "--test");
     for (name, cell) in CELLS {
         for &[hidden, batch, steps] in shapes {
+            let steps = if smoke { steps.min(2) } else { steps };
             let layer = Square::new(cell, hidden, batch, steps);
             let mut group = criterion.benchmark_group(format!("{name} {what}, H {hidden}, B {batch}, T {steps}"));
             group.throughput(Throughput::Elements((layer.shape.flop() * times) as u64));

@@ -14,7 +14,7 @@ use std::time::Instant;
 use common::arguments::asked;
 use common::{CELLS, Square, TRAIN, thread_counts};
 use elman::Threads;
-use elman::internals::fallback::{Strided, sgemm};
+use elman::internals::fallback::{Extents, Strided, sgemm};
 use elman::internals::{Kernels, Shape, Work};
 
 fn main() {
@@ -93,20 +93,20 @@ fn spread(threads: usize, work: impl Fn(usize) + Sync) {
 fn products(layer: &Square, rows: usize, worker: usize) {
     let Shape { cell, input, hidden, batch, steps, .. } = layer.shape;
     let (weights, width) = (layer.weights(), cell.gates() * hidden);
-    let transposed = |weight, k| Strided { data: weight, strides: (1, k) };
+    let transposed = |weight, k| Strided::columns(weight, k);
     // As in a batch of its own: all rows of the input lie together.
     let x: Vec<f32> = (0..steps)
         .flat_map(|t| &layer.data()[(t * batch + worker * rows) * input..][..rows * input])
         .copied()
         .collect();
     let mut z = vec![0.0; steps * rows * width];
-    let x = Strided { data: &x, strides: (input, 1) };
-    sgemm((steps * rows, input, width), x, transposed(weights.weight_ih, input), 0.0, &mut z, width);
+    let x = Strided::rows(&x, input);
+    sgemm(Extents { m: steps * rows, k: input, n: width }, x, transposed(weights.weight_ih, input), 0.0, &mut z, width);
     for t in 1..steps {
         let (before, z) = z.split_at_mut(t * rows * width);
         // The first H columns of the step before stand for h: any numbers take as long.
-        let h = Strided { data: &before[(t - 1) * rows * width..], strides: (width, 1) };
-        sgemm((rows, hidden, width), h, transposed(weights.weight_hh, hidden), 1.0, z, width);
+        let h = Strided::rows(&before[(t - 1) * rows * width..], width);
+        sgemm(Extents { m: rows, k: hidden, n: width }, h, transposed(weights.weight_hh, hidden), 1.0, z, width);
     }
     assert_eq!(rows * (batch / rows), batch);
 }

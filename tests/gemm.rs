@@ -3,7 +3,7 @@
 #[path = "common/tiers.rs"]
 mod tiers;
 
-use elman::internals::fallback::{Strided, sgemm};
+use elman::internals::fallback::{Extents, Strided, sgemm};
 use elman::internals::{Blocking, GemmScratch, Kernels, Panels, product};
 use elman::{Isa, Rng};
 use proptest::prelude::*;
@@ -77,14 +77,15 @@ proptest! {
 #[test]
 fn the_fallback_refuses_operands_that_reach_beyond_their_slices() {
     let data = [1.0; 12];
-    let whole = Strided { data: &data, strides: (4, 1) };
+    let whole = Strided::rows(&data, 4);
     let mut c = [0.0; 9];
-    sgemm((3, 4, 3), whole, Strided { data: &data, strides: (3, 1) }, 0.0, &mut c, 3);
+    sgemm(Extents { m: 3, k: 4, n: 3 }, whole, Strided::rows(&data, 3), 0.0, &mut c, 3);
     assert_eq!(c, [4.0; 9]);
-    for (sizes, stride) in [((4, 4, 3), 3), ((3, 5, 3), 3), ((3, 4, 4), 4), ((3, 4, 3), 2)] {
-        let b = Strided { data: &data, strides: (3, 1) };
-        let result = std::panic::catch_unwind(|| sgemm(sizes, whole, b, 0.0, &mut [0.0; 9], stride));
-        assert!(result.is_err(), "{sizes:?} with rows {stride} apart");
+    for ([m, k, n], stride) in [([4, 4, 3], 3), ([3, 5, 3], 3), ([3, 4, 4], 4), ([3, 4, 3], 2)] {
+        let extents = Extents { m, k, n };
+        let b = Strided::rows(&data, 3);
+        let result = std::panic::catch_unwind(|| sgemm(extents, whole, b, 0.0, &mut [0.0; 9], stride));
+        assert!(result.is_err(), "{extents:?} with rows {stride} apart");
     }
 }
 
@@ -92,9 +93,9 @@ fn the_fallback_refuses_operands_that_reach_beyond_their_slices() {
 fn strides_that_overflow_are_refused() {
     // 3 · stride is 2^64 + 2: wrapped around, it would look as if it fitted.
     let one = [1.0; 4];
-    let operand = Strided { data: &one, strides: (1, 1) };
+    let operand = Strided::rows(&one, 1);
     let result = std::panic::catch_unwind(|| {
-        sgemm((4, 1, 1), operand, operand, 0.0, &mut [0.0; 3], 6_148_914_691_236_517_206);
+        sgemm(Extents { m: 4, k: 1, n: 1 }, operand, operand, 0.0, &mut [0.0; 3], 6_148_914_691_236_517_206);
     });
     assert!(result.is_err());
     assert!(std::panic::catch_unwind(|| Panels::new(16, (1 << 60) + 1)).is_err());

@@ -4,44 +4,67 @@
 //! operands out anew for each product, into memory that it allocates: the one place where a warm step allocates.
 #![allow(unsafe_code)]
 
+use std::ops::Range;
+
 use super::{GemmScratch, OperandRows, OuterProduct, Product, WORKING};
 use crate::error::Result;
-use crate::kernel::gemm::Start;
-use crate::kernel::layout::{Depth, KB, round_up};
+use crate::kernel::layout::{Depth, PANEL, whole_blocks, whole_panels};
+use crate::kernel::tile::Start;
 use crate::tensor::{Buffer, SeqRef};
 
-/// A matrix at the start of a slice: element (i, j) is at `i * strides.0 + j * strides.1`.
+/// A matrix at the start of a slice: element (i, j) is at `i * row_stride + j * column_stride`.
 #[derive(Clone, Copy)]
 pub struct Strided<'a> {
     /// The elements.
     pub data: &'a [f32],
-    /// From one row to the next, and from one column to the next.
-    pub strides: (usize, usize),
+    /// From one row to the next.
+    pub row_stride: usize,
+    /// From one column to the next.
+    pub column_stride: usize,
+}
+
+impl<'a> Strided<'a> {
+    /// A row-major matrix whose rows lie `stride` apart.
+    #[must_use]
+    pub fn rows(data: &'a [f32], stride: usize) -> Self {
+        Self { data, row_stride: stride, column_stride: 1 }
+    }
+
+    /// The transpose of such a matrix.
+    #[must_use]
+    pub fn columns(data: &'a [f32], stride: usize) -> Self {
+        Self { data, row_stride: 1, column_stride: stride }
+    }
+}
+
+/// The size of a product: A is (m, k), B (k, n), and C (m, n).
+#[derive(Clone, Copy, Debug)]
+pub struct Extents {
+    /// Rows of A and C.
+    pub m: usize,
+    /// Columns of A, rows of B.
+    pub k: usize,
+    /// Columns of B and C.
+    pub n: usize,
 }
 
 /// C = beta·C + A·B with A (m, k), B (k, n), and C (m, n) row-major, its rows `stride` apart.
 ///
 /// # Panics
 /// If an operand reaches beyond its slice, or `stride < n`.
-pub fn sgemm(
-    (m, k, n): (usize, usize, usize),
-    a: Strided<'_>,
-    b: Strided<'_>,
-    beta: f32,
-    c: &mut [f32],
-    stride: usize,
-) {
+pub fn sgemm(extents: Extents, a: Strided<'_>, b: Strided<'_>, beta: f32, c: &mut [f32], stride: usize) {
+    let Extents { m, k, n } = extents;
     // One more than the index of the last element; `None` where that does not even fit a `usize`.
-    let reach = |rows: usize, cols: usize, (down, right): (usize, usize)| {
+    let reach = |rows: usize, cols: usize, down: usize, right: usize| {
         if rows == 0 || cols == 0 {
             return Some(0);
         }
         (rows - 1).checked_mul(down)?.checked_add((cols - 1).checked_mul(right)?)?.checked_add(1)
     };
     let inside = |reach: Option<usize>, len: usize| reach.is_some_and(|reach| reach <= len);
-    assert!(inside(reach(m, k, a.strides), a.data.len()), "A is ({m}, {k})");
-    assert!(inside(reach(k, n, b.strides), b.data.len()), "B is ({k}, {n})");
-    assert!(inside(reach(m, n, (stride, 1)), c.len()) && n <= stride, "C is ({m}, {n})");
+    assert!(inside(reach(m, k, a.row_stride, a.column_stride), a.data.len()), "A is ({m}, {k})");
+    assert!(inside(reach(k, n, b.row_stride, b.column_stride), b.data.len()), "B is ({k}, {n})");
+    assert!(inside(reach(m, n, stride, 1), c.len()) && n <= stride, "C is ({m}, {n})");
     // SAFETY: by the assertions each element that (m, k, n) and the strides address lies inside its slice: where a
     // dimension has more than one element its stride is below the slice's length and the cast keeps its value, else the
     // stride is multiplied by zero. No two elements of C coincide as `stride >= n`, and the borrow
@@ -53,11 +76,11 @@ pub fn sgemm(
             n,
             1.0,
             a.data.as_ptr(),
-            a.strides.0 as isize,
-            a.strides.1 as isize,
+            a.row_stride as isize,
+            a.column_stride as isize,
             b.data.as_ptr(),
-            b.strides.0 as isize,
-            b.strides.1 as isize,
+            b.row_stride as isize,
+            b.column_stride as isize,
             beta,
             c.as_mut_ptr(),
             stride as isize,
@@ -70,11 +93,11 @@ pub fn sgemm(
 pub(super) fn multiply(args: Product<'_>, plain: &mut Buffer) -> Result<()> {
     let Product { a, b, start, c, stride } = args;
     let (Depth { runs, len }, cols) = (b.depth(), b.cols());
-    let (padded, width) = (b.depth().padded(), round_up(cols));
+    let (padded, width) = (b.depth().padded(), whole_panels(cols));
     plain.try_resize(WORKING, padded * width)?;
-    for (p, panel) in b.data().chunks_exact((padded * KB).max(1)).enumerate() {
-        for (row, line) in plain.chunks_exact_mut(width).zip(panel.chunks_exact(KB)) {
-            row[p * KB..][..KB].copy_from_slice(line);
+    for (p, panel) in b.data().chunks_exact((padded * PANEL).max(1)).enumerate() {
+        for (row, line) in plain.chunks_exact_mut(width).zip(panel.chunks_exact(PANEL)) {
+            row[p * PANEL..][..PANEL].copy_from_slice(line);
         }
     }
     // Where the whole batch is in view, all steps are one matrix.
@@ -98,9 +121,9 @@ pub(super) fn multiply(args: Product<'_>, plain: &mut Buffer) -> Result<()> {
         };
         let (elements, pitch) = step.strided();
         for run in 0..runs {
-            let a = Strided { data: &elements[run * round_up(len)..], strides: (pitch, 1) };
-            let b = Strided { data: &plain[run * round_up(len) * width..], strides: (width, 1) };
-            sgemm((rows, len, cols), a, b, beta, c, stride);
+            let a = Strided::rows(&elements[run * whole_blocks(len)..], pitch);
+            let b = Strided::rows(&plain[run * whole_blocks(len) * width..], width);
+            sgemm(Extents { m: rows, k: len, n: cols }, a, b, beta, c, stride);
             beta = 1.0;
         }
     }
@@ -111,28 +134,28 @@ pub(super) fn multiply(args: Product<'_>, plain: &mut Buffer) -> Result<()> {
 /// another order of the sum.
 pub(super) const DEPTH: usize = 512;
 
-/// One block of [`outer`](super::outer) without a tuned kernel: `depth` rows from `first` on.
+/// One block of [`outer`](super::outer) without a tuned kernel: the rows of `block`.
 pub(super) fn outer(
-    (first, depth): (usize, usize),
+    block: Range<usize>,
     left: SeqRef<'_>,
     targets: &mut [OuterProduct<'_>],
     scratch: &mut GemmScratch,
 ) -> Result<()> {
     let GemmScratch { a, plain, .. } = scratch;
-    let rows = gather(OperandRows::Of(left), first, depth, a)?;
+    let rows = gather(OperandRows::Of(left), &block, a)?;
     for OuterProduct { right, c } in targets {
-        let cols = gather(*right, first, depth, plain)?;
-        let a = Strided { data: a, strides: (1, rows) };
-        let b = Strided { data: plain, strides: (cols, 1) };
-        sgemm((rows, depth, cols), a, b, 1.0, c, cols);
+        let cols = gather(*right, &block, plain)?;
+        let a = Strided::columns(a, rows);
+        let b = Strided::rows(plain, cols);
+        sgemm(Extents { m: rows, k: block.len(), n: cols }, a, b, 1.0, c, cols);
     }
     Ok(())
 }
 
-/// Copies `depth` rows from `first` on into a matrix of their own; gives its width.
-fn gather(rows: OperandRows<'_>, first: usize, depth: usize, matrix: &mut Buffer) -> Result<usize> {
+/// Copies the rows of `block` into a matrix of their own; gives its width.
+fn gather(rows: OperandRows<'_>, block: &Range<usize>, matrix: &mut Buffer) -> Result<usize> {
     let width = rows.width();
-    matrix.try_resize(WORKING, depth * width)?;
-    rows.visit(first, depth, |k, row| matrix[k * width..][..width].copy_from_slice(row));
+    matrix.try_resize(WORKING, block.len() * width)?;
+    rows.visit(block.clone(), |k, row| matrix[k * width..][..width].copy_from_slice(row));
     Ok(width)
 }

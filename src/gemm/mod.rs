@@ -18,12 +18,14 @@ pub(crate) mod panel;
 pub use crate::kernel::blocking::Blocking;
 pub use panel::Panels;
 
+use std::ops::Range;
+
 use crate::error::Result;
 use crate::kernel::blocking::block_rows;
 use crate::kernel::elementwise::ColumnSums;
-use crate::kernel::gemm::{Gemm, Outer, Start};
-use crate::kernel::groups::group_rows;
-use crate::kernel::layout::{Depth, PanelsRef, round_up};
+use crate::kernel::gemm::{Gemm, Outer};
+use crate::kernel::layout::{Depth, PanelsRef, whole_blocks};
+use crate::kernel::tile::Start;
 use crate::kernel::{Isa, Kernels};
 use crate::tensor::{Buffer, History, SeqRef};
 use panel::{pack_rows, pack_transposed_row};
@@ -40,15 +42,15 @@ pub struct GemmScratch {
 }
 
 impl GemmScratch {
-    /// Makes room for products of A (rows, k), k padded, with a B of that many columns, padded.
+    /// Makes room for products of A (rows, `padded` k) with a B of that many columns, padded.
     ///
     /// # Errors
     /// [`Error::Memory`](crate::Error::Memory).
-    pub(crate) fn try_reserve(&mut self, kernels: &Kernels, (rows, padded): (usize, usize), cols: usize) -> Result<()> {
+    pub(crate) fn try_reserve(&mut self, kernels: &Kernels, rows: usize, padded: usize, cols: usize) -> Result<()> {
         if kernels.isa() == Isa::Portable {
             return self.plain.try_reserve(WORKING, padded * cols);
         }
-        self.a.try_reserve(WORKING, rows.min(block_rows(padded, 1) + 8) * padded)
+        self.a.try_reserve(WORKING, rows.min(block_rows(padded, kernels.geometry().mr)) * padded)
     }
 }
 
@@ -95,7 +97,7 @@ pub(crate) fn multiply(
     args: Product<'_>,
     scratch: &mut GemmScratch,
 ) -> Result<()> {
-    let mr = group_rows(kernels.isa().lanes());
+    let mr = kernels.geometry().mr;
     if kernels.isa() == Isa::Portable {
         return fallback::multiply(args, &mut scratch.plain);
     }
@@ -144,16 +146,16 @@ impl<'a> OperandRows<'a> {
         self.seq().shape()[2]
     }
 
-    /// Calls `f(k, row)` for `depth` rows from the `first` on, k counting from 0, in the order of the sum: from the last
-    /// step to the first and, inside a step, from the first row to the last. That is the order in which a backward pass
-    /// gets hold of them. The whole batch is in view.
+    /// Calls `f(k, row)` for the rows of `block`, k counting from 0, in the order of the sum: from the last step to the
+    /// first and, inside a step, from the first row to the last. That is the order in which a backward pass gets hold of
+    /// them. The whole batch is in view.
     #[inline(always)]
-    fn visit(self, first: usize, depth: usize, mut f: impl FnMut(usize, &'a [f32])) {
+    fn visit(self, block: Range<usize>, mut f: impl FnMut(usize, &'a [f32])) {
         let lines = self.seq().lines();
-        let (mut t, mut row) = lines.place_from_end(first);
+        let (mut t, mut row) = lines.place_from_end(block.start);
         let mut k = 0;
-        while k < depth {
-            let rows = row..lines.at(t).len().min(row + depth - k);
+        while k < block.len() {
+            let rows = row..lines.at(t).len().min(row + block.len() - k);
             match self {
                 OperandRows::Of(seq) => {
                     let step = seq.step(t);
@@ -197,24 +199,25 @@ pub(crate) fn outer(
     scratch: &mut GemmScratch,
 ) -> Result<()> {
     let (total, rows) = (left.lines().total(), left.shape()[2]);
-    let (portable, mr) = (kernels.isa() == Isa::Portable, group_rows(kernels.isa().lanes()));
+    let portable = kernels.isa() == Isa::Portable;
     let kc = if portable { fallback::DEPTH } else { blocking.kc };
     // `matrixmultiply` would leave -0 where a sum of products underflows, and adding that to zero gives 0.
     if write == Write::Over && (portable || total == 0) {
         targets.iter_mut().for_each(|target| target.c.fill(0.0));
     }
     for first in (0..total).step_by(kc) {
-        let depth = kc.min(total - first);
+        let block = first..total.min(first + kc);
         if portable {
-            fallback::outer((first, depth), left, targets, scratch)?;
+            fallback::outer(block, left, targets, scratch)?;
             continue;
         }
         let start = if first == 0 { write.start() } else { Start::Accumulate };
-        scratch.a.try_resize(WORKING, rows * round_up(depth))?;
-        OperandRows::Of(left).visit(first, depth, |k, row| pack_transposed_row(&mut scratch.a, depth, mr, k, row));
+        scratch.a.try_resize(WORKING, rows * whole_blocks(block.len()))?;
+        OperandRows::Of(left)
+            .visit(block.clone(), |k, row| pack_transposed_row(kernels, &mut scratch.a, block.len(), k, row));
         for OuterProduct { right, c } in &mut *targets {
-            scratch.b.reshape(WORKING, Depth::of(depth), right.width())?;
-            right.visit(first, depth, |k, row| scratch.b.set_row(k, row));
+            scratch.b.reshape(WORKING, Depth::of(block.len()), right.width())?;
+            right.visit(block.clone(), |k, row| scratch.b.set_row(k, row));
             (kernels.outer)(Outer { a: &scratch.a, rows, b: scratch.b.view(), start, c, kc: blocking.kc });
         }
     }

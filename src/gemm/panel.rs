@@ -3,12 +3,29 @@
 
 use crate::error::{Error, Result, elements};
 use crate::kernel::Kernels;
-use crate::kernel::groups::{group_rows, groups};
-use crate::kernel::layout::{Depth, GateColumns, KB, PanelsRef, Place, copy_few, round_up};
+use crate::kernel::groups::groups;
+use crate::kernel::layout::{
+    Depth, FEW, GateColumns, K_BLOCK, PANEL, PanelsRef, Place, Weight, copy_few, whole_blocks,
+};
 use crate::tensor::{Buffer, MatMut};
 
 /// What weights in panels are called.
 pub(crate) const WEIGHTS: &str = "weights laid out in panels";
+
+/// The rows of a weight: those of the gates, one gate after the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GateRows {
+    pub(crate) gates: usize,
+    /// Units of a gate.
+    pub(crate) hidden: usize,
+}
+
+impl GateRows {
+    /// All of them.
+    const fn count(self) -> usize {
+        self.gates * self.hidden
+    }
+}
 
 /// A matrix B (k, cols) in panels, owned: laid out once, multiplied often, on any tier.
 #[derive(Clone, Debug, Default)]
@@ -35,7 +52,7 @@ impl Panels {
     /// # Errors
     /// [`Error::Overflow`], [`Error::Memory`]; the panels are then as they were.
     pub(crate) fn reshape(&mut self, name: &str, depth: Depth, cols: usize) -> Result<()> {
-        let len = depth.len.checked_next_multiple_of(KB).zip(cols.checked_next_multiple_of(KB));
+        let len = depth.len.checked_next_multiple_of(K_BLOCK).zip(cols.checked_next_multiple_of(PANEL));
         let len = len.and_then(|(k, cols)| k.checked_mul(depth.runs)?.checked_mul(cols));
         let len = len.ok_or_else(|| Error::overflow(name, &[depth.runs, depth.len, cols]))?;
         self.data.try_resize(name, elements(name, &[len])?)?;
@@ -51,23 +68,24 @@ impl Panels {
         self.pack_gates(weight, 1);
     }
 
-    /// Makes room for the transpose of `weight`, (gates * hidden, k) row-major, and packs it: the gates' panels
+    /// Makes room for the transpose of `weight`, (`rows`, k) row-major, and packs it: the gates' panels
     /// alternate, each gate padded to whole panels. A single gate is not padded.
     ///
     /// # Errors
     /// As [`reshape`](Self::reshape).
-    pub(crate) fn pack_gates_of(&mut self, weight: &[f32], (gates, hidden): (usize, usize), k: usize) -> Result<()> {
-        self.reshape_gates((gates, hidden), k)?;
-        assert_eq!(weight.len(), gates * hidden * k, "a ({}, {k}) matrix", gates * hidden);
-        self.pack_gates(weight, gates);
+    pub(crate) fn pack_gates_of(&mut self, weight: &[f32], rows: GateRows, k: usize) -> Result<()> {
+        self.reshape_gates(rows, k)?;
+        assert_eq!(weight.len(), rows.count() * k, "a ({}, {k}) matrix", rows.count());
+        self.pack_gates(weight, rows.gates);
         Ok(())
     }
 
-    /// Makes room for the transpose of a (gates * hidden, k) matrix. New memory is zeros.
+    /// Makes room for the transpose of a (`rows`, k) matrix. New memory is zeros.
     ///
     /// # Errors
     /// As [`reshape`](Self::reshape).
-    pub(crate) fn reshape_gates(&mut self, (gates, hidden): (usize, usize), k: usize) -> Result<()> {
+    pub(crate) fn reshape_gates(&mut self, rows: GateRows, k: usize) -> Result<()> {
+        let GateRows { gates, hidden } = rows;
         self.reshape(WEIGHTS, Depth::of(k), if gates == 1 { hidden } else { GateColumns { gates }.width(hidden) })
     }
 
@@ -76,17 +94,17 @@ impl Panels {
         let hidden = weight.len().checked_div(k * gates).unwrap_or(0);
         let expected = if gates == 1 { self.cols * k } else { gates * hidden * k };
         assert_eq!(weight.len(), expected, "a ({}, {k}) matrix", self.cols);
-        for (p, panel) in self.data.chunks_exact_mut((round_up(k) * KB).max(1)).enumerate() {
-            let (gate, first) = GateColumns { gates }.gate_and_unit(p * KB);
-            let width = KB.min(hidden - first);
+        for (p, panel) in self.data.chunks_exact_mut((whole_blocks(k) * PANEL).max(1)).enumerate() {
+            let (gate, first) = GateColumns { gates }.gate_and_unit(p * PANEL);
+            let width = PANEL.min(hidden - first);
             for lane in 0..width {
                 let row = &weight[(gate * hidden + first + lane) * k..][..k];
-                for (line, &x) in panel.chunks_exact_mut(KB).zip(row) {
+                for (line, &x) in panel.chunks_exact_mut(PANEL).zip(row) {
                     line[lane] = x;
                 }
             }
-            for lane in width..KB {
-                panel.chunks_exact_mut(KB).for_each(|line| line[lane] = 0.0);
+            for lane in width..PANEL {
+                panel.chunks_exact_mut(PANEL).for_each(|line| line[lane] = 0.0);
             }
         }
     }
@@ -106,17 +124,17 @@ impl Panels {
     /// Sets row `k` of B.
     #[inline]
     pub(crate) fn set_row(&mut self, k: usize, row: &[f32]) {
-        let stride = self.depth.padded() * KB;
+        let stride = self.depth.padded() * PANEL;
         let k = if self.depth.runs == 1 { k } else { self.depth.place(k) };
-        let (full, rest) = row.as_chunks::<KB>();
+        let (full, rest) = row.as_chunks::<PANEL>();
         for (p, columns) in full.iter().enumerate() {
-            self.data[p * stride + k * KB..][..KB].copy_from_slice(columns);
+            self.data[p * stride + k * PANEL..][..PANEL].copy_from_slice(columns);
         }
         if !rest.is_empty() {
             // Made whole first: to fill a part of unknown length is a call to `memset`.
-            let mut line = [0.0; KB];
+            let mut line = [Weight::default(); PANEL];
             copy_few(&mut line, rest);
-            self.data[full.len() * stride + k * KB..][..KB].copy_from_slice(&line);
+            self.data[full.len() * stride + k * PANEL..][..PANEL].copy_from_slice(&line);
         }
     }
 
@@ -147,14 +165,14 @@ pub(crate) fn pack_rows<'r>(
     padded: usize,
     mut row: impl FnMut(usize) -> &'r [f32],
 ) {
-    for (first, size) in groups(rows, group_rows(kernels.isa().lanes())) {
+    for (first, size) in groups(rows, kernels.geometry().mr) {
         let group = &mut a[first * padded..][..size * padded];
         for i in 0..size {
             // The rest of a padded block may hold anything: it is never multiplied.
             let row = row(first + i);
             // A few features are not worth a call.
-            if row.len() < KB {
-                copy_few(&mut group[i * KB..], row);
+            if row.len() < FEW {
+                copy_few(&mut group[i * K_BLOCK..], row);
             } else {
                 (kernels.pack_row)(group, Place::new(0, size, i), row);
             }
@@ -162,14 +180,14 @@ pub(crate) fn pack_rows<'r>(
     }
 }
 
-/// The other way: the first rows of A, from its column `panel` · 16 on, into `rows`. A has groups for `all` rows.
+/// The other way: the first rows of A, from column 0 of its panel `panel` on, into `rows`. A has groups for `all` rows.
 pub(crate) fn unpack_rows(kernels: &Kernels, a: &[f32], all: usize, panel: usize, mut rows: MatMut<'_>) {
     let (width, wanted) = (a.len() / all, rows.shape()[0]);
-    for (first, size) in groups(all, group_rows(kernels.isa().lanes())) {
+    for (first, size) in groups(all, kernels.geometry().mr) {
         for i in (0..size).take_while(|i| first + i < wanted) {
             let place = Place::new(first, size, i);
-            let from = |panel: usize| &a[place.blocked(width, panel * KB)..][..KB];
-            let (full, rest) = rows.row(first + i).as_chunks_mut::<KB>();
+            let from = |panel: usize| &a[place.blocked(width, panel * K_BLOCK)..][..K_BLOCK];
+            let (full, rest) = rows.row(first + i).as_chunks_mut::<K_BLOCK>();
             let last = panel + full.len();
             // Of known length: else each is a call.
             for (panel, to) in (panel..).zip(full) {
@@ -183,15 +201,11 @@ pub(crate) fn unpack_rows(kernels: &Kernels, a: &[f32], all: usize, panel: usize
 }
 
 /// Sets row `k` of the transpose of an A: `depth` rows of k values make groups of columns, k-major. `a` holds
-/// `row.len() * round_up(depth)` floats.
+/// `row.len()` by `depth` floats, `depth` rounded up to whole blocks.
 #[inline]
-pub(crate) fn pack_transposed_row(a: &mut [f32], depth: usize, mr: usize, k: usize, row: &[f32]) {
-    let depth = round_up(depth);
-    match mr {
-        8 => pack_full_groups::<8>(a, depth, k, row),
-        6 => pack_full_groups::<6>(a, depth, k, row),
-        _ => unreachable!("tiles of {mr} rows"),
-    }
+pub(crate) fn pack_transposed_row(kernels: &Kernels, a: &mut [f32], depth: usize, k: usize, row: &[f32]) {
+    let (depth, mr) = (whole_blocks(depth), kernels.geometry().mr);
+    (kernels.pack_columns)(a, depth, k, row);
     let full = row.len() / mr * mr;
     if full == row.len() {
         return;
@@ -202,16 +216,10 @@ pub(crate) fn pack_transposed_row(a: &mut [f32], depth: usize, mr: usize, k: usi
     }
 }
 
-#[inline]
-fn pack_full_groups<const MR: usize>(a: &mut [f32], depth: usize, k: usize, row: &[f32]) {
-    for (group, values) in row.as_chunks::<MR>().0.iter().enumerate() {
-        a[group * MR * depth + k * MR..][..MR].copy_from_slice(values);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::layout::whole_panels;
 
     #[test]
     fn both_ways_of_packing_put_each_element_where_the_drawing_says() {
@@ -225,9 +233,9 @@ mod tests {
             a.pack(&matrix);
             b.pack_transposed(&transposed);
             for row in 0..k {
-                for col in 0..round_up(cols) {
+                for col in 0..whole_panels(cols) {
                     let expected = if col < cols { element(row, col) } else { 0.0 };
-                    let at = col / KB * round_up(k) * KB + row * KB + col % KB;
+                    let at = col / PANEL * whole_blocks(k) * PANEL + row * PANEL + col % PANEL;
                     assert_eq!((a.data[at], b.data[at]), (expected, expected), "{row} {col} of ({k}, {cols})");
                 }
             }
@@ -240,14 +248,14 @@ mod tests {
             let element = |row: usize, k: usize| (row * 100 + k + 1) as f32;
             let weight: Vec<f32> = (0..gates * hidden * k).map(|i| element(i / k, i % k)).collect();
             let mut panels = Panels::default();
-            panels.pack_gates_of(&weight, (gates, hidden), k).unwrap();
-            assert_eq!(panels.cols(), gates * round_up(hidden));
+            panels.pack_gates_of(&weight, GateRows { gates, hidden }, k).unwrap();
+            assert_eq!(panels.cols(), gates * whole_panels(hidden));
             for gate in 0..gates {
-                for unit in 0..round_up(hidden) {
+                for unit in 0..whole_panels(hidden) {
                     for row in 0..k {
                         let expected = if unit < hidden { element(gate * hidden + unit, row) } else { 0.0 };
                         let column = GateColumns { gates }.of(gate, unit);
-                        let at = column / KB * round_up(k) * KB + row * KB + column % KB;
+                        let at = column / PANEL * whole_blocks(k) * PANEL + row * PANEL + column % PANEL;
                         assert_eq!(panels.data[at], expected);
                     }
                 }
@@ -257,8 +265,8 @@ mod tests {
             panels.reshape("panels", Depth { runs: gates, len: hidden }, k).unwrap();
             panels.pack(&weight);
             for row in 0..gates * hidden {
-                let place = row / hidden * round_up(hidden) + row % hidden;
-                assert_eq!(panels.data[place * KB], element(row, 0));
+                let place = row / hidden * whole_blocks(hidden) + row % hidden;
+                assert_eq!(panels.data[place * PANEL], element(row, 0));
             }
         }
     }

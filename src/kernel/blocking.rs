@@ -1,8 +1,7 @@
 //! The sizes a product is cut into: plain data.
 
 use super::Isa;
-use super::groups::group_rows;
-use super::layout::round_up;
+use super::layout::whole_blocks;
 
 /// Measured, GEMM 512×512×512 on a Zen 5 core with AVX-512: 64 k 82 % of peak, 128 k 88 %, 256 k 93 %, 512 k 95 %, and
 /// no more beyond. The panels in use are then 96 KiB and come from L2, which is fast enough; shorter blocks that fit L1
@@ -23,7 +22,7 @@ pub(crate) fn block_rows(padded: usize, mr: usize) -> usize {
 pub struct Blocking {
     /// Rows of a full tile: the grain by which rows are shared out.
     pub(crate) mr: usize,
-    /// k in a block; a multiple of 16.
+    /// k in a block of LOOP 4: whole blocks of 16.
     pub(crate) kc: usize,
 }
 
@@ -31,12 +30,12 @@ impl Blocking {
     /// The blocking for a tier.
     #[must_use]
     pub fn of(isa: Isa) -> Self {
-        Self { mr: group_rows(isa.lanes()), kc: KC }
+        Self { mr: isa.geometry().mr, kc: KC }
     }
 
     /// The same tiles with blocks of `kc` (rounded up to a multiple of 16): for tests and benches.
     #[must_use]
     pub fn with_kc(self, kc: usize) -> Self {
-        Self { kc: round_up(kc.clamp(1, 1 << 20)), ..self }
+        Self { kc: whole_blocks(kc.clamp(1, 1 << 20)), ..self }
     }
 }

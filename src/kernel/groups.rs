@@ -1,16 +1,14 @@
 //! The groups that the rows of A lie in, and the order in which a product takes them.
 
-/// Rows in a full group, hence in a full tile, with that many lanes: a tile of 8×3 registers of sixteen lanes takes 24 of
-/// 32 registers for its accumulators, 3 for B and 1 for A; one of 6×2 of eight lanes takes 12 of 16, 2 and 1.
-#[inline(always)]
-pub(crate) const fn group_rows(lanes: usize) -> usize {
-    if lanes == 16 { 8 } else { 6 }
-}
+/// The sizes of groups, and heights of tiles, below a full one.
+const SMALLER: [usize; 3] = [4, 2, 1];
 
-/// The sizes of the groups of rows, largest first: rows are taken by the first while they last, then by the next.
+/// The sizes of the groups of rows, largest first: rows are taken by the first while they last, then by the next. `mr` is
+/// 4 to 8: what is left of a group is then a sum of some of the smaller sizes.
 #[inline(always)]
 pub(crate) const fn group_sizes(mr: usize) -> [usize; 4] {
-    [mr, 4, 2, 1]
+    let [four, two, one] = SMALLER;
+    [mr, four, two, one]
 }
 
 /// The groups of `rows` rows: first row and size of each.
@@ -98,8 +96,7 @@ impl Iterator for Parts {
                     return Some(Part { begin, rows: full, size, top: 0, tall: size });
                 }
             }
-            // A group has at most eight rows, so fewer than eight are a sum of some of these.
-            while let Some(&tall) = [0, 4, 2, 1].get(self.cut) {
+            while let Some(&tall) = SMALLER.get(self.cut - 1) {
                 self.cut += 1;
                 if rest & tall != 0 {
                     return Some(Part { begin: begin + full, rows: size, size, top: rest & !(2 * tall - 1), tall });

@@ -20,15 +20,35 @@
 
 use std::ops::Range;
 
+use super::tile::Tiles;
 use crate::simd::Vector;
+pub(crate) use crate::tensor::LINE;
 
-/// k in a block, and columns in a panel: the floats of one cache line.
-pub(crate) const KB: usize = 16;
+/// What a weight is in memory: an element of B.
+pub(crate) type Weight = f32;
 
-/// `n` rounded up to whole blocks.
+/// Columns of a panel of B, hence units of a gate that lie side by side: a multiple of every tier's lanes.
+pub(crate) const PANEL: usize = 16;
+
+/// k in a block of A or B.
+pub(crate) const K_BLOCK: usize = 16;
+
+// A step writes its units, a panel at a time, where the next one reads them as a block of k.
+const _: () = assert!(PANEL == K_BLOCK);
+
+/// [`K_BLOCK`] k of a panel, k by k.
+pub(crate) type PanelBlock = [Weight; K_BLOCK * PANEL];
+
+/// `columns` (or units, which are a gate's columns) rounded up to whole panels.
 #[inline(always)]
-pub(crate) const fn round_up(n: usize) -> usize {
-    n.next_multiple_of(KB)
+pub(crate) const fn whole_panels(columns: usize) -> usize {
+    columns.next_multiple_of(PANEL)
+}
+
+/// `k` rounded up to whole blocks.
+#[inline(always)]
+pub(crate) const fn whole_blocks(k: usize) -> usize {
+    k.next_multiple_of(K_BLOCK)
 }
 
 /// One element's place: which row of which group, and the first column of the register it is in.
@@ -59,7 +79,7 @@ impl Place {
     /// Where column `col` of this row lies in a blocked operand of `padded` columns with the same groups of rows.
     #[inline(always)]
     pub(crate) fn blocked(self, padded: usize, col: usize) -> usize {
-        self.group * padded + (col / KB * self.size + self.i) * KB + col % KB
+        self.group * padded + (col / K_BLOCK * self.size + self.i) * K_BLOCK + col % K_BLOCK
     }
 }
 
@@ -74,29 +94,32 @@ impl GateColumns {
     /// The column of a unit of a gate.
     #[inline(always)]
     pub(crate) const fn of(self, gate: usize, unit: usize) -> usize {
-        (unit / KB * self.gates + gate) * KB + unit % KB
+        (unit / PANEL * self.gates + gate) * PANEL + unit % PANEL
     }
 
     /// The gate and the unit at a column.
     #[inline(always)]
     pub(crate) const fn gate_and_unit(self, col: usize) -> (usize, usize) {
-        let panel = col / KB;
-        (panel % self.gates, panel / self.gates * KB + col % KB)
+        let panel = col / PANEL;
+        (panel % self.gates, panel / self.gates * PANEL + col % PANEL)
     }
 
     /// Columns that so many units take, padding included.
     #[inline(always)]
     pub(crate) const fn width(self, units: usize) -> usize {
-        self.gates * round_up(units)
+        self.gates * whole_panels(units)
     }
 
     /// The panels of some units, from a multiple of 16 on: they lie side by side.
     pub(crate) fn panels(self, units: Range<usize>) -> Range<usize> {
-        units.start / KB * self.gates..units.end.div_ceil(KB) * self.gates
+        units.start / PANEL * self.gates..units.end.div_ceil(PANEL) * self.gates
     }
 }
 
-/// Copies fewer than [`KB`] floats, by powers of two: a loop becomes a call to `memcpy`, which takes longer.
+/// [`copy_few`] copies fewer floats than this.
+pub(crate) const FEW: usize = 16;
+
+/// Copies fewer than [`FEW`] floats, by powers of two: a loop becomes a call to `memcpy`, which takes longer.
 #[inline(always)]
 pub(crate) fn copy_few(to: &mut [f32], from: &[f32]) {
     let mut at = 0;
@@ -115,16 +138,25 @@ pub(crate) fn copy_few(to: &mut [f32], from: &[f32]) {
 /// Copies a row to its `place` in a blocked A; of that, `group` begins with the row's group.
 #[inline(always)]
 pub(super) fn pack_row<V: Vector>(isa: V::Isa, group: &mut [f32], place: Place, row: &[f32]) {
-    let (full, rest) = row.as_chunks::<KB>();
+    let (full, rest) = row.as_chunks::<K_BLOCK>();
     let place = Place { group: 0, ..place };
     for (block, values) in full.iter().enumerate() {
-        let to = &mut group[place.blocked(0, block * KB)..][..KB];
-        for v in (0..KB).step_by(V::LANES) {
+        let to = &mut group[place.blocked(0, block * K_BLOCK)..][..K_BLOCK];
+        for v in (0..K_BLOCK).step_by(V::LANES) {
             V::load(isa, &values[v..]).store(&mut to[v..]);
         }
     }
     if !rest.is_empty() {
-        copy_few(&mut group[place.blocked(0, full.len() * KB)..], rest);
+        copy_few(&mut group[place.blocked(0, full.len() * K_BLOCK)..], rest);
+    }
+}
+
+/// Puts a row's whole groups of columns at row `k` of a k-major A of `depth` rows, padded.
+#[inline(always)]
+pub(super) fn pack_columns<V: Tiles>(_: V::Isa, a: &mut [f32], depth: usize, k: usize, row: &[f32]) {
+    let mr = V::GEOMETRY.mr;
+    for (group, values) in row.chunks_exact(mr).enumerate() {
+        a[group * mr * depth + k * mr..][..mr].copy_from_slice(values);
     }
 }
 
@@ -150,12 +182,12 @@ impl Depth {
     /// k with the padding.
     #[inline(always)]
     pub(crate) const fn padded(self) -> usize {
-        self.runs * round_up(self.len)
+        self.runs * whole_blocks(self.len)
     }
 
     /// Where the `k`th of a sum lies.
     pub(crate) const fn place(self, k: usize) -> usize {
-        k / self.len * round_up(self.len) + k % self.len
+        k / self.len * whole_blocks(self.len) + k % self.len
     }
 }
 
@@ -163,14 +195,14 @@ impl Depth {
 #[derive(Clone, Copy)]
 pub(crate) struct PanelsRef<'a> {
     /// Panel by panel, blocks of 16 k by 16 columns.
-    data: &'a [[f32; KB * KB]],
+    data: &'a [PanelBlock],
     depth: Depth,
     cols: usize,
 }
 
 impl<'a> PanelsRef<'a> {
     /// The matrix whose panels lie in `data`.
-    pub(crate) fn new(data: &'a [f32], depth: Depth, cols: usize) -> Self {
+    pub(crate) fn new(data: &'a [Weight], depth: Depth, cols: usize) -> Self {
         Self { data: data.as_chunks().0, depth, cols }
     }
 
@@ -186,9 +218,9 @@ impl<'a> PanelsRef<'a> {
 
     /// The blocks of panel `p` from padded row `k` (a multiple of 16) on.
     #[inline(always)]
-    pub(crate) fn panel(self, p: usize, k: usize) -> &'a [[f32; KB * KB]] {
-        let blocks = self.depth.padded() / KB;
-        &self.data[p * blocks + k / KB..(p + 1) * blocks]
+    pub(crate) fn panel(self, p: usize, k: usize) -> &'a [PanelBlock] {
+        let blocks = self.depth.padded() / K_BLOCK;
+        &self.data[p * blocks + k / K_BLOCK..(p + 1) * blocks]
     }
 
     /// Panels `panels`, with their padding.
@@ -196,8 +228,8 @@ impl<'a> PanelsRef<'a> {
     /// # Panics
     /// If there are fewer.
     pub(crate) fn panels(self, panels: Range<usize>) -> Self {
-        let blocks = self.depth.padded() / KB;
-        let cols = (self.cols - panels.start * KB).min(panels.len() * KB);
+        let blocks = self.depth.padded() / K_BLOCK;
+        let cols = (self.cols - panels.start * PANEL).min(panels.len() * PANEL);
         Self { data: &self.data[panels.start * blocks..panels.end * blocks], cols, ..self }
     }
 
@@ -207,7 +239,7 @@ impl<'a> PanelsRef<'a> {
     }
 
     /// Every element, as the module's head draws it.
-    pub(crate) fn data(self) -> &'a [f32] {
+    pub(crate) fn data(self) -> &'a [Weight] {
         self.data.as_flattened()
     }
 }

@@ -12,18 +12,20 @@ use crate::error::{Error, Result};
 pub(crate) mod blocking;
 pub(crate) mod cell;
 pub(crate) mod elementwise;
+mod fma;
 pub(crate) mod gemm;
 pub(crate) mod groups;
 pub(crate) mod layout;
 pub(crate) mod peak;
+pub(crate) mod product;
 pub(crate) mod recurrence;
 pub(crate) mod step;
 mod table;
+mod tier;
 pub(crate) mod tile;
 
-#[cfg(target_arch = "x86_64")]
+// The tiers: a new one is a file here, and a line in each list of `Isa`.
 mod avx2;
-#[cfg(target_arch = "x86_64")]
 mod avx512;
 mod portable;
 
@@ -34,6 +36,8 @@ use layout::Place;
 use peak::Peak;
 use recurrence::{Backward, Forward};
 use step::{Dense, Steps};
+pub(crate) use tier::Geometry;
+use tier::Tier;
 
 /// A tier of instructions.
 ///
@@ -60,22 +64,23 @@ impl Isa {
     /// Every tier, best first.
     pub const ALL: &[Isa] = &[Isa::Avx512, Isa::Avx2, Isa::Portable];
 
-    /// Lanes of a register.
-    pub(crate) fn lanes(self) -> usize {
+    fn tier(self) -> &'static Tier {
         match self {
-            Isa::Avx512 => 16,
-            Isa::Avx2 | Isa::Portable => 8,
+            Isa::Avx512 => &avx512::TIER,
+            Isa::Avx2 => &avx2::TIER,
+            Isa::Portable => &portable::TIER,
         }
+    }
+
+    /// Its registers and its largest tile: plain data, whether or not this machine has the tier.
+    pub(crate) fn geometry(self) -> Geometry {
+        self.tier().geometry
     }
 
     /// The name `ELMAN_ISA` knows it by.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Isa::Avx512 => "avx512",
-            Isa::Avx2 => "avx2",
-            Isa::Portable => "portable",
-        }
+        self.tier().name
     }
 }
 
@@ -95,6 +100,7 @@ pub struct Kernels {
     pub(crate) dense: fn(Dense<'_>),
     pub(crate) column_sums: fn(ColumnSums<'_>),
     pub(crate) pack_row: fn(&mut [f32], Place, &[f32]),
+    pub(crate) pack_columns: fn(&mut [f32], usize, usize, &[f32]),
     pub(crate) adam: fn(AdamStep<'_>),
     pub(crate) sgd: fn(SgdStep<'_>),
     peak: fn(Peak<'_>),
@@ -153,15 +159,7 @@ impl Kernels {
     /// The tier `isa`, or `None` where this machine cannot run it.
     #[must_use]
     pub fn of(isa: Isa) -> Option<&'static Kernels> {
-        match isa {
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => avx512::table(),
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => avx2::table(),
-            #[cfg(not(target_arch = "x86_64"))]
-            Isa::Avx512 | Isa::Avx2 => None,
-            Isa::Portable => portable::table(),
-        }
+        (isa.tier().table)()
     }
 
     /// The tiers this machine can run, best first.
@@ -192,6 +190,11 @@ impl Kernels {
     #[must_use]
     pub fn isa(&self) -> Isa {
         self.isa
+    }
+
+    /// The tier's registers and its largest tile.
+    pub(crate) fn geometry(&self) -> Geometry {
+        self.isa.geometry()
     }
 
     /// The roof: runs `rounds` rounds of independent multiply-adds in registers, and gives the number of floating-point

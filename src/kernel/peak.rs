@@ -1,5 +1,6 @@
 //! The roofs: nothing but fused multiply-adds, and nothing but loads.
 
+use super::layout::PANEL;
 use crate::simd::Vector;
 
 /// Chains side by side: 2 FMAs a cycle of 4 cycles' latency need 8, and 12 fit the 16 registers that AVX2 has.
@@ -27,7 +28,7 @@ pub(super) fn peak<V: Vector>(isa: V::Isa, args: Peak<'_>) {
     for acc in &acc[1..] {
         sum = sum.add(*acc);
     }
-    let mut lanes = [0.0; 16];
+    let mut lanes = [0.0; PANEL];
     sum.store(&mut lanes);
     *args.done = ((2 * V::LANES * CHAINS * args.rounds) as f64, lanes[0]);
 }
@@ -45,7 +46,7 @@ pub(super) fn read<V: Vector>(isa: V::Isa, from: &[f32], sum: &mut f32) {
     for acc in &acc[1..] {
         all = all.add(*acc);
     }
-    let mut lanes = [0.0; 16];
+    let mut lanes = [0.0; PANEL];
     all.store(&mut lanes);
     *sum = lanes[0];
 }

@@ -22,9 +22,9 @@
 //! A last block of at most eight units has registers of eight lanes on every tier: it is half as wide, and not padded.
 
 use super::cell::{CellFacts, CellMath, CellOutput, CellStep, Registers};
-use super::gemm::Chains;
-use super::layout::{KB, PanelsRef, round_up};
-use crate::simd::Vector;
+use super::layout::{PANEL, PanelsRef, whole_panels};
+use super::product::Chains;
+use crate::simd::{HALF_LANES, Vector};
 use crate::tensor::StepRows;
 
 /// Steps that the memory of a row is made for: a longer block is run in several.
@@ -78,12 +78,12 @@ impl UnitBlock {
     #[inline(always)]
     pub(crate) fn at(unit: usize, hidden: usize, gates: usize, lanes: usize) -> Self {
         let left = hidden - unit;
-        if left <= KB / 2 {
-            return Self { unit, lanes: KB / 2, registers: gates };
+        if left <= HALF_LANES {
+            return Self { unit, lanes: HALF_LANES, registers: gates };
         }
         let registers = match gates {
             1 if left > (WIDEST - 1) * lanes => WIDEST,
-            1 if left > lanes + KB / 2 || lanes < KB => 2,
+            1 if left > lanes + HALF_LANES || lanes < PANEL => 2,
             gates => gates,
         };
         Self { unit, lanes, registers }
@@ -223,7 +223,7 @@ fn four_chains<V: Vector, const R: usize>(
     start: [V; R],
 ) -> [V; R] {
     let zero = [V::splat(isa, 0.0); R];
-    if V::LANES < KB && R > 2 {
+    if V::LANES < PANEL && R > 2 {
         let [c0, c1] = chains_from::<V, R, 2>(isa, a, w, columns, 0, [start, zero]);
         let [c2, c3] = chains_from::<V, R, 2>(isa, a, w, columns, 2, [zero, zero]);
         return add(add(c0, c1), add(c2, c3));
@@ -286,7 +286,7 @@ fn step<V: Vector, C: CellMath<V> + CellMath<V::Half>>(
         let shape = UnitBlock::at(unit, hidden, facts.gates, V::LANES);
         let (now, rest) = weights.split_at(shape.len(facts, row.x.len(), row.output));
         weights = rest;
-        if V::LANES == KB && shape.lanes < KB {
+        if V::LANES == PANEL && shape.lanes < PANEL {
             let half = V::half(isa);
             match facts.gates {
                 1 => block::<V::Half, C, 1>(half, now, row, unit),
@@ -310,7 +310,7 @@ fn step<V: Vector, C: CellMath<V> + CellMath<V::Half>>(
 #[inline(always)]
 pub(in crate::kernel) fn steps<V: Vector, C: CellMath<V> + CellMath<V::Half>>(isa: V::Isa, args: Steps<'_>) {
     let Steps { input, hidden, output, steps, x, weights, h, c, mut projection } = args;
-    let pitch = round_up(output);
+    let pitch = whole_panels(output);
     for t in 0..steps {
         let (before, after) = h.split_at_mut((t + 1) * pitch);
         let (h, next) = (&before[t * pitch..], &mut after[..pitch]);
@@ -329,7 +329,7 @@ pub(in crate::kernel) fn steps<V: Vector, C: CellMath<V> + CellMath<V::Half>>(is
 #[inline(always)]
 pub(in crate::kernel) fn dense<V: Vector>(isa: V::Isa, args: Dense<'_>) {
     let Dense { rows, x, weight, bias, y } = args;
-    let (k, pitch) = (weight.depth().len, round_up(weight.cols()));
+    let (k, pitch) = (weight.depth().len, whole_panels(weight.cols()));
     for (row, y) in y.chunks_exact_mut(pitch).take(rows).enumerate() {
         product::<V>(isa, x.step(row, k), weight, Some(bias), y);
     }
@@ -338,10 +338,10 @@ pub(in crate::kernel) fn dense<V: Vector>(isa: V::Isa, args: Dense<'_>) {
 /// One row times a matrix in panels: a projection's sums where there is no bias, a linear layer's where there is one.
 #[inline(always)]
 fn product<V: Vector>(isa: V::Isa, a: &[f32], b: PanelsRef<'_>, bias: Option<&[f32]>, y: &mut [f32]) {
-    for panel in 0..b.cols().div_ceil(KB) {
-        let w = &b.panel(panel, 0).as_flattened()[..a.len() * KB];
-        for first in (0..KB).step_by(V::LANES) {
-            let (at, columns) = (panel * KB + first, Columns { pitch: KB, first });
+    for panel in 0..b.cols().div_ceil(PANEL) {
+        let w = &b.panel(panel, 0).as_flattened()[..a.len() * PANEL];
+        for first in (0..PANEL).step_by(V::LANES) {
+            let (at, columns) = (panel * PANEL + first, Columns { pitch: PANEL, first });
             let start = match bias {
                 Some(bias) => V::load(isa, &bias[at..]),
                 None => V::splat(isa, 0.0),

@@ -1,114 +1,204 @@
 //! What the tiers' files have in common: how a table of entry points is made out of the kernels' bodies.
 
-/// Defines `table()`: the [`Kernels`](super::Kernels) of one tier, or `None` where the token's constructor says that
-/// the CPU lacks it.
+/// Defines `TIER`, what the other floors know of a tier, and its entry points.
 ///
-/// `vector` is the register type, `token` what proves the CPU can (bound to the name given), `features` what the
-/// bodies are compiled with: no more than what the token's constructor asked for.
+/// `on` is where there are such CPUs, `vector` the register type, `token` what proves the CPU can, `features` what the
+/// bodies are compiled with: no more than what the token's constructor asked for. The tiles are named by their rows and by
+/// the registers of a row, the highest and the widest first.
 macro_rules! kernel_table {
     (
         isa: $isa:ident,
+        name: $name:literal,
+        $(on: $on:meta,)?
         vector: $vector:ty,
         token: $token:expr,
         features: [$($feature:literal),*],
+        geometry: $geometry:expr,
+        one_chain: [$($rows:literal x ($($registers:literal)*))*],
+        four_chains: [$($short_rows:literal x ($($short_registers:literal)*))*],
     ) => {
-        use super::{Isa, Kernels, RecurrenceKernels};
-        use super::cell::{Elman, Gru, Lstm, Relu, Tanh};
-        use super::elementwise::{self, AdamStep, ColumnSums, SgdStep};
-        use super::gemm::{self, Gemm, Outer};
-        use super::peak::{self, Peak};
-        use super::recurrence::{self, Backward, Forward};
-        use super::step::{self, Dense, Steps};
-        use super::layout::{self, Place};
-        use super::tile::{self, Fma, Tiles};
+        use crate::kernel::Kernels;
+        use crate::kernel::tier::{Geometry, Tier, TileWidths};
+
+        const GEOMETRY: Geometry = $geometry;
+        const _: () = {
+            GEOMETRY.check(&[$(TileWidths { rows: $rows, registers: &[$($registers),*] }),*], 1);
+            GEOMETRY.check(&[$(TileWidths { rows: $short_rows, registers: &[$($short_registers),*] }),*], 4);
+        };
+
+        pub(super) static TIER: Tier = Tier { name: $name, geometry: GEOMETRY, table };
 
         /// This tier's entry points, if the CPU has the instructions.
-        pub(super) fn table() -> Option<&'static Kernels> {
-            static TABLE: Kernels = Kernels {
-                isa: Isa::$isa,
-                gemm: entry::gemm,
-                outer: entry::outer,
-                recurrence: [
-                    RecurrenceKernels {
-                        forward: entry::elman_tanh_forward,
-                        backward: entry::elman_tanh_backward,
-                        steps: entry::elman_tanh_steps,
-                    },
-                    RecurrenceKernels {
-                        forward: entry::elman_relu_forward,
-                        backward: entry::elman_relu_backward,
-                        steps: entry::elman_relu_steps,
-                    },
-                    RecurrenceKernels {
-                        forward: entry::gru_forward,
-                        backward: entry::gru_backward,
-                        steps: entry::gru_steps,
-                    },
-                    RecurrenceKernels {
-                        forward: entry::lstm_forward,
-                        backward: entry::lstm_backward,
-                        steps: entry::lstm_steps,
-                    },
-                ],
-                dense: entry::dense,
-                column_sums: entry::column_sums,
-                pack_row: entry::pack_row,
-                adam: entry::adam,
-                sgd: entry::sgd,
-                peak: entry::peak,
-                read: entry::read,
-                tanh: entry::tanh,
-                sigmoid: entry::sigmoid,
-                exp: entry::exp,
+        $(#[cfg($on)])?
+        fn table() -> Option<&'static Kernels> {
+            entry::table()
+        }
+
+        $(
+            #[cfg(not($on))]
+            fn table() -> Option<&'static Kernels> {
+                None
+            }
+        )?
+
+        $(#[cfg($on)])?
+        mod entry {
+            use super::GEOMETRY;
+            use crate::kernel::{Isa, Kernels, RecurrenceKernels};
+            use crate::kernel::cell::{Elman, Gru, Lstm, Relu, Tanh};
+            use crate::kernel::elementwise::{self, AdamStep, ColumnSums, SgdStep};
+            use crate::kernel::fma;
+            use crate::kernel::gemm::{self, Gemm, Outer};
+            use crate::kernel::layout::{self, PANEL, Place};
+            use crate::kernel::peak::{self, Peak};
+            use crate::kernel::recurrence::{self, Backward, Forward};
+            use crate::kernel::step::{self, Dense, Steps};
+            use crate::kernel::tier::Geometry;
+            use crate::kernel::tile::{BlockLayout, Blocked, Fma, Tiles};
+            use crate::simd::{HALF_LANES, Vector};
+
+            pub(super) fn table() -> Option<&'static Kernels> {
+                static TABLE: Kernels = Kernels {
+                    isa: Isa::$isa,
+                    gemm,
+                    outer,
+                    recurrence: [
+                        RecurrenceKernels {
+                            forward: elman_tanh_forward,
+                            backward: elman_tanh_backward,
+                            steps: elman_tanh_steps,
+                        },
+                        RecurrenceKernels {
+                            forward: elman_relu_forward,
+                            backward: elman_relu_backward,
+                            steps: elman_relu_steps,
+                        },
+                        RecurrenceKernels {
+                            forward: gru_forward,
+                            backward: gru_backward,
+                            steps: gru_steps,
+                        },
+                        RecurrenceKernels {
+                            forward: lstm_forward,
+                            backward: lstm_backward,
+                            steps: lstm_steps,
+                        },
+                    ],
+                    dense,
+                    column_sums,
+                    pack_row,
+                    pack_columns,
+                    adam,
+                    sgd,
+                    peak,
+                    read,
+                    tanh,
+                    sigmoid,
+                    exp,
+                };
+                $token.map(|_| &TABLE)
+            }
+
+            crate::kernel::table::kernel_table! {
+                @entries $vector, $token, [$($feature),*],
+                gemm(args: Gemm<'_>) = gemm::gemm,
+                outer(args: Outer<'_>) = gemm::outer,
+                elman_tanh_forward(args: Forward<'_, '_>) = recurrence::forward[Elman<Tanh>],
+                elman_tanh_backward(args: Backward<'_, '_>) = recurrence::backward[Elman<Tanh>],
+                elman_tanh_steps(args: Steps<'_>) = step::steps[Elman<Tanh>],
+                elman_relu_forward(args: Forward<'_, '_>) = recurrence::forward[Elman<Relu>],
+                elman_relu_backward(args: Backward<'_, '_>) = recurrence::backward[Elman<Relu>],
+                elman_relu_steps(args: Steps<'_>) = step::steps[Elman<Relu>],
+                gru_forward(args: Forward<'_, '_>) = recurrence::forward[Gru],
+                gru_backward(args: Backward<'_, '_>) = recurrence::backward[Gru],
+                gru_steps(args: Steps<'_>) = step::steps[Gru],
+                lstm_forward(args: Forward<'_, '_>) = recurrence::forward[Lstm],
+                lstm_backward(args: Backward<'_, '_>) = recurrence::backward[Lstm],
+                lstm_steps(args: Steps<'_>) = step::steps[Lstm],
+                dense(args: Dense<'_>) = step::dense,
+                column_sums(args: ColumnSums<'_>) = elementwise::column_sums,
+                pack_row(group: &mut [f32], place: Place, row: &[f32]) = layout::pack_row,
+                pack_columns(a: &mut [f32], depth: usize, k: usize, row: &[f32]) = layout::pack_columns,
+                adam(args: AdamStep<'_>) = elementwise::adam,
+                sgd(args: SgdStep<'_>) = elementwise::sgd,
+                peak(args: Peak<'_>) = peak::peak,
+                read(from: &[f32], sum: &mut f32) = peak::read,
+                tanh(x: &mut [f32]) = elementwise::tanh,
+                sigmoid(x: &mut [f32]) = elementwise::sigmoid,
+                exp(x: &mut [f32]) = elementwise::exp,
+                blocked(args: Fma<'_, $vector>) = fma::blocked,
+                blocked_short(args: Fma<'_, $vector>) = fma::blocked_short,
+                k_major(args: Fma<'_, $vector>) = fma::k_major,
+            }
+
+            const _: () = {
+                let lanes = <$vector as Vector>::LANES;
+                assert!(GEOMETRY.lanes == lanes && lanes >= HALF_LANES && PANEL.is_multiple_of(lanes));
             };
-            $token.map(|_| &TABLE)
-        }
 
-        crate::kernel::table::kernel_table! {
-            @entries $vector, $token, [$($feature),*],
-            gemm(args: Gemm<'_>) = gemm::gemm,
-            outer(args: Outer<'_>) = gemm::outer,
-            elman_tanh_forward(args: Forward<'_, '_>) = recurrence::forward[Elman<Tanh>],
-            elman_tanh_backward(args: Backward<'_, '_>) = recurrence::backward[Elman<Tanh>],
-            elman_tanh_steps(args: Steps<'_>) = step::steps[Elman<Tanh>],
-            elman_relu_forward(args: Forward<'_, '_>) = recurrence::forward[Elman<Relu>],
-            elman_relu_backward(args: Backward<'_, '_>) = recurrence::backward[Elman<Relu>],
-            elman_relu_steps(args: Steps<'_>) = step::steps[Elman<Relu>],
-            gru_forward(args: Forward<'_, '_>) = recurrence::forward[Gru],
-            gru_backward(args: Backward<'_, '_>) = recurrence::backward[Gru],
-            gru_steps(args: Steps<'_>) = step::steps[Gru],
-            lstm_forward(args: Forward<'_, '_>) = recurrence::forward[Lstm],
-            lstm_backward(args: Backward<'_, '_>) = recurrence::backward[Lstm],
-            lstm_steps(args: Steps<'_>) = step::steps[Lstm],
-            dense(args: Dense<'_>) = step::dense,
-            column_sums(args: ColumnSums<'_>) = elementwise::column_sums,
-            pack_row(group: &mut [f32], place: Place, row: &[f32]) = layout::pack_row,
-            adam(args: AdamStep<'_>) = elementwise::adam,
-            sgd(args: SgdStep<'_>) = elementwise::sgd,
-            peak(args: Peak<'_>) = peak::peak,
-            read(from: &[f32], sum: &mut f32) = peak::read,
-            tanh(x: &mut [f32]) = elementwise::tanh,
-            sigmoid(x: &mut [f32]) = elementwise::sigmoid,
-            exp(x: &mut [f32]) = elementwise::exp,
-            blocked(args: Fma<'_, $vector>) = tile::blocked,
-            blocked_short(args: Fma<'_, $vector>) = tile::blocked_short,
-            k_major(args: Fma<'_, $vector>) = tile::k_major,
-        }
+            impl Tiles for $vector {
+                const GEOMETRY: Geometry = GEOMETRY;
 
-        impl Tiles for $vector {
-            #[inline(always)]
-            fn blocked(args: Fma<'_, Self>) {
-                entry::blocked(args);
-            }
+                #[inline(always)]
+                fn registers(rows: usize, left: usize) -> usize {
+                    $(if rows == $rows {
+                        $(if left >= $registers {
+                            return $registers;
+                        })*
+                    })*
+                    1
+                }
 
-            #[inline(always)]
-            fn blocked_short(args: Fma<'_, Self>) {
-                entry::blocked_short(args);
-            }
+                #[inline(always)]
+                fn short_registers(rows: usize, left: usize) -> usize {
+                    $(if rows == $short_rows {
+                        $(if left >= $short_registers {
+                            return $short_registers;
+                        })*
+                    })*
+                    1
+                }
 
-            #[inline(always)]
-            fn k_major(args: Fma<'_, Self>) {
-                entry::k_major(args);
+                #[inline(always)]
+                fn short_rows(size: usize) -> usize {
+                    $(if size >= $short_rows {
+                        return $short_rows;
+                    })*
+                    1
+                }
+
+                #[inline(always)]
+                fn blocked(args: Fma<'_, Self>) {
+                    blocked(args);
+                }
+
+                #[inline(always)]
+                fn blocked_short(args: Fma<'_, Self>) {
+                    blocked_short(args);
+                }
+
+                #[inline(always)]
+                fn k_major(args: Fma<'_, Self>) {
+                    k_major(args);
+                }
+
+                #[inline(always)]
+                fn one_chain<O: BlockLayout>(isa: Self::Isa, args: Fma<'_, Self>) {
+                    match args.shape {
+                        $($(($rows, $registers) => fma::shaped::<Self, O, $rows, $registers, 1>(isa, args),)*)*
+                        (rows, registers) => unreachable!("tiles of {rows} rows by {registers} registers"),
+                    }
+                }
+
+                #[inline(always)]
+                fn four_chains(isa: Self::Isa, args: Fma<'_, Self>) {
+                    match args.shape {
+                        $($(($short_rows, $short_registers) => {
+                            fma::shaped::<Self, Blocked, $short_rows, $short_registers, 4>(isa, args);
+                        })*)*
+                        (rows, registers) => unreachable!("tiles of {rows} rows by {registers} registers"),
+                    }
+                }
             }
         }
     };
@@ -116,16 +206,15 @@ macro_rules! kernel_table {
         @entries $vector:ty, $token:expr, $features:tt,
         $($name:ident($($arg:ident: $of:ty),*) = $module:ident::$body:ident $([$cell:ty])?,)*
     ) => {
-        mod entry {
-            use super::*;
-            $(crate::kernel::table::kernel_table! { @entry $vector, $token, $features, $name($($arg: $of),*) = $module::$body $([$cell])? })*
-        }
+        $(crate::kernel::table::kernel_table! {
+            @entry $vector, $token, $features, $name($($arg: $of),*) = $module::$body $([$cell])?
+        })*
     };
     (
         @entry $vector:ty, $token:expr, [$($feature:literal),*],
         $name:ident($($arg:ident: $of:ty),*) = $module:ident::$body:ident $([$cell:ty])?
     ) => {
-        pub(super) fn $name($($arg: $of),*) {
+        fn $name($($arg: $of),*) {
             $(#[target_feature(enable = $feature)])*
             fn compiled($($arg: $of),*) {
                 // The token is made again rather than handed through the table; the answer is a cached bit test.

@@ -6,9 +6,9 @@ use crate::gemm::{
     Blocking, GemmScratch, OperandRows, OuterProduct, Panels, Product, WORKING, Write, column_sums, multiply, outer,
 };
 use crate::kernel::Kernels;
-use crate::kernel::gemm::Start;
-use crate::kernel::layout::Depth;
+use crate::kernel::layout::{Depth, whole_panels};
 use crate::kernel::step::Dense;
+use crate::kernel::tile::Start;
 use crate::params::{ParamId, ParamTable, Params};
 use crate::rng::Rng;
 use crate::tensor::{Buffer, Seq, SeqRef, StepRows};
@@ -95,7 +95,7 @@ impl Linear {
             kernels,
             blocking: Blocking::of(kernels.isa()),
             panels,
-            bias_columns: Buffer::try_zeros(WEIGHTS, out_features.next_multiple_of(16))?,
+            bias_columns: Buffer::try_zeros(WEIGHTS, whole_panels(out_features))?,
         })
     }
 

@@ -1,7 +1,7 @@
 //! Floor 5: a model as its user holds it: what it is ([`ModelSpec`]), its parameters, and their panels.
 //!
 //! `spec/` is what a model is, `chain/` its layers as they run, `workspace.rs` the memory they run in, `run.rs` inference,
-//! `training.rs` a run forward and its backward pass to gradients, `builder.rs` the builders with PyTorch's names, `file.rs` and
+//! `training/` a run forward and its backward pass to gradients, `builder.rs` the builders with PyTorch's names, `file.rs` and
 //! `state_dict/` models in files, `metadata.rs` what else such a file says.
 
 mod builder;

@@ -4,7 +4,7 @@ use super::chain::{Inference, Reads};
 use super::workspace::{Last, Memory};
 use super::{Model, Workspace};
 use crate::error::{Error, Result};
-use crate::network::{At, Batch, Flow, Form, Input, Masks, State, States, turn};
+use crate::network::{At, Batch, Flow, Form, Input, Masks, State, States};
 use crate::parallel::Threads;
 use crate::tensor::{Lines, PackedRef, SeqRef};
 
@@ -72,9 +72,8 @@ impl Model {
         self.chain.check_indices(x)?;
         let resets = input.resets.map(|mask| batch.resets(mask, resets)).transpose()?;
         let first = self.first_state(batch, state, own, sorted)?;
-        let packed = batch.form == Form::Packed;
         let flow = Flow { lines: batch.lines(), order: batch.order(), resets, threads };
-        let mut states = States { first, last: if packed { &mut *last_sorted } else { &mut *last }, base: 0 };
+        let mut states = States { first, last: batch.written(last, last_sorted), base: 0 };
         let reads = Reads { params: &self.params, kernels: self.kernels };
         let inference = Inference { memory: &mut *infer, room, depth: 0 };
         let at = self.chain.infer(flow, At::Outside(x), reads, &mut states, inference)?;
@@ -87,13 +86,10 @@ impl Model {
                 0
             }
         };
-        if packed {
-            last.unsort(last_sorted, &batch.order.sorted);
-        }
+        batch.restore(last, last_sorted);
         let one_step = self.chain.leaves_one_step();
-        if batch.form == Form::BatchFirst && !one_step {
-            let y = &infer.pair[index];
-            turn(y, [batch.steps, batch.batch, self.outputs], turned)?;
+        if !one_step {
+            batch.give_back(&infer.pair[index], self.outputs, turned)?;
         }
         workspace.last = Last { place: Some(index), width: self.outputs, one_step, masks: Masks::default() };
         Ok(())

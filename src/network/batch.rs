@@ -181,6 +181,24 @@ impl Batch {
         }
     }
 
+    /// The one of two states that layers write: `sorted` where the batch is packed, as their rows are sorted then.
+    pub(crate) fn written<'a>(&self, state: &'a mut State, sorted: &'a mut State) -> &'a mut State {
+        if self.form == Form::Packed { sorted } else { state }
+    }
+
+    /// Leaves in `state` what layers have [written](Self::written), its rows as the caller counts them. Both have its shape.
+    pub(crate) fn restore(&self, state: &mut State, sorted: &State) {
+        if self.form == Form::Packed {
+            state.unsort(sorted, &self.order.sorted);
+        }
+    }
+
+    /// Rows (T, B, width) as the batch came: in `turned` where it came batch-first, and else as they are.
+    /// [`padded`](Self::padded) reads them.
+    pub(crate) fn give_back(&self, rows: &[f32], width: usize, turned: &mut Buffer) -> Result<()> {
+        if self.form == Form::BatchFirst { turn(rows, [self.steps, self.batch, width], turned) } else { Ok(()) }
+    }
+
     /// The mask, time-major: turned into `turned` where it came batch-first.
     pub(crate) fn resets<'a>(&'a self, mask: &'a [bool], turned: &'a mut Vec<bool>) -> Result<Mask<'a>> {
         let (steps, batch, total) = (self.steps, self.batch, self.lines().end());
@@ -218,7 +236,7 @@ impl Batch {
         Ok(())
     }
 
-    /// Rows of that width as the batch came: `turned` has them where it is batch-first.
+    /// Rows of that width as the batch came, once [`give_back`](Self::give_back) has seen them.
     ///
     /// # Panics
     /// If it came packed.

@@ -4,6 +4,7 @@ use super::batch::{Flow, RowsMut};
 use super::dropout::Dropout;
 use super::{Recurrent, State};
 use crate::error::{Result, elements};
+use crate::kernel::layout::{whole_blocks, whole_panels};
 use crate::layer::recurrent::{ForwardPass, Layer, Scratch, Sizes, Tape};
 use crate::tensor::{Buffer, Lines, SeqMut, SeqRef};
 
@@ -257,7 +258,7 @@ fn by_rows(layer: &Layer, flow: Flow<'_>, mut pass: ForwardPass<'_>, scratch: &m
 fn rows_at_once(sizes: Sizes) -> usize {
     const BYTES: usize = 8 << 20;
     const FEWEST: usize = 256;
-    let [input, hidden] = [sizes.input, sizes.hidden].map(|n| n.next_multiple_of(16));
+    let (input, hidden) = (whole_blocks(sizes.input), whole_panels(sizes.hidden));
     // Two operands, z, what is put aside, the cell state; and the input's rows, laid out.
     let floats = hidden.saturating_mul(3 + 2 * sizes.cell.gates()).saturating_add(input);
     (BYTES / size_of::<f32>() / floats).next_multiple_of(FEWEST).max(FEWEST)

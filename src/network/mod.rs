@@ -1,7 +1,7 @@
 //! Floor 4: recurrent layers one above the other and side by side, under PyTorch's names.
 //!
 //! `recurrent.rs` holds the layers and their parameters; `batch.rs` is the door that batches come in by; `forward.rs` and
-//! `backward.rs` run the layers over time-major rows; `whole.rs` is all of that in one call.
+//! `backward.rs` run the layers over time-major rows; `whole/` is all of that in one call.
 
 mod backward;
 mod batch;

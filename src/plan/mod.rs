@@ -16,7 +16,7 @@ use crate::error::{Error, Result, at_least_one, elements};
 use crate::kernel::Isa;
 use crate::kernel::blocking::Blocking;
 use crate::kernel::cell::Cell;
-use crate::kernel::layout::{GateColumns, KB};
+use crate::kernel::layout::{GateColumns, PANEL, Weight};
 use crate::parallel::{Shares, Threads};
 use crate::tensor::Lines;
 
@@ -62,7 +62,7 @@ impl Shape {
         let Self { cell, input, hidden, batch, steps, .. } = self;
         // One step at least: the state before the first has that size too.
         let rows = steps.max(1);
-        let padded = |n: usize| n.checked_next_multiple_of(KB).unwrap_or(usize::MAX);
+        let padded = |n: usize| n.checked_next_multiple_of(PANEL).unwrap_or(usize::MAX);
         elements("input", &[rows, batch, padded(input)])?;
         // Rows in memory are padded to whole vectors, and a GRU keeps a fourth value: that must fit too.
         elements("output", &[rows, batch, 4, padded(hidden)])?;
@@ -128,7 +128,8 @@ impl Plan {
         let with = |row_workers: usize, unit_workers: usize| {
             let rows = batch.div_ceil(if unit_workers > 1 { 1 } else { row_workers }).max(1);
             let units = hidden.div_ceil(unit_workers);
-            let weights = columns.width(hidden).saturating_mul(input + shape.output()).saturating_mul(4);
+            let weights =
+                columns.width(hidden).saturating_mul(input + shape.output()).saturating_mul(size_of::<Weight>());
             let time_block = match weights > LARGE_WEIGHTS {
                 true => LARGE_ROWS.div_ceil(rows),
                 false => Z_BLOCK / (rows * columns.width(units)),
@@ -151,7 +152,7 @@ impl Plan {
             let seconds = |plan: &Self| plan.predict(shape, work, &machine).total();
             let mut shortest = seconds(&plan);
             // Panels of 16 units for the largest share: as few as there are workers for, and powers of two above.
-            let panels = hidden.div_ceil(KB);
+            let panels = hidden.div_ceil(PANEL);
             let mut each = panels.div_ceil(affordable).max(1);
             while each < panels {
                 let other = with(plan.row_workers, panels.div_ceil(each));

@@ -18,9 +18,9 @@
 
 use super::{Cost, Machine, Plan, Shape, Work, fitted};
 use crate::kernel::blocking::block_rows;
-use crate::kernel::gemm::Chains;
 use crate::kernel::groups::group_sizes;
-use crate::kernel::layout::{KB, round_up};
+use crate::kernel::layout::{PANEL, Weight, whole_blocks, whole_panels};
+use crate::kernel::product::Chains;
 
 /// A machine that works on a shape by a plan.
 struct CostModel<'a> {
@@ -64,13 +64,13 @@ impl CostModel<'_> {
     /// A product of `rows` rows with weights (k, cols) that lie among the bytes of `sweep`.
     fn product(&self, rows: usize, [k, cols]: [usize; 2], sweep: Sweep, chains: f64) -> f64 {
         let (mut left, mut time) = (rows, 0.0);
-        let weights = 4.0 * round_up(k) as f64 * round_up(cols) as f64 / self.bandwidth(sweep);
+        let weights = weight_bytes(whole_blocks(k)) * whole_panels(cols) as f64 / self.bandwidth(sweep);
         for (size, share) in group_sizes(self.plan.backward.mr).into_iter().zip(fitted::TILES) {
             let rows = (left / size * size) as f64;
             left %= size;
             if rows > 0.0 {
                 let flop = 2.0 * rows * k as f64 * cols as f64;
-                let registers = rows * (round_up(cols) / KB) as f64;
+                let registers = rows * (whole_panels(cols) / PANEL) as f64;
                 let compute = flop / (self.machine.fma * share * chains) + registers * fitted::REGISTER * self.cycle;
                 time += overlapped(compute, weights);
             }
@@ -85,7 +85,7 @@ impl CostModel<'_> {
 
     /// Workers by units, and by rows: either is 1.
     fn workers(&self) -> [usize; 2] {
-        match self.plan.unit_workers.min(self.shape.hidden.div_ceil(KB)) {
+        match self.plan.unit_workers.min(self.shape.hidden.div_ceil(PANEL)) {
             0 | 1 => [1, self.plan.row_workers],
             units => [units, 1],
         }
@@ -121,18 +121,18 @@ impl CostModel<'_> {
     /// The forward pass.
     fn forward(&self, work: Work) -> Cost {
         let Shape { cell, input, hidden, projection, batch, steps } = self.shape;
-        let (output, width, mr) = (self.shape.output(), round_up(hidden), self.plan.backward.mr);
+        let (output, width, mr) = (self.shape.output(), whole_panels(hidden), self.plan.backward.mr);
         let [unit_workers, row_workers] = self.workers();
         let rows = self.rows(row_workers);
-        let units = largest_share(width, KB, unit_workers);
+        let units = largest_share(width, PANEL, unit_workers);
         let columns = cell.gates() * units;
         let [t, r] = [steps, rows].map(|n| n as f64);
         let all = |own: f64| Sweep { own, all: own * unit_workers as f64 };
-        let [w_ih, w_hh] = [input, output].map(|k| bytes(round_up(k)) * columns as f64);
+        let [w_ih, w_hh] = [input, output].map(|k| weight_bytes(whole_blocks(k)) * columns as f64);
 
         // Blocks of steps, each cut into blocks of rows.
         let block = self.plan.time_block.min(steps);
-        let at_once = block_rows(round_up(input), mr);
+        let at_once = block_rows(whole_blocks(input), mr);
         let sweep = all(w_ih + w_hh + bytes(rows * block) * (columns + input) as f64);
         let of = |rows: usize| if rows == 0 { 0.0 } else { self.product(rows, [input, columns], sweep, 1.0) };
         let blocks = (rows * block / at_once) as f64 * of(at_once) + of(rows * block % at_once);
@@ -140,13 +140,13 @@ impl CostModel<'_> {
 
         // Where the input part of every step is made by itself, its weights come between.
         let between = if block > 1 { 0.0 } else { w_ih };
-        let sweep = all(w_hh + between + bytes(rows) * (columns + 2 * round_up(output)) as f64);
+        let sweep = all(w_hh + between + bytes(rows) * (columns + 2 * whole_blocks(output)) as f64);
         let mut step = self.product(rows, [output, columns], sweep, self.chains(output)) + fitted::STEP * self.cycle;
         if projection > 0 {
-            let w_hr = bytes(width) * round_up(projection) as f64;
+            let w_hr = weight_bytes(width) * whole_panels(projection) as f64;
             step += self.product(rows, [hidden, projection], all(w_hh + w_hr), self.chains(hidden));
         }
-        let cells = t * r * (units / KB) as f64 * self.cycle * fitted::cell(cell)[0];
+        let cells = t * r * (units / PANEL) as f64 * self.cycle * fitted::cell(cell)[0];
         let tape = if work == Work::Infer { 0.0 } else { self.tape(rows, units, self.kept()) };
         let mut sync = self.fork(row_workers.max(unit_workers));
         if unit_workers > 1 {
@@ -168,13 +168,14 @@ impl CostModel<'_> {
     /// The recurrence backward. Its workers own rows.
     fn backward(&self) -> Cost {
         let Shape { cell, hidden, steps, .. } = self.shape;
-        let (output, width, gates) = (self.shape.output(), round_up(hidden), cell.gates());
+        let (output, width, gates) = (self.shape.output(), whole_panels(hidden), cell.gates());
         let row_workers = self.plan.row_workers;
         let rows = self.rows(row_workers);
         let t = steps as f64;
-        let sweep = Sweep::shared(gates as f64 * bytes(width * round_up(output)) + bytes(rows * gates * hidden));
+        let sweep =
+            Sweep::shared(gates as f64 * weight_bytes(width * whole_panels(output)) + bytes(rows * gates * hidden));
         let step = self.product(rows, [gates * hidden, output], sweep, self.chains(hidden)) + fitted::STEP * self.cycle;
-        let cells = t * rows as f64 * (width / KB) as f64 * self.cycle * fitted::cell(cell)[1];
+        let cells = t * rows as f64 * (width / PANEL) as f64 * self.cycle * fitted::cell(cell)[1];
         let tape = 2.0 * self.tape(rows, width, self.kept() + 2);
         Cost { backward: t * step + cells + tape, sync: self.fork(row_workers), ..Cost::default() }
     }
@@ -182,7 +183,7 @@ impl CostModel<'_> {
     /// The gradients of the weights, and of the input where that is wanted.
     fn gradients(&self, d_input: bool) -> Cost {
         let Shape { cell, input, hidden, batch, steps, .. } = self.shape;
-        let (output, width, gates) = (self.shape.output(), round_up(hidden), cell.gates());
+        let (output, width, gates) = (self.shape.output(), whole_panels(hidden), cell.gates());
         let (workers, mr) = (self.plan.gradient_workers, self.plan.backward.mr);
         let tokens = batch as f64 * steps as f64;
         let rows = largest_share(gates * hidden, mr, workers) as f64;
@@ -191,12 +192,12 @@ impl CostModel<'_> {
         // Gates whose gradients lie side by side in both weights are multiplied together, and the right side is laid
         // out once for them. A last gate that stays apart has two gradients.
         let apart = usize::from(cell.facts().last_apart);
-        let together = if hidden.is_multiple_of(KB) { gates - apart } else { 1 };
+        let together = if hidden.is_multiple_of(PANEL) { gates - apart } else { 1 };
         let parts = gates.div_ceil(together).min((rows as usize).div_ceil(hidden)) as f64;
         let twice = 1.0 + apart as f64 / gates as f64;
         let compute = 2.0 * c * tokens / (self.machine.fma * fitted::TILES[0])
             + passes * c / 16.0 * fitted::REGISTER * self.cycle;
-        let in_and_out = passes * 8.0 * c / self.bandwidth(Sweep::shared(4.0 * c + 1e6));
+        let in_and_out = passes * 2.0 * FLOAT * c / self.bandwidth(Sweep::shared(FLOAT * c + 1e6));
         let left = tokens * rows / 8.0 * fitted::PACK[1] * twice;
         let right = parts * tokens * (input + output) as f64 / 16.0 * fitted::PACK[2];
         // Both biases have the same gradient, but that of a gate that stays apart.
@@ -208,7 +209,7 @@ impl CostModel<'_> {
         };
         if d_input {
             let rows = batch.saturating_mul(steps).div_ceil(workers);
-            let w_ih = gates as f64 * bytes(width * round_up(input));
+            let w_ih = gates as f64 * weight_bytes(width * whole_panels(input));
             let product = self.product(rows, [gates * hidden, input], Sweep::shared(w_ih), 1.0);
             prediction.d_input = product + rows as f64 * (gates * hidden) as f64 / 8.0 * fitted::PACK[0] * self.cycle;
             prediction.sync += self.fork(workers);
@@ -225,15 +226,25 @@ impl CostModel<'_> {
         let parameters = w_ih + w_hh + (2 * rows) as f64 + (projection * hidden) as f64;
         let laid_out = parameters + w_hh + if d_input { w_ih } else { 0.0 };
         let bandwidth = |bytes: f64| self.bandwidth(Sweep::shared(bytes));
-        let adam = 28.0 * parameters / bandwidth(28.0 * parameters);
-        let update = adam + 8.0 * laid_out / bandwidth(8.0 * laid_out) + fitted::TRAINING;
+        let [adam, packing] =
+            [7.0 * FLOAT * parameters, (FLOAT + WEIGHT) * laid_out].map(|bytes| bytes / bandwidth(bytes));
+        let update = adam + packing + fitted::TRAINING;
         Cost { update, ..Cost::default() }
     }
 }
 
+/// Bytes of a float, and of a weight as products read it.
+const FLOAT: f64 = size_of::<f32>() as f64;
+const WEIGHT: f64 = size_of::<Weight>() as f64;
+
 /// Of so many floats.
 fn bytes(n: usize) -> f64 {
-    4.0 * n as f64
+    FLOAT * n as f64
+}
+
+/// Of so many weights.
+fn weight_bytes(n: usize) -> f64 {
+    WEIGHT * n as f64
 }
 
 /// Two things that are done at the same time.

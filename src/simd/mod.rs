@@ -19,6 +19,9 @@ pub(crate) mod tail;
 #[cfg(test)]
 mod tests;
 
+/// Lanes of the shorter registers that single steps end in: every tier has them.
+pub(crate) const HALF_LANES: usize = 8;
+
 /// One register of `f32` lanes.
 ///
 /// Implementations mark every method `#[inline(always)]`: a method is compiled into the `#[target_feature]` function
@@ -28,9 +31,9 @@ pub(crate) trait Vector: Copy {
     type Isa: Copy;
     /// The result of a comparison, one truth value a lane.
     type Mask: Copy;
-    /// Eight lanes on the same CPU: itself where it has no more.
+    /// [`HALF_LANES`] lanes on the same CPU: itself where it has no more.
     type Half: Vector;
-    /// Lanes in the register; divides 16.
+    /// Lanes in the register: 8 or 16.
     const LANES: usize;
     /// Whether [`mul_add`](Self::mul_add) rounds once.
     const FUSED: bool;
@@ -38,7 +41,7 @@ pub(crate) trait Vector: Copy {
     /// The proof this value carries.
     fn isa(self) -> Self::Isa;
 
-    /// The proof for eight lanes.
+    /// The proof for [`Half`](Self::Half).
     fn half(isa: Self::Isa) -> <Self::Half as Vector>::Isa;
 
     /// `x` in every lane.

@@ -7,10 +7,13 @@ use std::ops::{Deref, DerefMut};
 use crate::error::Result;
 use crate::memory;
 
-/// Sixteen floats, one cache line.
+/// Floats of a cache line.
+pub(crate) const LINE: usize = 64 / size_of::<f32>();
+
+/// One cache line.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-struct Line([f32; 16]);
+struct Line([f32; LINE]);
 
 /// A growable slice of `f32` that starts on a 64-byte boundary, so that a full vector load never crosses a cache line.
 #[derive(Clone, Default)]
@@ -47,7 +50,7 @@ impl Buffer {
     #[inline]
     pub(crate) fn try_resize(&mut self, name: &str, len: usize) -> Result<()> {
         self.try_reserve(name, len)?;
-        self.lines.resize(len.div_ceil(16), Line([0.0; 16]));
+        self.lines.resize(len.div_ceil(LINE), Line([0.0; LINE]));
         self.len = len;
         Ok(())
     }
@@ -58,7 +61,7 @@ impl Buffer {
     /// As [`try_resize`](Self::try_resize).
     #[inline]
     pub(crate) fn try_reserve(&mut self, name: &str, len: usize) -> Result<()> {
-        let lines = len.div_ceil(16);
+        let lines = len.div_ceil(LINE);
         if lines > self.lines.capacity() {
             memory::reserve(name, &mut self.lines, lines)?;
             ask_for_huge_pages(self.lines.spare_capacity_mut());
@@ -96,7 +99,7 @@ impl Deref for Buffer {
     #[inline]
     fn deref(&self) -> &[f32] {
         // SAFETY: `Line` is `repr(C)` of exactly sixteen `f32` (64 bytes, its alignment, so no padding), hence the
-        // vector's lines are `16 * lines.len() >= len` initialised floats in one allocation.
+        // vector's lines are `LINE * lines.len() >= len` initialised floats in one allocation.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
     }
 }

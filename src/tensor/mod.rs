@@ -14,6 +14,7 @@ mod seq;
 #[doc(hidden)]
 pub use {aligned::Buffer, before::Direction};
 
+pub(crate) use aligned::LINE;
 pub(crate) use before::{Before, Cut, History, Resets};
 pub(crate) use lines::Lines;
 pub use mask::Mask;

@@ -1,12 +1,11 @@
-//! One layer in one direction with data, run through any tier and any schedule, and through the reference.
+//! One layer in one direction with data, and the reference's results; `case/run.rs` runs it through any tier and any schedule.
+
+#[path = "case/run.rs"]
+mod run;
 
 use crate::compare::{assert_same_bits, distance_of_scale, pick_row};
 use elman::Nonlinearity;
-use elman::internals::{
-    BackwardPass, Cell, Direction, ForwardPass, Kernels, Layer, LayerGradients, Plan, Scratch, Sizes, Tape, Weights,
-    Work, Write,
-};
-use elman::tensor::{Mask, PackedSequence, Seq, SeqRef};
+use elman::internals::{Cell, Direction, Kernels, Layer, Plan, Sizes, Weights, Work};
 use elman::{Rng, Threads, reference};
 
 /// A layer, its input, and the gradients that reach it from above.
@@ -116,160 +115,6 @@ impl Case {
     pub(crate) fn plan(&self, kernels: &'static Kernels) -> Plan {
         let train = Work::Train { d_input: true };
         self.layer(kernels).plan(train, [self.steps, self.batch], Threads::one()).unwrap()
-    }
-
-    /// (T, B, width) packed by the case's lengths; whole where it has none.
-    fn pack(&self, values: &[f32], width: usize) -> PackedSequence {
-        let lengths = self.lengths.clone().unwrap_or_else(|| vec![self.steps; self.batch]);
-        let x = SeqRef::new(values, self.steps, self.batch, width).unwrap();
-        PackedSequence::from_padded(x, &lengths).unwrap()
-    }
-
-    /// Forward and backward on a tier, by a schedule, in a scratch that may have seen other work.
-    pub(crate) fn run(&self, kernels: &'static Kernels, plan: &Plan, scratch: &mut Scratch) -> Outcome {
-        self.run_writing(Write::Add, kernels, plan, scratch)
-    }
-
-    /// The same with the parameters' gradients added to zeros, or written over NaN.
-    pub(crate) fn run_writing(
-        &self,
-        write: Write,
-        kernels: &'static Kernels,
-        plan: &Plan,
-        scratch: &mut Scratch,
-    ) -> Outcome {
-        let Self { steps, batch, sizes, .. } = *self;
-        let (output, hidden) = (sizes.output(), sizes.hidden);
-        let lstm = sizes.cell == Cell::Lstm;
-        let layer = self.layer(kernels);
-        let [packed_x, packed_d_y] =
-            [(&self.x, sizes.input), (&self.d_y, output)].map(|(v, width)| self.pack(v, width));
-        let marks = self.resets.as_ref().map(|resets| match self.lengths {
-            Some(_) => {
-                let numbers: Vec<_> = resets.iter().map(|&reset| f32::from(u8::from(reset))).collect();
-                self.pack(&numbers, 1).data().iter().map(|&number| number != 0.0).collect()
-            }
-            None => resets.clone(),
-        });
-        let sorted = match self.lengths {
-            Some(_) => packed_x.sorted_indices().to_vec(),
-            None => (0..batch).collect(),
-        };
-        // States go in and come out sorted as the rows are.
-        let sort = |values: &[f32], width: usize| -> Vec<f32> {
-            sorted.iter().flat_map(|&row| values[row * width..][..width].to_vec()).collect()
-        };
-        let unsort = |values: &[f32], width: usize| -> Vec<f32> {
-            let mut out = vec![0.0; values.len()];
-            for (i, &row) in sorted.iter().enumerate() {
-                out[row * width..][..width].copy_from_slice(&values[i * width..][..width]);
-            }
-            out
-        };
-        let state = |values: &Option<Vec<f32>>, width: usize| {
-            values.as_ref().map(|values| Seq::from_slice(&sort(values, width), 1, batch, width).unwrap())
-        };
-        let (h_0, c_0) = (state(&self.h_0, output), state(&self.c_0, hidden));
-        let (d_h_n, d_c_n) = (state(&self.d_h_n, output), state(&self.d_c_n, hidden));
-        let dense = |values: &[f32], width| Seq::from_slice(values, steps, batch, width).unwrap();
-        let (dense_x, dense_d_y) = (dense(&self.x, sizes.input), dense(&self.d_y, output));
-        let (x, d_y) = match self.lengths {
-            Some(_) => (packed_x.view().seq(), packed_d_y.view().seq()),
-            None => (dense_x.view(), dense_d_y.view()),
-        };
-        let resets = marks.as_ref().map(|marks: &Vec<bool>| Mask::of(x, marks).unwrap());
-
-        let mut packed_y = packed_x.zeros_like(output).unwrap();
-        packed_y.data_mut().fill(f32::NAN);
-        let mut dense_y = Seq::zeros(steps, batch, output).unwrap();
-        dense_y.data_mut().fill(f32::NAN);
-        let mut h_n = vec![f32::NAN; batch * output];
-        let mut c_n = vec![f32::NAN; if lstm { batch * hidden } else { 0 }];
-        let mut tape = Tape::default();
-        let mut inferred: Option<[Vec<f32>; 3]> = None;
-        for training in [false, true] {
-            let pass = ForwardPass {
-                x,
-                h_0: h_0.as_ref().map(Seq::view),
-                c_0: c_0.as_ref().map(Seq::view),
-                resets,
-                y: if self.lengths.is_some() { packed_y.seq_mut() } else { dense_y.view_mut() },
-                h_n: Some(&mut h_n),
-                c_n: lstm.then_some(&mut c_n[..]),
-                tape: training.then_some(&mut tape),
-            };
-            layer.forward(plan, pass, scratch).unwrap();
-            let y = if self.lengths.is_some() { packed_y.data_mut() } else { dense_y.data_mut() };
-            // Inference may go another way, by workers that share units; the bits are the same.
-            match &inferred {
-                None => inferred = Some([y.to_vec(), h_n.clone(), c_n.clone()]),
-                Some([inferred_y, inferred_h_n, inferred_c_n]) => {
-                    assert_same_bits(inferred_y, y, "y in inference and in training");
-                    assert_same_bits(inferred_h_n, &h_n, "h_n in inference and in training");
-                    assert_same_bits(inferred_c_n, &c_n, "c_n in inference and in training");
-                    continue;
-                }
-            }
-            y.fill(f32::NAN);
-            h_n.fill(f32::NAN);
-            c_n.fill(f32::NAN);
-        }
-
-        let y = if self.lengths.is_some() { packed_y.view().seq() } else { dense_y.view() };
-        let rows = self.lengths.as_ref().map_or(steps * batch, |lengths| lengths.iter().sum());
-        let mut d_x = vec![f32::NAN; rows * sizes.input];
-        let mut d_h_0 = vec![f32::NAN; batch * output];
-        let mut d_c_0 = vec![f32::NAN; if lstm { batch * hidden } else { 0 }];
-        let before = if write == Write::Add { 0.0 } else { f32::NAN };
-        let mut d_weight_ih = vec![before; self.weight_ih.len()];
-        let mut d_weight_hh = vec![before; self.weight_hh.len()];
-        let mut d_bias = self.bias.as_ref().map(|[bias, _]| [vec![before; bias.len()], vec![before; bias.len()]]);
-        let mut d_weight_hr = self.weight_hr.as_ref().map(|weight| vec![before; weight.len()]);
-        let pass = BackwardPass {
-            weights: self.weights(),
-            x,
-            h_0: h_0.as_ref().map(Seq::view),
-            c_0: c_0.as_ref().map(Seq::view),
-            resets,
-            y,
-            tape: &mut tape,
-            d_y,
-            d_h_n: d_h_n.as_ref().map(Seq::view),
-            d_c_n: d_c_n.as_ref().map(Seq::view),
-            gradients: LayerGradients {
-                write,
-                d_weight_ih: &mut d_weight_ih,
-                d_weight_hh: &mut d_weight_hh,
-                d_bias: d_bias.as_mut().map(|[ih, hh]| [&mut ih[..], &mut hh[..]]),
-                d_weight_hr: d_weight_hr.as_deref_mut(),
-            },
-            d_x: Some((&mut d_x, Write::Over)),
-            d_h_0: Some(&mut d_h_0),
-            d_c_0: lstm.then_some(&mut d_c_0[..]),
-        };
-        layer.backward(plan, pass, scratch).unwrap();
-
-        let padded = |data: &[f32], width| match self.lengths {
-            Some(_) => packed_x.view().like(data, width).unwrap().to_padded(steps).unwrap().data().to_vec(),
-            None => data.to_vec(),
-        };
-        let y = if self.lengths.is_some() { packed_y.data() } else { dense_y.data() };
-        let mut all = vec![
-            ("y", padded(y, output)),
-            ("h_n", unsort(&h_n, output)),
-            ("d_x", padded(&d_x, sizes.input)),
-            ("d_h_0", unsort(&d_h_0, output)),
-            ("d_weight_ih", d_weight_ih),
-            ("d_weight_hh", d_weight_hh),
-        ];
-        if lstm {
-            all.extend([("c_n", unsort(&c_n, hidden)), ("d_c_0", unsort(&d_c_0, hidden))]);
-        }
-        if let Some([ih, hh]) = d_bias {
-            all.extend([("d_bias_ih", ih), ("d_bias_hh", hh)]);
-        }
-        all.extend(d_weight_hr.map(|d| ("d_weight_hr", d)));
-        Outcome(all)
     }
 
     /// The reference in f64.

@@ -6,9 +6,8 @@ use super::projection::BackProject;
 use super::upstream::UpstreamGradient;
 use super::{Carry, Projection, chains_of, clear, copy, step_product};
 use crate::kernel::cell::{CellBackStep, CellGradients, CellMath, Registers, agrees};
-use crate::kernel::gemm::{Epilogue, Operands};
-use crate::kernel::groups::group_rows;
-use crate::kernel::layout::{PanelsRef, Place, round_up};
+use crate::kernel::layout::{PanelsRef, Place, whole_panels};
+use crate::kernel::product::{Epilogue, Operands};
 use crate::kernel::tile::{Tiles, tile};
 use crate::simd::Vector;
 use crate::simd::tail::{load, load_row, store_row};
@@ -178,7 +177,7 @@ impl<V: Vector> Epilogue<V> for First<'_, V::Isa> {
     #[inline(always)]
     fn start(&self, at: Place, row: &mut [V]) {
         match (self.bypass, self.d_h_n) {
-            (Some(bypass), _) => load_row(self.isa, &bypass[at.row() * round_up(self.out)..][at.col..], row),
+            (Some(bypass), _) => load_row(self.isa, &bypass[at.row() * whole_panels(self.out)..][at.col..], row),
             (None, Some(d_h_n)) if at.row() >= self.without => {
                 load_row(self.isa, &d_h_n.row(at.row())[at.col..], row);
             }
@@ -209,7 +208,7 @@ pub(in crate::kernel) fn backward<V: Tiles, C: CellMath<V>>(isa: V::Isa, args: B
     let Backward { direction, hidden, mut gates, y, history, d_y, d_h_n, w_hh, carry, bypass, spill, .. } = args;
     let mut projection = args.projection;
     let [steps, rows, out] = y.shape();
-    let (chains, mr) = (chains_of(w_hh), group_rows(V::LANES));
+    let (chains, mr) = (chains_of(w_hh), V::GEOMETRY.mr);
     if rows == 0 {
         return;
     }
@@ -242,7 +241,7 @@ pub(in crate::kernel) fn backward<V: Tiles, C: CellMath<V>>(isa: V::Isa, args: B
         };
         let step = BackStep {
             isa,
-            hidden: round_up(hidden),
+            hidden: whole_panels(hidden),
             y: y.step(t),
             before: if C::FACTS.looks_back() { history.before(t) } else { Before::NONE },
             cell,

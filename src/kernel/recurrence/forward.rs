@@ -6,10 +6,9 @@ use std::ops::Range;
 use super::projection::Project;
 use super::{Carry, Projection, chains_of, clear, step_product};
 use crate::kernel::cell::{CellMath, CellOutput, CellStep, Registers, agrees};
-use crate::kernel::gemm::{Chains, Epilogue, Operands, Start};
-use crate::kernel::groups::group_rows;
-use crate::kernel::layout::{GateColumns, KB, PanelsRef, Place, round_up};
-use crate::kernel::tile::{Tiles, tile};
+use crate::kernel::layout::{GateColumns, LINE, PanelsRef, Place, whole_panels};
+use crate::kernel::product::{Chains, Epilogue, Operands};
+use crate::kernel::tile::{Start, Tiles, tile};
 use crate::simd::Vector;
 use crate::simd::tail::store;
 use crate::tensor::{Direction, Lines, MatMut, Resets, SeqMut, SeqRef};
@@ -230,7 +229,7 @@ pub(in crate::kernel) fn forward<V: Tiles, C: CellMath<V>>(isa: V::Isa, args: Fo
     let Forward { mut y, mut kept, mut exchange, .. } = args;
     let (steps, rows, out) = (lines.steps(), lines.rows(), w_hh.depth().len);
     let width = GateColumns { gates: C::FACTS.gates }.width(units.len());
-    let (chains, mr) = (chains_of(w_hh), group_rows(V::LANES));
+    let (chains, mr) = (chains_of(w_hh), V::GEOMETRY.mr);
     let mut tile = tile::<V>(isa);
     let mut places = InZ::new(direction, lines);
     for n in 0..steps {
@@ -267,7 +266,7 @@ pub(in crate::kernel) fn forward<V: Tiles, C: CellMath<V>>(isa: V::Isa, args: Fo
             isa,
             units: units.len(),
             first: units.start,
-            hidden: round_up(hidden),
+            hidden: whole_panels(hidden),
             z: &mut z[first * width..][..live * width],
             width,
             chains,
@@ -328,7 +327,7 @@ impl InZ {
 
 #[inline(always)]
 fn fetch<V: Vector>(isa: V::Isa, row: &[f32]) {
-    for line in row.chunks(KB) {
+    for line in row.chunks(LINE) {
         V::prefetch(isa, line);
     }
 }

@@ -38,9 +38,9 @@ pub(crate) use forward::{Exchange, Forward, Kept};
 
 use std::ops::Range;
 
-use super::gemm::{Chains, Epilogue, Operands, product, row_product};
 use super::groups::groups;
-use super::layout::{KB, PanelsRef, Place};
+use super::layout::{K_BLOCK, PanelsRef, Place};
+use super::product::{Chains, Epilogue, Operands, product, row_product};
 use super::tile::{Blocked, Tile, Tiles};
 use crate::tensor::Cut;
 
@@ -99,8 +99,8 @@ fn clear(cut: Cut<'_>, rows: usize, mr: usize, blocked: &mut [f32], beside: &mut
     let (width, beside_width) = (blocked.len() / rows, beside.len() / rows);
     for row in cut.rows() {
         let place = place_of(row, rows, mr);
-        for col in (0..width).step_by(KB) {
-            blocked[place.blocked(width, col)..][..KB].fill(0.0);
+        for col in (0..width).step_by(K_BLOCK) {
+            blocked[place.blocked(width, col)..][..K_BLOCK].fill(0.0);
         }
         beside[row * beside_width..][..beside_width].fill(0.0);
     }
@@ -115,9 +115,9 @@ fn copy(range: Range<usize>, rows: usize, mr: usize, from: &[f32], to: &mut [f32
     let width = from.len() / rows;
     for row in range {
         let place = place_of(row, rows, mr);
-        for col in (0..width).step_by(KB) {
+        for col in (0..width).step_by(K_BLOCK) {
             let at = place.blocked(width, col);
-            to[at..at + KB].copy_from_slice(&from[at..at + KB]);
+            to[at..at + K_BLOCK].copy_from_slice(&from[at..at + K_BLOCK]);
         }
     }
 }

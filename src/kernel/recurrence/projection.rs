@@ -2,8 +2,9 @@
 //! step backward begins.
 
 use super::upstream::UpstreamGradient;
-use crate::kernel::gemm::{Epilogue, Start};
-use crate::kernel::layout::{Place, round_up};
+use crate::kernel::layout::{Place, whole_blocks};
+use crate::kernel::product::Epilogue;
+use crate::kernel::tile::Start;
 use crate::simd::Vector;
 use crate::simd::tail::{load_row, store, store_row};
 use crate::tensor::MatMut;
@@ -31,14 +32,14 @@ impl<V: Vector> Epilogue<V> for Project<'_, V::Isa> {
     #[inline(always)]
     fn spill(&mut self, at: Place, row: &[V]) {
         for (v, value) in row.iter().enumerate() {
-            value.store(&mut self.next[at.blocked(round_up(self.out), at.col + v * V::LANES)..]);
+            value.store(&mut self.next[at.blocked(whole_blocks(self.out), at.col + v * V::LANES)..]);
         }
     }
 
     #[inline(always)]
     fn reload(&self, at: Place, row: &mut [V]) {
         for (v, value) in row.iter_mut().enumerate() {
-            *value = V::load(self.isa, &self.next[at.blocked(round_up(self.out), at.col + v * V::LANES)..]);
+            *value = V::load(self.isa, &self.next[at.blocked(whole_blocks(self.out), at.col + v * V::LANES)..]);
         }
     }
 
@@ -46,7 +47,7 @@ impl<V: Vector> Epilogue<V> for Project<'_, V::Isa> {
     fn finish(&mut self, at: Place, row: &[V]) {
         for (v, &h) in row.iter().enumerate() {
             let col = at.col + v * V::LANES;
-            h.store(&mut self.next[at.blocked(round_up(self.out), col)..]);
+            h.store(&mut self.next[at.blocked(whole_blocks(self.out), col)..]);
             if let Some(y) = &mut self.y {
                 store(h, &mut y.row(at.row())[col..]);
             }
@@ -84,7 +85,7 @@ impl<V: Vector> Epilogue<V> for BackProject<'_, V::Isa> {
     fn finish(&mut self, at: Place, row: &[V]) {
         for (v, &d_h) in row.iter().enumerate() {
             let col = at.col + v * V::LANES;
-            d_h.store(&mut self.operand[at.blocked(round_up(self.out), col)..]);
+            d_h.store(&mut self.operand[at.blocked(whole_blocks(self.out), col)..]);
             d_h.store(&mut self.d_h.row(at.row())[col..]);
         }
     }

@@ -13,7 +13,7 @@ use super::weights::{Layer, Weights, check_len};
 use super::{Sizes, Write};
 use crate::error::{Error, Result, check_shape};
 use crate::gemm::{OperandRows, Product, WORKING, multiply};
-use crate::kernel::layout::{Depth, PanelsRef, round_up};
+use crate::kernel::layout::{Depth, PanelsRef, whole_panels};
 use crate::kernel::recurrence::{BackProjection, Backward, Carry, Projection};
 use crate::parallel::{Divide, try_share};
 use crate::plan::Plan;
@@ -111,13 +111,13 @@ impl Layer {
         self.check_backward(&pass)?;
         let Sizes { cell, input, hidden, projection, direction } = self.sizes;
         let facts = cell.facts();
-        let (lines, width, output) = (pass.x.lines().compact(), round_up(hidden), self.sizes.output());
+        let (lines, width, output) = (pass.x.lines().compact(), whole_panels(hidden), self.sizes.output());
         let BackwardPass { weights, x, y, d_y, tape, gradients, d_x, .. } = pass;
 
         let Tape { gates: d_a, cells, m, d_h, filled } = tape;
         *filled = None;
         d_a.try_resize("tape", lines.end() * facts.gradients() * width)?;
-        d_h.try_resize("tape", if projection > 0 { lines.end() * round_up(output) } else { 0 })?;
+        d_h.try_resize("tape", if projection > 0 { lines.end() * whole_panels(output) } else { 0 })?;
         let cells = facts.has_cell_state().then(|| SeqRef::over(cells, lines, width));
 
         scratch.reserve(plan.row_workers.max(plan.gradient_workers));
@@ -131,7 +131,7 @@ impl Layer {
         let read = BackwardInput { y, history: History { states, first, resets, direction }, d_y, d_h_n, d_c_n };
         let written = BackwardOutput {
             gates: SeqMut::over(d_a, lines, facts.gradients() * width),
-            d_h: (projection > 0).then(|| SeqMut::over(d_h, lines, round_up(output))),
+            d_h: (projection > 0).then(|| SeqMut::over(d_h, lines, whole_panels(output))),
             d_h_0: pass.d_h_0.map(|d_h_0| (d_h_0, output)),
             d_c_0: pass.d_c_0.map(|d_c_0| (d_c_0, hidden)),
         };
@@ -141,7 +141,7 @@ impl Layer {
 
         let d_a = SeqRef::over(d_a, lines, facts.gradients() * width);
         let projected = (projection > 0).then(|| {
-            [SeqRef::over(d_h, lines, round_up(output)), SeqRef::over(m, lines, width).narrow_columns(0, hidden)]
+            [SeqRef::over(d_h, lines, whole_panels(output)), SeqRef::over(m, lines, width).narrow_columns(0, hidden)]
         });
         let before = OperandRows::Before(History { states: y, first: h_0, resets, direction }, zeros);
         self.gradients(plan, Sums { d_a, x: OperandRows::Of(x), before, projected }, gradients, workers)?;
@@ -191,12 +191,12 @@ impl Layer {
     ) -> Result<()> {
         let Sizes { cell, hidden, projection, direction, .. } = self.sizes;
         let facts = cell.facts();
-        let (output, width, rows) = (self.sizes.output(), round_up(hidden), read.y.shape()[1]);
+        let (output, width, rows) = (self.sizes.output(), whole_panels(hidden), read.y.shape()[1]);
         let Worker { carry: [now, next], operand, bypass, spill, .. } = worker;
         let carried = rows * facts.gates * width;
         now.try_resize(WORKING, carried)?;
         next.try_resize(WORKING, carried)?;
-        operand.try_resize(WORKING, if projection > 0 { rows * round_up(output) } else { 0 })?;
+        operand.try_resize(WORKING, if projection > 0 { rows * whole_panels(output) } else { 0 })?;
         spill.try_resize(WORKING, rows * width)?;
         bypass.try_resize(WORKING, if facts.looks_back() { rows * width } else { 0 })?;
         if facts.looks_back() {

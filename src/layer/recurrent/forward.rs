@@ -8,9 +8,9 @@ use super::{Direction, Sizes};
 use crate::error::{Result, check_shape};
 use crate::gemm::panel::pack_rows;
 use crate::gemm::{Product, WORKING, multiply};
-use crate::kernel::gemm::Start;
-use crate::kernel::layout::{GateColumns, KB, round_up};
+use crate::kernel::layout::{GateColumns, PANEL, whole_blocks, whole_panels};
 use crate::kernel::recurrence::{Carry, Exchange, Forward, Kept, Projection};
+use crate::kernel::tile::Start;
 use crate::parallel::{Divide, try_share};
 use crate::plan::{Plan, Work};
 use crate::tensor::{Buffer, Mask, Mat, Resets, SeqMut, SeqRef};
@@ -113,7 +113,7 @@ impl Layer {
         plan.check()?;
         self.check_forward(&pass)?;
         let Sizes { hidden, projection, .. } = self.sizes;
-        let (lines, width, output) = (pass.x.lines().compact(), round_up(hidden), self.sizes.output());
+        let (lines, width, output) = (pass.x.lines().compact(), whole_panels(hidden), self.sizes.output());
         let facts = self.sizes.cell.facts();
         let plan = &plan.for_work(self.sizes.shape(lines.steps(), lines.rows()), pass.work());
         let (mut filled, mut kept) = (None, None);
@@ -167,7 +167,7 @@ impl Layer {
         let own = columns.width(units.len());
         let panels = columns.panels(units.clone());
         let [w_ih, w_hh] = [&self.w_ih, &self.w_hh].map(|panels_of| panels_of.view().panels(panels.clone()));
-        let columns = panels.start * KB..panels.end * KB;
+        let columns = panels.start * PANEL..panels.end * PANEL;
         let bias = Start::Columns(&self.bias[columns.clone()]);
         let bias_apart = if cell.facts().last_apart { &self.bias_apart[columns] } else { &[] };
 
@@ -222,7 +222,7 @@ impl Layer {
     /// The first states into a worker's operands, and room for what a run carries.
     fn begin(&self, read: ForwardInput<'_>, worker: &mut Worker) -> Result<()> {
         let Sizes { cell, hidden, projection, .. } = self.sizes;
-        let (rows, width, output) = (read.x.shape()[1], round_up(hidden), round_up(self.sizes.output()));
+        let (rows, width, output) = (read.x.shape()[1], whole_panels(hidden), whole_blocks(self.sizes.output()));
         let Worker { carry: [now, next], operand, bypass: c, .. } = worker;
         now.try_resize(WORKING, rows * output)?;
         next.try_resize(WORKING, rows * output)?;
@@ -250,7 +250,7 @@ impl Layer {
             last_states(y, direction, read.h_0, h_n);
         }
         if let Some((c_n, _)) = c_n {
-            for (to, from) in c_n.chunks_exact_mut(hidden).zip(worker.bypass.chunks_exact(round_up(hidden))) {
+            for (to, from) in c_n.chunks_exact_mut(hidden).zip(worker.bypass.chunks_exact(whole_panels(hidden))) {
                 to.copy_from_slice(&from[..hidden]);
             }
         }

@@ -12,7 +12,7 @@ use super::memory::Worker;
 use super::{Layer, Sizes, Write};
 use crate::error::Result;
 use crate::gemm::{OperandRows, OuterProduct, WORKING, column_sums, outer};
-use crate::kernel::layout::round_up;
+use crate::kernel::layout::whole_panels;
 use crate::parallel::{Divide, try_share};
 use crate::plan::Plan;
 use crate::tensor::SeqRef;
@@ -109,7 +109,7 @@ impl Layer {
         write: Write,
         worker: &mut Worker,
     ) -> Result<()> {
-        let (hidden, width, facts) = (self.sizes.hidden, round_up(self.sizes.hidden), self.sizes.cell.facts());
+        let (hidden, width, facts) = (self.sizes.hidden, whole_panels(self.sizes.hidden), self.sizes.cell.facts());
         let ((d_weight_ih, input), (d_weight_hh, output)) = (&mut out.d_weight_ih, &mut out.d_weight_hh);
         let mut row = rows.start;
         while row < rows.end {

@@ -2,7 +2,7 @@
 
 use super::{Layer, Sizes};
 use crate::error::Result;
-use crate::kernel::layout::{GateColumns, KB, PanelsRef, round_up};
+use crate::kernel::layout::{GateColumns, PANEL, PanelsRef, whole_panels};
 use crate::kernel::step::{BLOCK, Steps, UnitBlock};
 use crate::tensor::{Buffer, StepRows};
 
@@ -64,7 +64,7 @@ impl Layer {
     /// [`Error::Memory`](crate::Error::Memory) where there is not as much.
     pub(crate) fn row_memory(&self) -> Result<RowMemory> {
         let Sizes { cell, hidden, projection, .. } = self.sizes;
-        let (pitch, width) = (round_up(self.sizes.output()), round_up(hidden));
+        let (pitch, width) = (whole_panels(self.sizes.output()), whole_panels(hidden));
         let zeros = |len| Buffer::try_zeros("stream", len);
         if self.by_blocks.get().is_none() {
             // Another thread may have been quicker: its copy is the same.
@@ -101,7 +101,7 @@ impl Layer {
     /// Biases and weights as steps read them: [`kernel::step`](crate::kernel::step) draws it.
     fn blocks(&self) -> Result<Buffer> {
         let Sizes { cell, input, hidden, .. } = self.sizes;
-        let (facts, output, lanes) = (cell.facts(), self.sizes.output(), self.kernels.isa().lanes());
+        let (facts, output, lanes) = (cell.facts(), self.sizes.output(), self.kernels.geometry().lanes);
         let each = || {
             let mut unit = 0;
             std::iter::from_fn(move || {
@@ -136,8 +136,8 @@ impl Layer {
 
 /// An element of a matrix in panels, zero in the padding.
 fn element(matrix: PanelsRef<'_>, k: usize, column: usize) -> f32 {
-    if column / KB >= matrix.cols().div_ceil(KB) {
+    if column / PANEL >= matrix.cols().div_ceil(PANEL) {
         return 0.0;
     }
-    matrix.panel(column / KB, 0).as_flattened()[k * KB + column % KB]
+    matrix.panel(column / PANEL, 0).as_flattened()[k * PANEL + column % PANEL]
 }

@@ -6,8 +6,8 @@ use super::weights::Layer;
 use crate::error::Result;
 use crate::gemm::WORKING;
 use crate::gemm::panel::{pack_rows, unpack_rows};
-use crate::kernel::groups::{group_rows, groups};
-use crate::kernel::layout::{KB, round_up};
+use crate::kernel::groups::groups;
+use crate::kernel::layout::{K_BLOCK, PANEL, whole_blocks, whole_panels};
 use crate::parallel::Member;
 use crate::plan::Plan;
 use crate::tensor::{Lines, SeqMut};
@@ -24,8 +24,8 @@ impl Layer {
         written: ForwardOutput<'_>,
         scratch: &mut Scratch,
     ) -> Result<()> {
-        let (hidden, mr) = (self.sizes.hidden, group_rows(self.kernels.isa().lanes()));
-        let (width, panels) = (round_up(hidden), hidden.div_ceil(KB));
+        let (hidden, mr) = (self.sizes.hidden, self.kernels.geometry().mr);
+        let (width, panels) = (whole_panels(hidden), hidden.div_ceil(PANEL));
         let cell_state = self.sizes.cell.facts().has_cell_state();
         let rows = read.x.lines().rows();
         if rows == 0 {
@@ -39,12 +39,12 @@ impl Layer {
         let block = plan.time_block.min(read.x.lines().steps()) * rows;
         workers[..members].iter_mut().try_for_each(|worker| self.reserve(worker, rows, block))?;
         // An operand is made of groups of rows, and of each a panel has its part.
-        team.arrange(members, panels, groups(rows, mr).map(|(_, size)| size * KB))?;
+        team.arrange(members, panels, groups(rows, mr).map(|(_, size)| size * K_BLOCK))?;
         team.meet(written, &mut workers[..members], &|mut member: Member<'_>, written, worker: &mut Worker| {
             // The first member has the whole output in hand after each step; no other needs to write it.
             let (mut y, states) = written.map_or((None, [None, None]), |all| (Some(all.y), [all.h_n, all.c_n]));
             let share = member.share();
-            let units = share.start * KB..(share.end * KB).min(hidden);
+            let units = share.start * PANEL..(share.end * PANEL).min(hidden);
             // Its own units it writes at the end of a tile.
             let (own, mut others) = match &mut y {
                 Some(y) => Some(y.reborrow().split_columns(units.end)).unzip(),
@@ -76,9 +76,9 @@ impl Layer {
     /// Room for a worker that runs these rows, `block` of all steps at a time.
     fn reserve(&self, worker: &mut Worker, rows: usize, block: usize) -> Result<()> {
         let facts = self.sizes.cell.facts();
-        let (width, input) = (round_up(self.sizes.hidden), round_up(self.sizes.input));
+        let (width, input) = (whole_panels(self.sizes.hidden), whole_blocks(self.sizes.input));
         let Worker { gemm, z, carry, bypass, spill, .. } = worker;
-        gemm.try_reserve(self.kernels, (block, input), facts.gates * width)?;
+        gemm.try_reserve(self.kernels, block, input, facts.gates * width)?;
         z.try_reserve(WORKING, block * facts.gates * width)?;
         carry.iter_mut().try_for_each(|carry| carry.try_reserve(WORKING, rows * width))?;
         bypass.try_reserve(WORKING, if facts.has_cell_state() { rows * width } else { 0 })?;

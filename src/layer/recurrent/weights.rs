@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use super::{Scratch, Sizes};
 use crate::error::{Error, Result, elements};
 use crate::gemm::Panels;
-use crate::gemm::panel::WEIGHTS;
+use crate::gemm::panel::{GateRows, WEIGHTS};
 use crate::kernel::Kernels;
 use crate::kernel::layout::GateColumns;
 use crate::parallel::Threads;
@@ -63,9 +63,10 @@ impl Layer {
             bias_apart: Buffer::default(),
             by_blocks: OnceLock::new(),
         };
-        layer.w_ih.reshape_gates((cell.gates(), hidden), input)?;
-        layer.w_hh.reshape_gates((cell.gates(), hidden), sizes.output())?;
-        layer.w_hr.reshape_gates((1, projection), hidden)?;
+        let gates = GateRows { gates: cell.gates(), hidden };
+        layer.w_ih.reshape_gates(gates, input)?;
+        layer.w_hh.reshape_gates(gates, sizes.output())?;
+        layer.w_hr.reshape_gates(GateRows { gates: 1, hidden: projection }, hidden)?;
         layer.reshape_biases()?;
         Ok(layer)
     }
@@ -116,11 +117,11 @@ impl Layer {
         let Sizes { input, hidden, projection, .. } = self.sizes;
         let facts = self.sizes.cell.facts();
         let columns = GateColumns { gates: facts.gates };
-        let gates = facts.gates;
-        self.w_ih.pack_gates_of(weights.weight_ih, (gates, hidden), input)?;
-        self.w_hh.pack_gates_of(weights.weight_hh, (gates, hidden), self.sizes.output())?;
+        let gates = GateRows { gates: facts.gates, hidden };
+        self.w_ih.pack_gates_of(weights.weight_ih, gates, input)?;
+        self.w_hh.pack_gates_of(weights.weight_hh, gates, self.sizes.output())?;
         if let Some(weight_hr) = weights.weight_hr {
-            self.w_hr.pack_gates_of(weight_hr, (1, projection), hidden)?;
+            self.w_hr.pack_gates_of(weight_hr, GateRows { gates: 1, hidden: projection }, hidden)?;
         }
         self.reshape_biases()?;
         if let Some([ih, hh]) = weights.bias {

@@ -142,9 +142,7 @@ impl Stage {
             Kind::Scale { gain, .. } => {
                 if let Some(d_x) = d_x {
                     copy(d_y, d_x);
-                    for row in d_x.chunks_exact_mut(gain.len().max(1)) {
-                        row.iter_mut().zip(gain).for_each(|(d, gain)| *d *= gain);
-                    }
+                    scale_back(d_x, gain);
                 }
             }
             Kind::Readout(Readout::EveryStep) => d_x.into_iter().for_each(|d_x| copy(d_y, d_x)),
@@ -179,5 +177,12 @@ impl Stage {
         for (row, d_y) in d_x.chunks_exact_mut(width.max(1)).zip(d_y.each_row()) {
             row[from..from + self.width].iter_mut().zip(d_y).for_each(|(d, d_y)| *d += d_y);
         }
+    }
+}
+
+/// Multiplies the gradient of every row by the gains of its features; an offset changes nothing.
+fn scale_back(rows: &mut [f32], gain: &[f32]) {
+    for row in rows.chunks_exact_mut(gain.len().max(1)) {
+        row.iter_mut().zip(gain).for_each(|(d, gain)| *d *= gain);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Chain, Kind, Reads, Recurrence, Stage};
 use crate::error::{Error, Result};
-use crate::kernel::layout::round_up;
+use crate::kernel::layout::whole_panels;
 use crate::kernel::step::BLOCK;
 use crate::layer::{Direction, Readout, RowMemory};
 use crate::network::State;
@@ -32,7 +32,7 @@ struct Rows {
 
 impl Rows {
     fn new(width: usize) -> Result<Self> {
-        let pitch = round_up(width);
+        let pitch = whole_panels(width);
         Ok(Self { data: Buffer::try_zeros("stream", BLOCK * pitch)?, pitch })
     }
 

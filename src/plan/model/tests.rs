@@ -117,9 +117,10 @@ fn a_better_machine_is_faster() {
 fn every_limit_of_a_machine_counts() {
     let known = Machine::default();
     // Named one by one, so that a new limit has to be tried here too.
-    let Machine { fma, bandwidth, caches, fork, round_trip } = known;
+    let Machine { fma, flop_per_cycle, bandwidth, caches, fork, round_trip } = known;
     let mut others = vec![
         Machine { fma: 2.0 * fma, ..known },
+        Machine { flop_per_cycle: 2.0 * flop_per_cycle, ..known },
         Machine { fork: 2.0 * fork, ..known },
         Machine { round_trip: 2.0 * round_trip, ..known },
     ];

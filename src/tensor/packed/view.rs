@@ -6,7 +6,7 @@ use super::Order;
 use crate::error::{Error, Result, elements};
 use crate::tensor::{Mat, Seq, SeqRef};
 
-/// A [`PackedSequence`], borrowed.
+/// A [`PackedSequence`](super::PackedSequence), borrowed.
 ///
 /// ```
 /// use elman::tensor::PackedSequence;

@@ -93,8 +93,8 @@ impl<'a> SeqRef<'a> {
     /// A view of `data` as (steps, batch, width), row-major.
     ///
     /// # Errors
-    /// [`Error::Length`] where `data` does not hold exactly that many elements, [`Error::Overflow`] where the product
-    /// of the sizes does not fit.
+    /// [`Error::Length`](crate::Error::Length) where `data` does not hold exactly that many elements,
+    /// [`Error::Overflow`](crate::Error::Overflow) where the product of the sizes does not fit.
     pub fn new(data: &'a [f32], steps: usize, batch: usize, width: usize) -> Result<Self> {
         check_len(data.len(), steps, batch, width)?;
         Ok(Self::over(data, Lines::dense(steps, batch), width))

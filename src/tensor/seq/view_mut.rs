@@ -97,7 +97,7 @@ impl<'a> SeqMut<'a> {
     /// A view of `data` as (steps, batch, width), row-major.
     ///
     /// # Errors
-    /// As [`SeqRef::new`].
+    /// As [`SeqRef::new`](super::SeqRef::new).
     pub fn new(data: &'a mut [f32], steps: usize, batch: usize, width: usize) -> Result<Self> {
         check_len(data.len(), steps, batch, width)?;
         Ok(Self::over(data, Lines::dense(steps, batch), width))

@@ -1,16 +1,19 @@
 //! Recurrent layers by themselves: in at the door, through all layers, and out again; and back. For benches and tests that
 //! want no more than that; a [`Model`](crate::Model) does the same with what stands around them.
 
-use super::backward::RecurrentBackward;
-use super::batch::{Batch, Flow, Form, turn};
+mod backward;
+
+pub use backward::BackwardArgs;
+
+use super::batch::{Batch, Flow, Form};
 use super::forward::{At, Masks, RecurrentMemory, States};
 use super::input::Input;
 use super::{Recurrent, State};
-use crate::error::{Error, Result};
-use crate::layer::recurrent::{Scratch, Write};
+use crate::error::Result;
+use crate::layer::recurrent::Scratch;
 use crate::parallel::Threads;
-use crate::params::Params;
 use crate::tensor::{Buffer, PackedRef, SeqRef};
+use backward::RecurrentBackMemory;
 
 /// The memory a network runs in, and what its last run left there. Belongs to the caller, grows to the largest use, and
 /// then is never allocated again.
@@ -47,41 +50,6 @@ struct Ran {
     width: usize,
     /// The network's probability of dropout.
     dropout: f32,
-}
-
-/// The memory of the backward pass.
-#[derive(Clone, Debug, Default)]
-struct RecurrentBackMemory {
-    batch: Batch,
-    /// The output's gradient, turned to time-major.
-    d_output: Buffer,
-    d_x: Buffer,
-    /// The width of the input's gradient, where there is one.
-    width: Option<usize>,
-    turned: Buffer,
-    /// The gradient at the last states, rows sorted by length.
-    d_last: State,
-    d_first_sorted: State,
-    d_first: State,
-    /// Whether the last backward run was asked for it.
-    has_first: bool,
-}
-
-/// What a backward pass reads besides parameters and the memory of the forward run.
-#[derive(Clone, Copy, Debug)]
-pub struct BackwardArgs<'a> {
-    /// The input of the forward run, resets included.
-    pub input: Input<'a>,
-    /// Its first state, if one was given.
-    pub state: Option<&'a State>,
-    /// The gradient at the output, in the form of the input.
-    pub d_output: Input<'a>,
-    /// The gradient at h_n and c_n; zeros where it is not given.
-    pub d_state_n: Option<&'a State>,
-    /// Whether the gradient of the input is wanted: [`RecurrentWorkspace::d_input`].
-    pub wants_d_input: bool,
-    /// Whether the gradient of the first state is wanted: [`RecurrentWorkspace::d_state_0`].
-    pub wants_d_state_0: bool,
 }
 
 impl Recurrent {
@@ -150,12 +118,11 @@ impl Recurrent {
         }
         last.shape_for(self.sizes(), rows)?;
         let first = batch.in_order(state, self.sizes(), sorted)?;
-        let packed = batch.form == Form::Packed;
-        if packed {
+        if batch.form == Form::Packed {
             last_sorted.shape_for(self.sizes(), rows)?;
         }
         let flow = Flow { lines: batch.lines(), order: batch.order(), resets, threads };
-        let states = States { first, last: if packed { last_sorted } else { last }, base: 0 };
+        let states = States { first, last: batch.written(last, last_sorted), base: 0 };
         let index = match masks {
             None => match self.infer(flow, At::Outside(x), pair, states, scratch)? {
                 At::Pair { index, .. } => index,
@@ -166,119 +133,12 @@ impl Recurrent {
                 0
             }
         };
-        if packed {
-            last.unsort(last_sorted, &batch.order.sorted);
-        }
+        batch.restore(last, last_sorted);
         let ran = Ran { masks, index, layers: self.count(), width: self.output_size(), dropout: self.config.dropout };
-        if batch.form == Form::BatchFirst {
-            let y = if masks.is_some() { memory.output(ran.layers) } else { &pair[index] };
-            turn(y, [batch.steps, rows, ran.width], turned)?;
-        }
+        let y = if masks.is_some() { memory.output(ran.layers) } else { &pair[index] };
+        batch.give_back(y, ran.width, turned)?;
         workspace.ran = Some(ran);
         Ok(())
-    }
-
-    /// Runs the network backward after [`forward_training`](Self::forward_training) over the same input: adds to the
-    /// gradients of its parameters. Uses up what the forward run kept, unless its arguments are an error.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] or [`Error::Length`] naming the tensor that does not fit; [`Error::State`] for a workspace whose
-    /// last run was not one in training over such an input.
-    pub fn backward(
-        &self,
-        params: &Params,
-        args: BackwardArgs<'_>,
-        gradients: &mut Params,
-        workspace: &mut RecurrentWorkspace,
-        threads: Threads,
-    ) -> Result<()> {
-        self.check(params)?;
-        self.check(gradients)?;
-        let Some(masks) = workspace.ran.filter(|_| self.has_run_in(workspace)).and_then(|ran| ran.masks) else {
-            let expected = "one in which forward_training has run, and backward not yet";
-            return Err(Error::state("workspace", expected, "another"));
-        };
-        let RecurrentWorkspace { batch, x, resets, memory, sorted, scratch, back, ran, .. } = workspace;
-        let RecurrentBackMemory {
-            batch: d_batch,
-            d_output,
-            d_x,
-            width,
-            turned,
-            d_last,
-            d_first_sorted,
-            d_first,
-            has_first,
-        } = back;
-        let (rows, packed) = (batch.batch, batch.form == Form::Packed);
-
-        // The input again: of a batch-first one the turned copy is still there.
-        d_batch.enter("input", &args.input, self.config.batch_first, self.config.input_size)?;
-        batch.same("input", d_batch)?;
-        let x = match batch.form {
-            Form::BatchFirst => SeqRef::over(x, batch.lines(), self.config.input_size),
-            _ => batch.time_major(&args.input, x)?,
-        };
-        let resets = args.input.resets.map(|mask| batch.resets(mask, resets)).transpose()?;
-        Batch::check_numbers("d_output", &args.d_output, self.output_size())?;
-        d_batch.enter("d_output", &args.d_output, self.config.batch_first, self.output_size())?;
-        batch.same("d_output", d_batch)?;
-        let d_y = batch.time_major(&args.d_output, d_output)?;
-        for (names, state) in [(["h_0", "c_0"], args.state), (["d_h_n", "d_c_n"], args.d_state_n)] {
-            if let Some(state) = state {
-                state.check(names, self.sizes(), rows)?;
-            }
-        }
-        let state = batch.in_order(args.state, self.sizes(), sorted)?;
-        let d_last = batch.in_order(args.d_state_n, self.sizes(), d_last)?;
-        let to = if packed { &mut *d_first_sorted } else { &mut *d_first };
-        to.shape_for(self.sizes(), rows)?;
-        (*ran, *width, *has_first) = (None, None, false);
-        let flow = Flow { lines: batch.lines(), order: batch.order(), resets, threads };
-        let run = RecurrentBackward {
-            params,
-            x,
-            state,
-            d_y,
-            d_last,
-            base: 0,
-            masks,
-            gradients,
-            write: Write::Add,
-            d_x: args.wants_d_input.then_some(&mut *d_x),
-            d_first: args.wants_d_state_0.then_some(to),
-        };
-        self.back(flow, run, memory, scratch)?;
-        if packed && args.wants_d_state_0 {
-            d_first.shape_for(self.sizes(), rows)?;
-            d_first.unsort(d_first_sorted, &batch.order.sorted);
-        }
-        if args.wants_d_input {
-            *width = Some(self.config.input_size);
-            if batch.form == Form::BatchFirst {
-                turn(d_x, [batch.steps, rows, self.config.input_size], turned)?;
-            }
-        }
-        *has_first = args.wants_d_state_0;
-        Ok(())
-    }
-
-    /// Whether the last run in this memory was one in training over layers of these widths and with this dropout.
-    fn has_run_in(&self, workspace: &RecurrentWorkspace) -> bool {
-        let (rows, count) = (workspace.batch.lines().end(), self.count());
-        let layers = &workspace.memory.layers;
-        workspace
-            .ran
-            .is_some_and(|ran| ran.masks.is_some() && ran.layers == count && ran.dropout == self.config.dropout)
-            && (workspace.batch.form != Form::BatchFirst || workspace.x.len() == rows * self.config.input_size)
-            && (0..count).all(|k| layers[k].y.len() == rows * self.width(k))
-    }
-}
-
-impl RecurrentBackMemory {
-    /// Leaves no gradients to be read.
-    fn forget(&mut self) {
-        (self.width, self.has_first) = (None, false);
     }
 }
 
@@ -350,7 +210,7 @@ mod tests {
     use super::*;
     use crate::Lstm;
     use crate::network::NetworkConfig;
-    use crate::params::ParamTable;
+    use crate::params::{ParamTable, Params};
     use crate::tensor::Seq;
 
     #[test]
