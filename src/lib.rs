@@ -222,7 +222,7 @@ pub use network::{Gru, GruBuilder, Input, Lstm, LstmBuilder, Rnn, RnnBuilder, St
 pub use parallel::Threads;
 pub use params::Params;
 pub use rng::Rng;
-pub use stream::Stream;
+pub use stream::{Stream, Streams};
 
 /// What a [`CellSpec`] can say of each cell.
 pub mod cell {
