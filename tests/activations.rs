@@ -71,8 +71,10 @@ fn distance(got: f32, exact: f64) -> f64 {
 /// A dense sample: every float whose bits are a multiple of a prime, and the neighbourhood of every power of two and of
 /// the places where the algorithms change over.
 fn sample() -> impl Iterator<Item = u32> {
-    let corners =
-        [1.15_f32, 9.010913, 88.722_84, 88.0, 103.972_08, 104.0, 87.336_54, 16.635_532, 24.0, 105.0, 0.346_574];
+    let corners = [
+        1.15_f32, 0.25, 0.75, 1.25, 2.25, 3.25, 5.25, 7.25, 9.010913, 88.722_84, 88.0, 103.972_08, 104.0, 87.336_54,
+        16.635_532, 24.0, 105.0, 0.346_574,
+    ];
     let corners = corners.into_iter().flat_map(|x| [x, -x]).chain((-126..128).map(|e| 2.0_f32.powi(e)));
     let near = corners.flat_map(|x| (0..65).map(move |i| x.to_bits().wrapping_add(i).wrapping_sub(32)));
     (0..u32::MAX / 1009).map(|i| i * 1009).chain(near)

@@ -91,7 +91,7 @@ pub fn sgemm(extents: Extents, a: Strided<'_>, b: Strided<'_>, beta: f32, c: &mu
 
 /// [`multiply`](super::multiply) without a tuned kernel: B goes back to rows, into `plain`, first.
 pub(super) fn multiply(args: Product<'_>, plain: &mut Buffer) -> Result<()> {
-    let Product { a, b, start, c, stride } = args;
+    let Product { a, b, start, c, stride, .. } = args;
     let (Depth { runs, len }, cols) = (b.depth(), b.cols());
     let (padded, width) = (b.depth().padded(), whole_panels(cols));
     plain.try_resize(WORKING, padded * width)?;

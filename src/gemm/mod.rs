@@ -25,6 +25,7 @@ use crate::kernel::blocking::block_rows;
 use crate::kernel::elementwise::ColumnSums;
 use crate::kernel::gemm::{Gemm, Outer};
 use crate::kernel::layout::{Depth, PanelsRef, whole_blocks};
+use crate::kernel::product::Chains;
 use crate::kernel::tile::Start;
 use crate::kernel::{Isa, Kernels};
 use crate::tensor::{Buffer, History, SeqRef};
@@ -79,6 +80,8 @@ pub(crate) struct Product<'a> {
     pub(crate) a: SeqRef<'a>,
     /// (k, cols) in panels.
     pub(crate) b: PanelsRef<'a>,
+    /// The order of each sum; the portable tier has its own.
+    pub(crate) chains: Chains,
     /// What C starts from.
     pub(crate) start: Start<'a>,
     /// (all rows of all steps, stride): of each row the first `cols` elements are written.
@@ -101,7 +104,7 @@ pub(crate) fn multiply(
     if kernels.isa() == Isa::Portable {
         return fallback::multiply(args, &mut scratch.plain);
     }
-    let Product { a, b, start, c, stride } = args;
+    let Product { a, b, chains, start, c, stride } = args;
     let (rows, padded) = (a.lines().total(), b.depth().padded());
     let mc = block_rows(padded, mr);
     let mut each_row = a.each_row();
@@ -119,7 +122,7 @@ pub(crate) fn multiply(
                 pack_rows(kernels, &mut scratch.a, rows, padded, |_| each_row.next().expect("as many as there are"))
             }
         }
-        (kernels.gemm)(Gemm { a: &scratch.a, rows, b, start, c, stride, kc: blocking.kc });
+        (kernels.gemm)(Gemm { a: &scratch.a, rows, b, chains, start, c, stride, kc: blocking.kc });
     }
     Ok(())
 }
@@ -255,6 +258,6 @@ pub fn product(kernels: &Kernels, blocking: Blocking, a: &[f32], b: &Panels, c: 
     let a = SeqRef::new(a, 1, rows, b.k()).expect("a is (rows, k)");
     assert_eq!(c.len(), rows * b.cols(), "c is (rows, cols)");
     let stride = b.cols();
-    let product = Product { a, b: b.view(), start: Start::Zero, c, stride };
+    let product = Product { a, b: b.view(), chains: Chains::One, start: Start::Zero, c, stride };
     multiply(kernels, blocking, product, scratch).unwrap_or_else(|error| panic!("{error}"));
 }

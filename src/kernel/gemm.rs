@@ -1,7 +1,7 @@
 //! Products of two matrices that only store: the entries `gemm` and `outer`.
 
 use super::layout::{PanelsRef, Place};
-use super::product::{Epilogue, Operands, product};
+use super::product::{Chains, Epilogue, Operands, product};
 pub(crate) use super::tile::Start;
 use super::tile::{Blocked, Direct, KBlock, KMajor, Tiles, tile};
 use crate::simd::Vector;
@@ -15,6 +15,8 @@ pub(crate) struct Gemm<'a> {
     pub(crate) rows: usize,
     /// (k, cols) in panels.
     pub(crate) b: PanelsRef<'a>,
+    /// The order of each sum.
+    pub(crate) chains: Chains,
     /// What C starts from.
     pub(crate) start: Start<'a>,
     /// (rows, stride), row-major; the first `cols` of each row are written.
@@ -46,7 +48,10 @@ pub(crate) struct Outer<'a> {
 pub(super) fn gemm<V: Tiles>(isa: V::Isa, args: Gemm<'_>) {
     let operands = Operands { a: args.a, rows: args.rows, live: args.rows, b: args.b };
     let mut store = Store { isa, start: args.start, c: args.c, stride: args.stride, cols: args.b.cols() };
-    product::<V, Blocked, _, 1>(operands, args.kc, &mut tile(isa), &mut store);
+    match args.chains {
+        Chains::Four => product::<V, Blocked, _, 4>(operands, args.kc, &mut tile(isa), &mut store),
+        Chains::One => product::<V, Blocked, _, 1>(operands, args.kc, &mut tile(isa), &mut store),
+    }
 }
 
 /// C = start + A·B, each column of A whole ([`KMajor`]): weight gradients, whose k are steps.

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 
 pub(crate) mod blocking;
 pub(crate) mod cell;
+pub(crate) mod dots;
 pub(crate) mod elementwise;
 mod fma;
 pub(crate) mod gemm;
@@ -30,6 +31,7 @@ mod avx512;
 mod portable;
 
 use cell::{Cell, Nonlinearity};
+use dots::Dots;
 use elementwise::{AdamStep, ColumnSums, SgdStep};
 use gemm::{Gemm, Outer};
 use layout::Place;
@@ -98,6 +100,7 @@ pub struct Kernels {
     /// Of an Elman cell with tanh and with relu, a GRU, an LSTM: as [`Kernels::recurrence`] counts them.
     recurrence: [RecurrenceKernels; 4],
     pub(crate) dense: fn(Dense<'_>),
+    pub(crate) dots: fn(Dots<'_>),
     pub(crate) column_sums: fn(ColumnSums<'_>),
     pub(crate) pack_row: fn(&mut [f32], Place, &[f32]),
     pub(crate) pack_columns: fn(&mut [f32], usize, usize, &[f32]),

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! That is the whole of it; the rest is order. An element is one chain of fused multiply-adds over ascending k on every
-//! tier, in every tile and for every blocking, so all tiers with fused multiply-adds give the same bits. (A recurrence
+//! tier, in every tile and for every blocking, so all tiers with fused multiply-adds give the same bits. (A recurrence or a linear
+//! layer
 //! over few k has four chains an element instead, see [`Chains`]; again everywhere.)
 //!
 //! 1. Lanes are columns. Nothing is summed across lanes, so the width of a register cannot show.
@@ -81,7 +82,7 @@ const FETCH_GROUPS: usize = 4;
 /// A step waits for the step before, and one row of few units has too few elements to hide the 4 cycles of an FMA: one
 /// chain of 16 takes 64 cycles, four of them 24. From 64 units on (4 registers of 16 lanes, 2 FMAs a cycle) the FMAs
 /// themselves take longer than one chain divided in four, and a single chain is soon as good.
-const SHORT: usize = 64;
+pub(super) const SHORT: usize = 64;
 
 /// How many chains of multiply-adds the sum of an element of a recurrence's product is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +95,12 @@ pub(crate) enum Chains {
 }
 
 impl Chains {
+    /// Of a linear layer. One of more than 64 outputs has enough chains side by side without dividing them. (Of few outputs
+    /// over more features the sums are [`dots`](super::dots).)
+    pub(crate) fn of_linear(features: usize, outputs: usize) -> Self {
+        if outputs <= SHORT { Self::over(features) } else { Chains::One }
+    }
+
     /// Of a recurrence over `k`.
     #[inline(always)]
     pub(crate) fn over(k: usize) -> Self {

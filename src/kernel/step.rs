@@ -66,6 +66,8 @@ pub(crate) struct Dense<'a> {
     pub(crate) rows: usize,
     /// (rows, k).
     pub(crate) x: StepRows<'a>,
+    /// The order of each sum.
+    pub(crate) chains: Chains,
     /// (k, outputs) in panels.
     pub(crate) weight: PanelsRef<'a>,
     /// (outputs, rounded up to 16).
@@ -343,7 +345,7 @@ pub(in crate::kernel) fn steps<V: Vector, C: CellMath<V> + CellMath<V::Half>>(is
             None => step::<V, C>(isa, weights, &mut Row { x, h, next, c, output }, hidden),
             Some((w_hr, m)) => {
                 step::<V, C>(isa, weights, &mut Row { x, h, next: m, c, output }, hidden);
-                product::<V>(isa, &m[..hidden], *w_hr, None, next);
+                product::<V>(isa, &m[..hidden], *w_hr, Chains::over(hidden), None, next);
             }
         }
     }
@@ -352,16 +354,16 @@ pub(in crate::kernel) fn steps<V: Vector, C: CellMath<V> + CellMath<V::Half>>(is
 /// The entry `dense`.
 #[inline(always)]
 pub(in crate::kernel) fn dense<V: Vector>(isa: V::Isa, args: Dense<'_>) {
-    let Dense { rows, x, weight, bias, y } = args;
+    let Dense { rows, x, chains, weight, bias, y } = args;
     let (k, pitch) = (weight.depth().len, whole_panels(weight.cols()));
     for (row, y) in y.chunks_exact_mut(pitch).take(rows).enumerate() {
-        product::<V>(isa, x.step(row, k), weight, Some(bias), y);
+        product::<V>(isa, x.step(row, k), weight, chains, Some(bias), y);
     }
 }
 
-/// One row times a matrix in panels: a projection's sums where there is no bias, a linear layer's where there is one.
+/// One row times a matrix in panels, from a bias or from zero.
 #[inline(always)]
-fn product<V: Vector>(isa: V::Isa, a: &[f32], b: PanelsRef<'_>, bias: Option<&[f32]>, y: &mut [f32]) {
+fn product<V: Vector>(isa: V::Isa, a: &[f32], b: PanelsRef<'_>, chains: Chains, bias: Option<&[f32]>, y: &mut [f32]) {
     for panel in 0..b.cols().div_ceil(PANEL) {
         let w = &b.panel(panel, 0).as_flattened()[..a.len() * PANEL];
         for first in (0..PANEL).step_by(V::LANES) {
@@ -370,8 +372,6 @@ fn product<V: Vector>(isa: V::Isa, a: &[f32], b: PanelsRef<'_>, bias: Option<&[f
                 Some(bias) => V::load(isa, &bias[at..]),
                 None => V::splat(isa, 0.0),
             };
-            // A linear layer's sums are one chain, a projection's those of a recurrence.
-            let chains = if bias.is_some() { Chains::One } else { Chains::over(a.len()) };
             let [sum] = match chains {
                 Chains::One => one_chain::<V, 1>(isa, a, w, columns, [start]),
                 Chains::Four => four_chains::<V, 1>(isa, a, w, columns, [start]),

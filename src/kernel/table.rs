@@ -46,6 +46,7 @@ macro_rules! kernel_table {
             use super::GEOMETRY;
             use crate::kernel::{Isa, Kernels, RecurrenceKernels};
             use crate::kernel::cell::{Elman, Gru, Lstm, Relu, Tanh};
+            use crate::kernel::dots::{self, Dots};
             use crate::kernel::elementwise::{self, AdamStep, ColumnSums, SgdStep};
             use crate::kernel::fma;
             use crate::kernel::gemm::{self, Gemm, Outer};
@@ -89,6 +90,7 @@ macro_rules! kernel_table {
                         },
                     ],
                     dense,
+                    dots,
                     column_sums,
                     pack_row,
                     pack_columns,
@@ -124,6 +126,7 @@ macro_rules! kernel_table {
                 lstm_steps(args: Steps<'_>) = step::steps[Lstm],
                 lstm_row_steps(args: Steps<'_>) = rows::row_steps[Lstm],
                 dense(args: Dense<'_>) = step::dense,
+                dots(args: Dots<'_>) = dots::dots,
                 column_sums(args: ColumnSums<'_>) = elementwise::column_sums,
                 pack_row(group: &mut [f32], place: Place, row: &[f32]) = layout::pack_row,
                 pack_columns(a: &mut [f32], depth: usize, k: usize, row: &[f32]) = layout::pack_columns,

@@ -6,7 +6,9 @@ use crate::gemm::{
     Blocking, GemmScratch, OperandRows, OuterProduct, Panels, Product, WORKING, Write, column_sums, multiply, outer,
 };
 use crate::kernel::Kernels;
+use crate::kernel::dots::{self, Dots};
 use crate::kernel::layout::{Depth, whole_panels};
+use crate::kernel::product::Chains;
 use crate::kernel::step::Dense;
 use crate::kernel::tile::Start;
 use crate::params::{ParamId, ParamTable, Params};
@@ -22,9 +24,18 @@ pub struct Linear {
     bias: Option<ParamId>,
     kernels: &'static Kernels,
     blocking: Blocking,
-    /// (in, out): the transpose of `weight`.
-    panels: Panels,
+    laid_out: LaidOut,
+    /// (out rounded up to 16): zeros where there is no bias.
     bias_columns: Buffer,
+}
+
+/// The weight as its sums read it.
+#[derive(Clone, Debug)]
+enum LaidOut {
+    /// (in, out), the transpose, and the order of the sums.
+    Columns(Panels, Chains),
+    /// (out, in rounded up to 16), for [`dots`].
+    Rows(Buffer),
 }
 
 /// What a linear layer is.
@@ -85,8 +96,13 @@ impl Linear {
         let dot = if name.is_empty() { "" } else { "." };
         let weight = table.add(format!("{name}{dot}weight"), &[out_features, in_features])?;
         let bias = bias.then(|| table.add(format!("{name}{dot}bias"), &[out_features])).transpose()?;
-        let mut panels = Panels::default();
-        panels.reshape(WEIGHTS, Depth::of(in_features), out_features)?;
+        let laid_out = if dots::suit(in_features, out_features) {
+            LaidOut::Rows(Buffer::try_zeros(WEIGHTS, out_features * in_features.next_multiple_of(dots::SUMS))?)
+        } else {
+            let mut panels = Panels::default();
+            panels.reshape(WEIGHTS, Depth::of(in_features), out_features)?;
+            LaidOut::Columns(panels, Chains::of_linear(in_features, out_features))
+        };
         Ok(Self {
             in_features,
             out_features,
@@ -94,7 +110,7 @@ impl Linear {
             bias,
             kernels,
             blocking: Blocking::of(kernels.isa()),
-            panels,
+            laid_out,
             bias_columns: Buffer::try_zeros(WEIGHTS, whole_panels(out_features))?,
         })
     }
@@ -123,7 +139,16 @@ impl Linear {
     /// are another model's.
     pub fn load(&mut self, params: &Params) -> Result<()> {
         self.check(params)?;
-        self.panels.pack_transposed(params.tensor(self.weight));
+        let weight = params.tensor(self.weight);
+        match &mut self.laid_out {
+            LaidOut::Columns(panels, _) => panels.pack_transposed(weight),
+            LaidOut::Rows(rows) => {
+                let padded = self.in_features.next_multiple_of(dots::SUMS);
+                for (row, weight) in rows.chunks_exact_mut(padded).zip(weight.chunks_exact(self.in_features)) {
+                    row[..weight.len()].copy_from_slice(weight);
+                }
+            }
+        }
         if let Some(bias) = self.bias {
             self.bias_columns[..self.out_features].copy_from_slice(params.tensor(bias));
         }
@@ -151,14 +176,40 @@ impl Linear {
     /// # Errors
     /// [`Error::Memory`](crate::Error::Memory).
     pub(crate) fn forward_rows(&self, x: SeqRef<'_>, y: &mut [f32], scratch: &mut LinearScratch) -> Result<()> {
-        let start = Start::Columns(&self.bias_columns);
-        let product = Product { a: x, b: self.panels.view(), start, c: y, stride: self.out_features };
-        multiply(self.kernels, self.blocking, product, &mut scratch.gemm)
+        let stride = self.out_features;
+        match &self.laid_out {
+            LaidOut::Columns(panels, chains) => {
+                let start = Start::Columns(&self.bias_columns);
+                let product = Product { a: x, b: panels.view(), chains: *chains, start, c: y, stride };
+                multiply(self.kernels, self.blocking, product, &mut scratch.gemm)?;
+            }
+            LaidOut::Rows(weight) => {
+                let (x, mut rest) = (x.as_one_step(), y);
+                for t in 0..x.shape()[0] {
+                    let (rows, (data, pitch)) = (x.step(t).shape()[0], x.step(t).strided());
+                    let y;
+                    (y, rest) = rest.split_at_mut(rows * stride);
+                    self.dot_rows(rows, StepRows { data, pitch }, weight, y, stride);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn dot_rows(&self, rows: usize, x: StepRows<'_>, weight: &[f32], y: &mut [f32], stride: usize) {
+        let bias = &self.bias_columns[..self.out_features];
+        (self.kernels.dots)(Dots { rows, x, len: self.in_features, weight, bias, y, stride });
     }
 
     /// The same for the first `rows` rows of `x`: `y` (rows, outputs rounded up to 16) is memory that is there.
     pub(crate) fn steps(&self, rows: usize, x: StepRows<'_>, y: &mut [f32]) {
-        (self.kernels.dense)(Dense { rows, x, weight: self.panels.view(), bias: &self.bias_columns, y });
+        match &self.laid_out {
+            LaidOut::Columns(panels, chains) => {
+                let (weight, bias) = (panels.view(), &self.bias_columns);
+                (self.kernels.dense)(Dense { rows, x, chains: *chains, weight, bias, y });
+            }
+            LaidOut::Rows(weight) => self.dot_rows(rows, x, weight, y, whole_panels(self.out_features)),
+        }
     }
 
     /// The backward pass: adds to the parameters' gradients; `d_x`, where it is wanted, takes the shape (T, B, in) and
@@ -211,7 +262,8 @@ impl Linear {
             scratch.weight.reshape(WORKING, Depth::of(self.out_features), self.in_features)?;
             scratch.weight.pack(params.tensor(self.weight));
             let b = scratch.weight.view();
-            let product = Product { a: d_y, b, start: Start::Zero, c: d_x, stride: self.in_features };
+            let (chains, start) = (Chains::One, Start::Zero);
+            let product = Product { a: d_y, b, chains, start, c: d_x, stride: self.in_features };
             multiply(self.kernels, self.blocking, product, &mut scratch.gemm)?;
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! The linear head.
 
-use super::product::{add, multiply_add, multiply_add_back};
+use super::product::{add, dot_rows, multiply_add, multiply_add_back};
 use super::{Real, check_len};
 
 /// A fully connected layer: its sizes and its parameters as PyTorch lays them out.
@@ -44,7 +44,12 @@ impl<R: Real> Linear<'_, R> {
             if let Some(bias) = self.bias {
                 y.copy_from_slice(bias);
             }
-            multiply_add(self.weight, &x[n * input..][..input], y);
+            let x = &x[n * input..][..input];
+            if output < 16 && input > 64 {
+                dot_rows(self.weight, x, y);
+            } else {
+                multiply_add(self.weight, x, y);
+            }
         }
         y
     }

@@ -29,15 +29,25 @@ impl Avx2 {
 #[derive(Clone, Copy)]
 pub(crate) struct F32x8(__m256);
 
+impl F32x8 {
+    /// Half of a longer register.
+    #[inline(always)]
+    pub(super) fn of(_: Avx2, register: __m256) -> Self {
+        Self(register)
+    }
+}
+
 // SAFETY of every intrinsic below: it needs AVX2 or FMA, and each method holds the proof, as its `isa` argument or in
 // the `F32x8` it was called on. The blocks that touch memory say why their pointers are valid.
 #[allow(clippy::undocumented_unsafe_blocks)]
 impl Vector for F32x8 {
     type Isa = Avx2;
     type Mask = __m256;
+    type Index = __m256i;
     type Half = Self;
     const LANES: usize = 8;
     const FUSED: bool = true;
+    const LOOKS_UP: bool = true;
 
     #[inline(always)]
     fn isa(self) -> Avx2 {
@@ -114,6 +124,15 @@ impl Vector for F32x8 {
     }
 
     #[inline(always)]
+    fn sum_halves(self) -> f32 {
+        unsafe {
+            let four = _mm_add_ps(_mm256_castps256_ps128(self.0), _mm256_extractf128_ps::<1>(self.0));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        }
+    }
+
+    #[inline(always)]
     fn sqrt(self) -> Self {
         Self(unsafe { _mm256_sqrt_ps(self.0) })
     }
@@ -159,10 +178,22 @@ impl Vector for F32x8 {
     }
 
     #[inline(always)]
-    fn pow2(self) -> Self {
+    fn times_pow2(self, n: Self) -> Self {
         Self(unsafe {
-            let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(self.0), _mm256_set1_epi32(127));
-            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))
+            let exponent = _mm256_slli_epi32::<23>(_mm256_castps_si256(n.0));
+            _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(self.0), exponent))
         })
+    }
+
+    #[inline(always)]
+    fn half_octave(self) -> __m256i {
+        unsafe { _mm256_srli_epi32::<22>(_mm256_castps_si256(self.0)) }
+    }
+
+    // Only the lowest three bits of an index are read.
+    #[inline(always)]
+    fn look_up(table: &[f32; 8], index: __m256i) -> Self {
+        // SAFETY: `table` is 8 readable floats; the load needs no alignment.
+        Self(unsafe { _mm256_permutevar8x32_ps(_mm256_loadu_ps(table.as_ptr()), index) })
     }
 }

@@ -44,9 +44,11 @@ fn first(n: usize) -> __mmask16 {
 impl Vector for F32x16 {
     type Isa = Avx512;
     type Mask = __mmask16;
+    type Index = __m512i;
     type Half = F32x8;
     const LANES: usize = 16;
     const FUSED: bool = true;
+    const LOOKS_UP: bool = true;
 
     #[inline(always)]
     fn isa(self) -> Avx512 {
@@ -116,6 +118,16 @@ impl Vector for F32x16 {
     }
 
     #[inline(always)]
+    fn sum_halves(self) -> f32 {
+        let isa = self.isa();
+        let (lower, upper) = unsafe {
+            let upper = _mm512_extractf64x4_pd::<1>(_mm512_castps_pd(self.0));
+            (_mm512_castps512_ps256(self.0), _mm256_castpd_ps(upper))
+        };
+        F32x8::of(isa.avx2(), lower).add(F32x8::of(isa.avx2(), upper)).sum_halves()
+    }
+
+    #[inline(always)]
     fn sqrt(self) -> Self {
         Self(unsafe { _mm512_sqrt_ps(self.0) })
     }
@@ -164,10 +176,25 @@ impl Vector for F32x16 {
     }
 
     #[inline(always)]
-    fn pow2(self) -> Self {
+    fn times_pow2(self, n: Self) -> Self {
         Self(unsafe {
-            let exponent = _mm512_add_epi32(_mm512_cvtps_epi32(self.0), _mm512_set1_epi32(127));
-            _mm512_castsi512_ps(_mm512_slli_epi32::<23>(exponent))
+            let exponent = _mm512_slli_epi32::<23>(_mm512_castps_si512(n.0));
+            _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(self.0), exponent))
+        })
+    }
+
+    #[inline(always)]
+    fn half_octave(self) -> __m512i {
+        unsafe { _mm512_srli_epi32::<22>(_mm512_castps_si512(self.0)) }
+    }
+
+    // The table lies in both halves, so the fourth bit of an index does not matter.
+    #[inline(always)]
+    fn look_up(table: &[f32; 8], index: __m512i) -> Self {
+        // SAFETY: `table` is 32 readable bytes; the load needs no alignment.
+        Self(unsafe {
+            let half = _mm256_loadu_pd(table.as_ptr().cast());
+            _mm512_permutexvar_ps(index, _mm512_castpd_ps(_mm512_broadcast_f64x4(half)))
         })
     }
 }

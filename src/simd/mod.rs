@@ -15,6 +15,7 @@ pub(crate) mod avx512;
 pub(crate) mod math;
 pub(crate) mod portable;
 pub(crate) mod tail;
+mod tanh;
 
 #[cfg(test)]
 mod tests;
@@ -31,12 +32,16 @@ pub(crate) trait Vector: Copy {
     type Isa: Copy;
     /// The result of a comparison, one truth value a lane.
     type Mask: Copy;
+    /// Where each lane looks in a table of eight.
+    type Index: Copy;
     /// [`HALF_LANES`] lanes on the same CPU: itself where it has no more.
     type Half: Vector;
     /// Lanes in the register: 8 or 16.
     const LANES: usize;
     /// Whether [`mul_add`](Self::mul_add) rounds once.
     const FUSED: bool;
+    /// Whether [`look_up`](Self::look_up) is an instruction.
+    const LOOKS_UP: bool;
 
     /// The proof this value carries.
     fn isa(self) -> Self::Isa;
@@ -77,6 +82,8 @@ pub(crate) trait Vector: Copy {
     fn mul(self, other: Self) -> Self;
     /// `self / other`, truly divided: reciprocal estimates differ between vendors.
     fn div(self, other: Self) -> Self;
+    /// The sum of all lanes by halves: the upper half is added to the lower one until one is left.
+    fn sum_halves(self) -> f32;
     /// The square root, correctly rounded.
     fn sqrt(self) -> Self;
     /// `self * a + b`, rounded once (the portable tier may round twice).
@@ -98,8 +105,15 @@ pub(crate) trait Vector: Copy {
     /// `yes` where the mask is true, `no` elsewhere.
     fn select(mask: Self::Mask, yes: Self, no: Self) -> Self;
 
-    /// 2^`self` for whole numbers in -126..=127; anything for others.
-    fn pow2(self) -> Self;
+    /// `self` times 2^n, n the whole number in the lowest bits of `n`; the product must be a normal number. Adds to the
+    /// exponent's bits.
+    fn times_pow2(self, n: Self) -> Self;
+
+    /// Counts half octaves, [1, 1.5) and [1.5, 2) times the powers of two, modulo eight: that of 1 is 6. Of a positive
+    /// number; anything for others.
+    fn half_octave(self) -> Self::Index;
+    /// In each lane the element of `table` at that lane's index.
+    fn look_up(table: &[f32; 8], index: Self::Index) -> Self;
 
     /// `x` in every lane, the proof taken from `self`.
     #[inline(always)]

@@ -2,7 +2,7 @@
 //!
 //! Without FMA at compile time `wide` rounds `mul_add` twice, so only this tier may differ from the others' bits.
 
-use wide::{f32x8, i32x8};
+use wide::f32x8;
 
 use super::Vector;
 
@@ -17,9 +17,11 @@ pub(crate) struct F32x8(f32x8);
 impl Vector for F32x8 {
     type Isa = Portable;
     type Mask = f32x8;
+    type Index = [u32; 8];
     type Half = Self;
     const LANES: usize = 8;
     const FUSED: bool = cfg!(target_feature = "fma");
+    const LOOKS_UP: bool = false;
 
     #[inline(always)]
     fn isa(self) -> Portable {
@@ -84,6 +86,12 @@ impl Vector for F32x8 {
     }
 
     #[inline(always)]
+    fn sum_halves(self) -> f32 {
+        let [a, b, c, d, e, f, g, h] = self.0.to_array();
+        ((a + e) + (c + g)) + ((b + f) + (d + h))
+    }
+
+    #[inline(always)]
     fn sqrt(self) -> Self {
         Self(self.0.sqrt())
     }
@@ -130,8 +138,18 @@ impl Vector for F32x8 {
     }
 
     #[inline(always)]
-    fn pow2(self) -> Self {
-        let exponent: i32x8 = (self.0.round_int() + i32x8::splat(127)) << 23;
-        Self(f32x8::new(exponent.to_array().map(|bits| f32::from_bits(bits as u32))))
+    fn times_pow2(self, n: Self) -> Self {
+        let [x, n] = [self, n].map(|v| v.0.to_array().map(f32::to_bits));
+        Self(f32x8::new(std::array::from_fn(|lane| f32::from_bits(x[lane].wrapping_add(n[lane] << 23)))))
+    }
+
+    #[inline(always)]
+    fn half_octave(self) -> [u32; 8] {
+        self.0.to_array().map(|x| x.to_bits() >> 22 & 7)
+    }
+
+    #[inline(always)]
+    fn look_up(table: &[f32; 8], index: [u32; 8]) -> Self {
+        Self(f32x8::new(index.map(|i| table[i as usize])))
     }
 }

