@@ -13,6 +13,7 @@
 //! ```text
 //! Every cell     a_t      = W_ih·x_t + b_ih,  u_t = W_hh·h_{t-1} + b_hh    (G·H): its gates, one after the other
 //!                y_t      = h_t,  h_n = h_T,  c_n = c_T                    from h_0 and c_0; from zeros at a reset
+//!   delayed      (1 - f) h_{t-n} + f h_{t-n-1} in the place of h_{t-1}       by n + f steps; c the same; forward only
 //!   backward     d_h_t    = d_y_t + what step t+1 gives d_h_t              at the last step d_h_n in its place
 //!                d_x_t    = W_ihᵀ·d_a_t,      d_h_{t-1} = W_hhᵀ·d_u_t      d_u_t = d_a_t but for n of the GRU
 //!                d_W_ih   = Σ d_a_t ⊗ x_t,    d_b_ih    = Σ d_a_t          over steps and rows
@@ -69,6 +70,7 @@
 //! ```
 
 mod check;
+mod delayed;
 mod elman;
 mod gru;
 mod head;

@@ -3,8 +3,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use elman::internals::{BackwardArgs, Kernels, NetworkConfig, Recurrent, RecurrentWorkspace};
@@ -13,7 +13,10 @@ use elman::optim::{Adam, AdamConfig, Optimizer, Sgd, SgdConfig};
 use elman::params::ParamTable;
 use elman::tensor::{PackedSequence, Seq};
 use elman::train::{Trainer, TrainingState};
-use elman::{Activation, Gru, Input, Isa, Lstm, ModelBuilder, Params, Rng, Rnn, Stream, Threads, Workspace};
+use elman::{
+    Activation, Gru, Input, Isa, LayerKind, LayerSpec, Lstm, Model, ModelBuilder, ModelSpec, Params, Readout,
+    RecurrentSpec, Rng, Rnn, Stream, Streams, Threads, Workspace,
+};
 
 /// Counts what the threads that do the work ask for; the test harness has one of its own, which may wake late.
 struct Counting;
@@ -79,6 +82,7 @@ fn warm_passes_and_training_steps_allocate_nothing() {
     available_threads_are_remembered();
     small_work_is_not_handed_over();
     streams_allocate_nothing();
+    streams_of_rows_allocate_nothing();
 
     for (threads, shape) in [(1, [20, 5, 7, 33]), (1, [6, 64, 96, 160]), (2, [6, 64, 96, 160]), (3, [30, 1, 128, 200])]
     {
@@ -126,18 +130,21 @@ fn small_work_is_not_handed_over() {
 /// A million steps from the first on: a stream has all its memory when it is made.
 fn streams_allocate_nothing() {
     let mut rng = Rng::new(1);
-    let mut streams = [
+    let models = [
         Lstm::builder(1, 8).num_layers(2).linear("fc", 1).model(&mut rng),
         Gru::builder(1, 12).linear("fc", 1).activation(Activation::Tanh).model(&mut rng),
         Rnn::builder(1, 80).linear("fc", 1).model(&mut rng),
         Lstm::builder(1, 20).proj_size(5).linear("fc", 1).model(&mut rng),
     ]
-    .map(|model| Stream::new(model.unwrap()).unwrap());
-    for stream in &mut streams {
+    .map(|model| Arc::new(model.unwrap()));
+    let streams = models.iter().map(|model| Stream::new(model.clone()));
+    let delayed = models.iter().map(|model| Stream::with_rate_ratio(model.clone(), 88.2 / 48.0));
+    for stream in streams.chain(delayed) {
+        let mut stream = stream.unwrap();
         let mut y = [0.0; 100];
         let mut state = stream.state().unwrap();
         let count = allocations(|| {
-            for n in 0..240_000 {
+            for n in 0..125_000 {
                 stream.step(&[n as f32 * 1e-6], &mut y[..1]).unwrap();
             }
             for _ in 0..100 {
@@ -149,6 +156,58 @@ fn streams_allocate_nothing() {
         });
         assert_eq!(count, 0, "{}", stream.model().spec());
     }
+    // By index, and what a step goes through besides.
+    let inner = [LayerSpec::new("gru", RecurrentSpec::gru(vec![7])), LayerSpec::new("fc", LayerKind::linear(3))];
+    let spec = ModelSpec::new(1)
+        .layer("embedding", LayerKind::embedding(11, 6))
+        .layer("lstm", RecurrentSpec::lstm(vec![9]).initial_state(true))
+        .layer("inner", LayerKind::residual(3, inner))
+        .layer("", Readout::Last)
+        .layer("fc", LayerKind::linear(40))
+        .layer("", Activation::Softmax);
+    let mut stream = Stream::new(Model::init(spec, &mut rng).unwrap()).unwrap();
+    let (mut y, mut block) = ([0.0; 40], [0.0; 40 * 100]);
+    let count = allocations(|| {
+        for n in 0..20_000 {
+            stream.step_index(n % 11, &mut y).unwrap();
+        }
+        stream.block(&[10.0; 100], &mut block).unwrap();
+        stream.reset();
+    });
+    assert_eq!(count, 0, "by index");
+    // The count works: this one allocates.
+    assert_ne!(allocations(|| drop(stream.state().unwrap())), 0);
+}
+
+fn streams_of_rows_allocate_nothing() {
+    let mut rng = Rng::new(1);
+    let models = [
+        Lstm::builder(1, 8).num_layers(2).linear("fc", 1).model(&mut rng),
+        Gru::builder(1, 80).linear("fc", 1).activation(Activation::Tanh).model(&mut rng),
+        Lstm::builder(1, 20).proj_size(5).linear("fc", 1).model(&mut rng),
+    ];
+    for model in models {
+        let mut streams = Streams::new(model.unwrap(), 5).unwrap();
+        let mut y = [0.0; 500];
+        let mut state = streams.state(0).unwrap();
+        let count = allocations(|| {
+            for n in 0..10_000 {
+                streams.step(&[n as f32 * 1e-6; 5], &mut y[..5]).unwrap();
+            }
+            for row in 0..5 {
+                streams.block(&[0.5; 500], &mut y).unwrap();
+                streams.state_into(row, &mut state).unwrap();
+                streams.set_state(row, &state).unwrap();
+                streams.reset_row(row).unwrap();
+                streams.reset();
+            }
+        });
+        assert_eq!(count, 0, "{}", streams.model().spec());
+    }
+    let spec = ModelSpec::new(1).layer("emb", LayerKind::embedding(11, 6)).layer("gru", RecurrentSpec::gru(vec![9]));
+    let mut streams = Streams::new(Model::init(spec, &mut rng).unwrap(), 2).unwrap();
+    let mut y = [0.0; 18];
+    assert_eq!(allocations(|| (0..11).for_each(|n| streams.step_index(&[n, 10 - n], &mut y).unwrap())), 0);
 }
 
 /// One of each cell, and everything that a network can have besides.

@@ -116,6 +116,7 @@ pub(crate) struct RecurrenceKernels {
     pub(crate) forward: fn(Forward<'_, '_>),
     pub(crate) backward: fn(Backward<'_, '_>),
     pub(crate) steps: fn(Steps<'_>),
+    pub(crate) row_steps: fn(Steps<'_>),
 }
 
 impl Kernels {

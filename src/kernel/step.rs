@@ -21,6 +21,8 @@
 //!
 //! A last block of at most eight units has registers of eight lanes on every tier: it is half as wide, and not padded.
 
+pub(in crate::kernel) mod rows;
+
 use super::cell::{CellFacts, CellMath, CellOutput, CellStep, Registers};
 use super::layout::{PANEL, PanelsRef, whole_panels};
 use super::product::Chains;
@@ -30,25 +32,32 @@ use crate::tensor::StepRows;
 /// Steps that the memory of a row is made for: a longer block is run in several.
 pub(crate) const BLOCK: usize = 64;
 
+/// The same of several rows: their outputs shall not take 64 times the memory of their state.
+pub(crate) const fn block_of(rows: usize) -> usize {
+    if rows < BLOCK / 4 { BLOCK / rows } else { 4 }
+}
+
 /// The most registers of one gate in a block.
 const WIDEST: usize = 4;
 
-/// Steps of one row through a recurrent layer. With I inputs, H hidden units (H' rounded up to 16), O outputs (H, or
-/// those of a projection; O' rounded up), G gates:
+/// Steps of some rows through a recurrent layer, each with its own state. With I inputs, H hidden units (H' rounded up to
+/// 16), O outputs (H, or those of a projection; O' rounded up), G gates:
 pub(crate) struct Steps<'a> {
+    /// One for [`steps`].
+    pub(crate) rows: usize,
     pub(crate) input: usize,
     pub(crate) hidden: usize,
     pub(crate) output: usize,
     pub(crate) steps: usize,
-    /// (steps, I).
+    /// (steps, rows, I).
     pub(crate) x: StepRows<'a>,
     /// Biases and weights, block by block.
     pub(crate) weights: &'a [f32],
-    /// (1 + steps, O'): the state before the first step; the others receive those after each step.
+    /// (1 + steps, rows, O'): the state before the first step; the others receive those after each step.
     pub(crate) h: &'a mut [f32],
-    /// (H'): an LSTM's cell state.
+    /// (rows, H'): an LSTM's cell state.
     pub(crate) c: &'a mut [f32],
-    /// (H, O) in panels and room for (H'), where the output is projected.
+    /// (H, O) in panels and room for (rows, H'), where the output is projected.
     pub(crate) projection: Option<(PanelsRef<'a>, &'a mut [f32])>,
 }
 
@@ -157,6 +166,20 @@ fn block<V: Vector, C: CellMath<V>, const R: usize>(isa: V::Isa, weights: &[f32]
             }
         }
     }
+    cells::<V, C, R>(isa, a, sum, row, unit);
+}
+
+/// The cells of a block's units, from `unit` on: `a` where the last gate's recurrent part stays apart is its input part,
+/// `sum` everything else.
+#[inline(always)]
+fn cells<V: Vector, C: CellMath<V>, const R: usize>(
+    isa: V::Isa,
+    a: [V; R],
+    sum: [V; R],
+    row: &mut Row<'_>,
+    unit: usize,
+) {
+    let (facts, gates) = (C::FACTS, C::FACTS.gates);
     for n in 0..R / gates {
         let unit = unit + n * V::LANES;
         let last = sum[n * gates + gates - 1];
@@ -309,7 +332,8 @@ fn step<V: Vector, C: CellMath<V> + CellMath<V::Half>>(
 /// The entries of [`Kernels::recurrence`](crate::kernel::Kernels::recurrence) for single rows.
 #[inline(always)]
 pub(in crate::kernel) fn steps<V: Vector, C: CellMath<V> + CellMath<V::Half>>(isa: V::Isa, args: Steps<'_>) {
-    let Steps { input, hidden, output, steps, x, weights, h, c, mut projection } = args;
+    let Steps { rows, input, hidden, output, steps, x, weights, h, c, mut projection } = args;
+    debug_assert_eq!(rows, 1);
     let pitch = whole_panels(output);
     for t in 0..steps {
         let (before, after) = h.split_at_mut((t + 1) * pitch);

@@ -52,7 +52,7 @@ macro_rules! kernel_table {
             use crate::kernel::layout::{self, PANEL, Place};
             use crate::kernel::peak::{self, Peak};
             use crate::kernel::recurrence::{self, Backward, Forward};
-            use crate::kernel::step::{self, Dense, Steps};
+            use crate::kernel::step::{self, Dense, Steps, rows};
             use crate::kernel::tier::Geometry;
             use crate::kernel::tile::{BlockLayout, Blocked, Fma, Tiles};
             use crate::simd::{HALF_LANES, Vector};
@@ -67,21 +67,25 @@ macro_rules! kernel_table {
                             forward: elman_tanh_forward,
                             backward: elman_tanh_backward,
                             steps: elman_tanh_steps,
+                            row_steps: elman_tanh_row_steps,
                         },
                         RecurrenceKernels {
                             forward: elman_relu_forward,
                             backward: elman_relu_backward,
                             steps: elman_relu_steps,
+                            row_steps: elman_relu_row_steps,
                         },
                         RecurrenceKernels {
                             forward: gru_forward,
                             backward: gru_backward,
                             steps: gru_steps,
+                            row_steps: gru_row_steps,
                         },
                         RecurrenceKernels {
                             forward: lstm_forward,
                             backward: lstm_backward,
                             steps: lstm_steps,
+                            row_steps: lstm_row_steps,
                         },
                     ],
                     dense,
@@ -106,15 +110,19 @@ macro_rules! kernel_table {
                 elman_tanh_forward(args: Forward<'_, '_>) = recurrence::forward[Elman<Tanh>],
                 elman_tanh_backward(args: Backward<'_, '_>) = recurrence::backward[Elman<Tanh>],
                 elman_tanh_steps(args: Steps<'_>) = step::steps[Elman<Tanh>],
+                elman_tanh_row_steps(args: Steps<'_>) = rows::row_steps[Elman<Tanh>],
                 elman_relu_forward(args: Forward<'_, '_>) = recurrence::forward[Elman<Relu>],
                 elman_relu_backward(args: Backward<'_, '_>) = recurrence::backward[Elman<Relu>],
                 elman_relu_steps(args: Steps<'_>) = step::steps[Elman<Relu>],
+                elman_relu_row_steps(args: Steps<'_>) = rows::row_steps[Elman<Relu>],
                 gru_forward(args: Forward<'_, '_>) = recurrence::forward[Gru],
                 gru_backward(args: Backward<'_, '_>) = recurrence::backward[Gru],
                 gru_steps(args: Steps<'_>) = step::steps[Gru],
+                gru_row_steps(args: Steps<'_>) = rows::row_steps[Gru],
                 lstm_forward(args: Forward<'_, '_>) = recurrence::forward[Lstm],
                 lstm_backward(args: Backward<'_, '_>) = recurrence::backward[Lstm],
                 lstm_steps(args: Steps<'_>) = step::steps[Lstm],
+                lstm_row_steps(args: Steps<'_>) = rows::row_steps[Lstm],
                 dense(args: Dense<'_>) = step::dense,
                 column_sums(args: ColumnSums<'_>) = elementwise::column_sums,
                 pack_row(group: &mut [f32], place: Place, row: &[f32]) = layout::pack_row,

@@ -156,9 +156,9 @@ impl Linear {
         multiply(self.kernels, self.blocking, product, &mut scratch.gemm)
     }
 
-    /// The same for the first `steps` rows of `x`: `y` (steps, outputs rounded up to 16) is memory that is there.
-    pub(crate) fn steps(&self, steps: usize, x: StepRows<'_>, y: &mut [f32]) {
-        (self.kernels.dense)(Dense { rows: steps, x, weight: self.panels.view(), bias: &self.bias_columns, y });
+    /// The same for the first `rows` rows of `x`: `y` (rows, outputs rounded up to 16) is memory that is there.
+    pub(crate) fn steps(&self, rows: usize, x: StepRows<'_>, y: &mut [f32]) {
+        (self.kernels.dense)(Dense { rows, x, weight: self.panels.view(), bias: &self.bias_columns, y });
     }
 
     /// The backward pass: adds to the parameters' gradients; `d_x`, where it is wanted, takes the shape (T, B, in) and

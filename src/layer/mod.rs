@@ -11,8 +11,8 @@ pub(crate) use embedding::Embedding;
 pub(crate) use linear::LinearBackward;
 pub use linear::{Linear, LinearScratch, LinearSettings};
 pub use readout::Readout;
-pub(crate) use recurrent::RowMemory;
 pub use recurrent::{
     BackwardPass, Cell, Direction, ForwardPass, Layer, LayerGradients, Nonlinearity, Scratch, Sizes, Tape, Weights,
     Write,
 };
+pub(crate) use recurrent::{Delay, RowsMemory};

@@ -1,12 +1,16 @@
 //! Floor 5: one step at a time over a shared model, for loops that cannot wait.
 
+mod core;
+mod streams;
+
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
-use crate::kernel::step::BLOCK;
-use crate::model::{Model, StepMemory};
+pub use streams::Streams;
+
+use self::core::Core;
+use crate::error::Result;
+use crate::model::Model;
 use crate::network::State;
-use crate::tensor::StepRows;
 
 /// One row that goes through a model step by step: a sample, a frame, a tick. The state is kept between the calls.
 ///
@@ -27,7 +31,7 @@ use crate::tensor::StepRows;
 /// # Ok::<(), elman::Error>(())
 /// ```
 ///
-/// Two streams over one model, as of a stereo signal:
+/// Two streams over one model; where rows go step by step together, as those of a stereo signal, [`Streams`] is faster:
 ///
 /// ```
 /// use std::sync::Arc;
@@ -41,16 +45,7 @@ use crate::tensor::StepRows;
 /// # Ok::<(), elman::Error>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Stream {
-    model: Arc<Model>,
-    memory: StepMemory,
-    inputs: usize,
-    outputs: usize,
-    /// How many indices the first layer knows; 0 where it takes features.
-    vocabulary: usize,
-    /// What [`reset`](Self::reset) goes back to.
-    first: State,
-}
+pub struct Stream(Core);
 
 impl Stream {
     /// A stream that begins in the model's own state, or in zeros.
@@ -60,15 +55,31 @@ impl Stream {
     /// reverse direction, a mean or a maximum over all steps. [`ErrorKind::Stale`](crate::ErrorKind::Stale) where a guard
     /// of [`Model::params_mut`] was leaked, [`ErrorKind::Memory`](crate::ErrorKind::Memory).
     pub fn new(model: impl Into<Arc<Model>>) -> Result<Self> {
-        let model = model.into();
-        let (memory, first) = (model.step_memory()?, model.first_row_state()?);
-        let (inputs, outputs) = (model.inputs(), model.outputs());
-        let vocabulary = model.vocabulary().unwrap_or(0);
-        let mut stream = Self { model, memory, inputs, outputs, vocabulary, first };
-        // Touches all of the memory, weights and code: the first step of the caller finds them there.
-        stream.run_zeros(2 * BLOCK);
-        stream.reset();
-        Ok(stream)
+        Core::new(model.into(), 1, 1.0).map(Self)
+    }
+
+    /// A stream at a sample rate of `ratio` times the one that the model was trained at, 1 or more: 2 for a model of 48 kHz
+    /// at 96 kHz. Each recurrent layer gets back its state, h and an LSTM's c, not of the step before but of `ratio` steps
+    /// before, which is as long ago as in training; between two whole numbers of steps it is the mean of their states,
+    /// weighted linearly (Carson, Wright, Chowdhury, Välimäki and Bilbao, 2024).
+    ///
+    /// The [`state`](Self::state) of such a stream is all states that are yet to come back.
+    ///
+    /// ```
+    /// use elman::{Lstm, Rng, Stream};
+    ///
+    /// let model = Lstm::builder(1, 16).linear("fc", 1).model(&mut Rng::new(1))?;
+    /// let mut stream = Stream::with_rate_ratio(model, 96e3 / 48e3)?;
+    /// assert_eq!(stream.state()?.h_shape(), [1, 2, 16]);
+    /// # stream.step(&[0.5], &mut [0.0])?;
+    /// # Ok::<(), elman::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); [`ErrorKind::Setting`](crate::ErrorKind::Setting) for a ratio below 1: a state cannot come
+    /// back sooner than at the next step.
+    pub fn with_rate_ratio(model: impl Into<Arc<Model>>, ratio: f64) -> Result<Self> {
+        Core::new(model.into(), 1, ratio).map(Self)
     }
 
     /// The same stream after `steps` steps of zeros (of index 0, where the first layer is an embedding), whose outputs are
@@ -76,22 +87,14 @@ impl Stream {
     /// after them.
     #[must_use]
     pub fn prewarmed(mut self, steps: usize) -> Self {
-        self.run_zeros(steps);
-        self.memory.get(&mut self.first);
+        self.0.prewarm(steps);
         self
-    }
-
-    fn run_zeros(&mut self, steps: usize) {
-        let zeros = vec![0.0; self.inputs];
-        for _ in 0..steps {
-            self.model.steps(1, StepRows { data: &zeros, pitch: self.inputs }, &mut self.memory);
-        }
     }
 
     /// The model.
     #[must_use]
     pub fn model(&self) -> &Arc<Model> {
-        &self.model
+        &self.0.model
     }
 
     /// One step: `x` holds the input's features, `y` receives the output's.
@@ -102,15 +105,7 @@ impl Stream {
     /// was.
     #[inline]
     pub fn step(&mut self, x: &[f32], y: &mut [f32]) -> Result<()> {
-        if x.len() != self.inputs {
-            return Err(Error::length("x", &[self.inputs], x.len()));
-        }
-        if y.len() != self.outputs {
-            return Err(Error::length("y", &[self.outputs], y.len()));
-        }
-        self.check_indices(x)?;
-        self.run(1, x, y);
-        Ok(())
+        self.0.step(x, y)
     }
 
     /// One step of a model whose first layer is an embedding.
@@ -120,17 +115,7 @@ impl Stream {
     /// [`ErrorKind::Setting`](crate::ErrorKind::Setting) where the first layer is another,
     /// [`ErrorKind::Length`](crate::ErrorKind::Length) naming `y`.
     pub fn step_index(&mut self, index: u32, y: &mut [f32]) -> Result<()> {
-        if self.vocabulary == 0 {
-            return Err(Error::setting("step_index", "a model whose first layer is an embedding", "another model"));
-        }
-        if index as usize >= self.vocabulary {
-            return Err(Error::value("index", &format!("0 to {}", self.vocabulary - 1), index));
-        }
-        if y.len() != self.outputs {
-            return Err(Error::length("y", &[self.outputs], y.len()));
-        }
-        self.run(1, &[index as f32], y);
-        Ok(())
+        self.0.step_index(&[index], y)
     }
 
     /// Some steps: `x` (steps, inputs) and `y` (steps, outputs), row-major. What one call of [`step`](Self::step) for each
@@ -139,44 +124,33 @@ impl Stream {
     /// # Errors
     /// As [`step`](Self::step); an `x` that is no whole number of steps names what is left over.
     pub fn block(&mut self, x: &[f32], y: &mut [f32]) -> Result<()> {
-        let steps = x.len() / self.inputs;
-        if steps * self.inputs != x.len() {
-            return Err(Error::length("x", &[steps, self.inputs], x.len()));
-        }
-        if y.len() != steps * self.outputs {
-            return Err(Error::length("y", &[steps, self.outputs], y.len()));
-        }
-        self.check_indices(x)?;
-        for (x, y) in x.chunks(BLOCK * self.inputs).zip(y.chunks_mut(BLOCK * self.outputs)) {
-            self.run(x.len() / self.inputs, x, y);
-        }
-        Ok(())
+        self.0.block(x, y)
     }
 
     /// Goes back to the state in which the stream began.
     pub fn reset(&mut self) {
-        self.memory.set(&self.first);
+        self.0.reset();
     }
 
-    /// The state after the last step: h and c of every recurrent layer, (D·layers, 1, H). Allocates;
+    /// The state after the last step: h and c of every recurrent layer, (layers, 1, H). Of a
+    /// stream [at another sample rate](Self::with_rate_ratio), the states after as many of the last steps as are yet to
+    /// come back, (layers, states, H), the last one first: `ratio` of them, rounded up. Allocates;
     /// [`state_into`](Self::state_into) does not.
     ///
     /// # Errors
     /// [`ErrorKind::Memory`](crate::ErrorKind::Memory).
     pub fn state(&self) -> Result<State> {
-        let mut state = self.model.zero_state(1)?;
-        self.memory.get(&mut state);
-        Ok(state)
+        self.0.state(0)
     }
 
-    /// Copies the state after the last step into `state`, which has the model's sizes for one row.
+    /// Copies the state after the last step into `state`, which has the sizes of what
+    /// [`state`](Self::state) gives.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for a state of another model or of several rows.
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for a state of another model, or of another
+    /// number of rows.
     pub fn state_into(&self, state: &mut State) -> Result<()> {
-        self.model.check_row_state(state)?;
-        self.memory.get(state);
-        Ok(())
+        self.0.state_into(0, state)
     }
 
     /// Goes on from `state`.
@@ -184,32 +158,6 @@ impl Stream {
     /// # Errors
     /// As [`state_into`](Self::state_into); the stream is then as it was.
     pub fn set_state(&mut self, state: &State) -> Result<()> {
-        self.model.check_row_state(state)?;
-        self.memory.set(state);
-        Ok(())
-    }
-
-    #[inline]
-    fn check_indices(&self, x: &[f32]) -> Result<()> {
-        if self.vocabulary == 0 {
-            return Ok(());
-        }
-        let wrong = |&&x: &&f32| !(x >= 0.0 && x < self.vocabulary as f32 && x.fract() == 0.0);
-        match x.iter().find(wrong) {
-            None => Ok(()),
-            Some(x) => Err(Error::value("x", &format!("whole numbers from 0 to {}", self.vocabulary - 1), x)),
-        }
-    }
-
-    /// At most [`BLOCK`] steps of the right lengths.
-    #[inline]
-    fn run(&mut self, steps: usize, x: &[f32], y: &mut [f32]) {
-        let out = self.model.steps(steps, StepRows { data: x, pitch: self.inputs }, &mut self.memory);
-        for (t, y) in y.chunks_exact_mut(self.outputs).enumerate() {
-            match y {
-                [y] => *y = out.data[t * out.pitch],
-                y => y.copy_from_slice(out.step(t, y.len())),
-            }
-        }
+        self.0.set_state(0, state)
     }
 }

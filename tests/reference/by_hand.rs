@@ -54,6 +54,29 @@ fn a_tanh_unit_by_hand() {
     tanh_by_hand::<f32>(4e-7);
 }
 
+/// One unit that adds half of a delayed state to its input: every number is exact.
+#[test]
+fn a_delayed_state_by_hand() {
+    let (cell, weight_ih, weight_hh) = (Cell::Elman(Nonlinearity::Relu), &[1.0], &[0.5]);
+    let forward = |steps, x: &[f64], h_0: f64, delay| {
+        let layer = Layer { cell, steps, input: 1, hidden: 1, weight_ih, weight_hh, bias: None, weight_hr: None };
+        layer.forward_delayed(x, Some(&[h_0]), None, delay)
+    };
+    let four = Steps::new(4, 1);
+    // h_t = x_t + h_{t-2} / 2, with 4 before the first step.
+    assert_eq!(forward(four, &[1.0, 2.0, 3.0, 4.0], 4.0, 2.0).y, [3.0, 4.0, 4.5, 6.0]);
+    // h_t = x_t + (3/4 h_{t-1} + 1/4 h_{t-2}) / 2.
+    assert_eq!(forward(four, &[1.0, 0.0, 0.0, 0.0], 8.0, 1.25).y, [5.0, 2.875, 1.703125, 0.998046875]);
+    // Nothing comes back over a reset.
+    let resets = Some(&[false, false, true, false][..]);
+    let output = forward(Steps { resets, ..four }, &[1.0, 2.0, 3.0, 4.0], 4.0, 2.0);
+    assert_eq!(output, Output { y: vec![3.0, 4.0, 3.0, 4.0], h_n: vec![4.0], c_n: vec![] });
+    // A step is no delay.
+    let plain = Layer { cell, steps: four, input: 1, hidden: 1, weight_ih, weight_hh, bias: None, weight_hr: None };
+    let x = [1.0, -2.0, 0.5, 3.0];
+    assert_eq!(forward(four, &x, 4.0, 1.0), plain.forward(&x, Some(&[4.0]), None));
+}
+
 /// Two relu units over three steps, halves and quarters throughout, so that every number is exact:
 ///
 /// ```text

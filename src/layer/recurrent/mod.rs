@@ -2,6 +2,7 @@
 //! [`kernel::cell`](crate::kernel::cell).
 
 mod backward;
+mod delay;
 mod forward;
 mod gradients;
 mod memory;
@@ -11,11 +12,12 @@ mod units;
 mod weights;
 
 pub use backward::BackwardPass;
+pub(crate) use delay::Delay;
 pub use forward::ForwardPass;
 pub use gradients::LayerGradients;
 pub use memory::{Scratch, Tape};
 pub use sizes::Sizes;
-pub(crate) use steps::RowMemory;
+pub(crate) use steps::RowsMemory;
 pub use weights::{Layer, Weights};
 
 pub use crate::gemm::Write;

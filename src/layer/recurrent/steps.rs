@@ -1,54 +1,88 @@
-//! Single steps of one row, in memory that was made before.
+//! Single steps of one row or several, in memory that was made before.
 
+use super::delay::{Delay, DelayLine};
 use super::{Layer, Sizes};
-use crate::error::Result;
+use crate::error::{Result, elements};
 use crate::kernel::layout::{GateColumns, PANEL, PanelsRef, whole_panels};
-use crate::kernel::step::{BLOCK, Steps, UnitBlock};
+use crate::kernel::step::{Steps, UnitBlock, block_of};
 use crate::tensor::{Buffer, StepRows};
 
-/// What one row carries from step to step, and its outputs of up to [`BLOCK`] steps.
+/// What some rows carry from step to step, and their outputs of up to [`block_of`] steps.
 #[derive(Clone, Debug)]
-pub(crate) struct RowMemory {
-    /// (1 + BLOCK, O rounded up to 16): the state, then the outputs after it.
+pub(crate) struct RowsMemory {
+    rows: usize,
+    /// (1 + steps, rows, O rounded up to 16): the state, then the outputs after it.
     h: Buffer,
-    /// The row of `h` that is the state now.
+    /// The step of `h` that is the state now.
     at: usize,
     pitch: usize,
-    /// An LSTM's cell state (H rounded up to 16).
+    /// (rows, H rounded up to 16): an LSTM's cell states.
     c: Buffer,
-    /// What is to be projected (H rounded up to 16).
+    /// (rows, H rounded up to 16): what is to be projected.
     m: Buffer,
+    /// Where the state is delayed by more than a step.
+    delayed: Option<Box<Delayed>>,
 }
 
-impl RowMemory {
-    /// The outputs of the last `steps` steps.
+/// The states that are yet to come back.
+#[derive(Clone, Debug)]
+struct Delayed {
+    h: DelayLine,
+    c: DelayLine,
+    /// (2, rows, O rounded up to 16): the state that a step takes, and the one after it.
+    operands: Buffer,
+}
+
+/// What the kernel of a single step reads and writes of each row.
+struct RowsState<'a> {
+    rows: usize,
+    h: &'a mut [f32],
+    c: &'a mut [f32],
+    m: &'a mut [f32],
+}
+
+impl RowsMemory {
+    /// The outputs of the last `steps` steps, (steps, rows).
     pub(crate) fn outputs(&self, steps: usize) -> StepRows<'_> {
-        StepRows { data: &self.h[(self.at + 1 - steps) * self.pitch..], pitch: self.pitch }
+        StepRows { data: &self.h[(self.at + 1 - steps) * self.rows * self.pitch..], pitch: self.pitch }
     }
 
-    /// The state h, then the padding.
-    pub(crate) fn h(&self) -> &[f32] {
-        &self.h[self.at * self.pitch..][..self.pitch]
-    }
-
-    /// The cell state, then the padding.
-    pub(crate) fn c(&self) -> &[f32] {
-        &self.c
-    }
-
-    /// Sets the state.
-    pub(crate) fn set(&mut self, h: &[f32], c: Option<&[f32]>) {
-        self.at = 0;
-        self.h[..h.len()].copy_from_slice(h);
+    /// Copies the state of a row; where it is delayed, all states that are yet to come back, the last one first.
+    pub(crate) fn get(&self, row: usize, h: &mut [f32], c: Option<&mut [f32]>) {
+        if let Some(delayed) = &self.delayed {
+            delayed.h.get(row, h);
+            if let Some(c) = c {
+                delayed.c.get(row, c);
+            }
+            return;
+        }
+        h.copy_from_slice(&self.h[(self.at * self.rows + row) * self.pitch..][..h.len()]);
         if let Some(c) = c {
-            self.c[..c.len()].copy_from_slice(c);
+            c.copy_from_slice(&self.c[row * (self.c.len() / self.rows)..][..c.len()]);
+        }
+    }
+
+    /// Sets what [`get`](Self::get) gives.
+    pub(crate) fn set(&mut self, row: usize, h: &[f32], c: Option<&[f32]>) {
+        if let Some(delayed) = &mut self.delayed {
+            delayed.h.set(row, h);
+            if let Some(c) = c {
+                delayed.c.set(row, c);
+            }
+            return;
+        }
+        self.h[(self.at * self.rows + row) * self.pitch..][..h.len()].copy_from_slice(h);
+        if let Some(c) = c {
+            let pitch = self.c.len() / self.rows;
+            self.c[row * pitch..][..c.len()].copy_from_slice(c);
         }
     }
 
     /// Makes room for the outputs of some more steps.
     fn advance(&mut self, steps: usize) -> usize {
-        if self.at + steps > BLOCK {
-            self.h.copy_within(self.at * self.pitch..(self.at + 1) * self.pitch, 0);
+        if self.at + steps > block_of(self.rows) {
+            let state = self.rows * self.pitch;
+            self.h.copy_within(self.at * state..(self.at + 1) * state, 0);
             self.at = 0;
         }
         let before = self.at;
@@ -58,43 +92,72 @@ impl RowMemory {
 }
 
 impl Layer {
-    /// Memory for one row, in a state of zeros. The first call lays the weights out for steps, for all rows to come.
+    /// Memory for some rows, in a state of zeros. The first call lays the weights out for steps, for all rows to come.
     ///
     /// # Errors
-    /// [`Error::Memory`](crate::Error::Memory) where there is not as much.
-    pub(crate) fn row_memory(&self) -> Result<RowMemory> {
+    /// [`Error::Memory`](crate::Error::Memory) where there is not as much, [`Error::Overflow`](crate::Error::Overflow).
+    pub(crate) fn rows_memory(&self, rows: usize, delay: Delay) -> Result<RowsMemory> {
         let Sizes { cell, hidden, projection, .. } = self.sizes;
         let (pitch, width) = (whole_panels(self.sizes.output()), whole_panels(hidden));
-        let zeros = |len| Buffer::try_zeros("stream", len);
+        let zeros = |shape: &[usize]| Buffer::try_zeros("stream", elements("stream", shape)?);
         if self.by_blocks.get().is_none() {
             // Another thread may have been quicker: its copy is the same.
             let _ = self.by_blocks.set(self.blocks()?);
         }
-        Ok(RowMemory {
-            h: zeros((1 + BLOCK) * pitch)?,
+        let c_pitch = if cell.facts().has_cell_state() { width } else { 0 };
+        let delayed = || -> Result<_> {
+            let (h, c) = (DelayLine::new(delay, rows, pitch)?, DelayLine::new(delay, rows, c_pitch)?);
+            Ok(Box::new(Delayed { h, c, operands: zeros(&[2, rows, pitch])? }))
+        };
+        Ok(RowsMemory {
+            rows,
+            h: zeros(&[1 + block_of(rows), rows, pitch])?,
             at: 0,
             pitch,
-            c: zeros(if cell.facts().has_cell_state() { width } else { 0 })?,
-            m: zeros(if projection > 0 { width } else { 0 })?,
+            c: zeros(&[rows, c_pitch])?,
+            m: zeros(&[rows, if projection > 0 { width } else { 0 }])?,
+            delayed: (delay != Delay::ONE).then(delayed).transpose()?,
         })
     }
 
-    /// Runs `steps` steps, at most [`BLOCK`], over the first rows of `x`.
-    pub(crate) fn steps(&self, steps: usize, x: StepRows<'_>, memory: &mut RowMemory) {
-        let Sizes { cell, input, hidden, projection, .. } = self.sizes;
-        let output = self.sizes.output();
+    /// Runs `steps` steps, at most [`block_of`], over the first of `x`, (steps, rows).
+    pub(crate) fn steps(&self, steps: usize, x: StepRows<'_>, memory: &mut RowsMemory) {
         let before = memory.advance(steps);
-        let RowMemory { h, pitch, c, m, .. } = memory;
-        (self.kernels.recurrence(cell).steps)(Steps {
+        let RowsMemory { rows, h, pitch, c, m, delayed, .. } = memory;
+        let (rows, state) = (*rows, *rows * *pitch);
+        let h = &mut h[before * state..][..(1 + steps) * state];
+        let Some(delayed) = delayed else {
+            self.run_kernel(steps, x, RowsState { rows, h, c, m });
+            return;
+        };
+        let Delayed { h: line, c: c_line, operands } = &mut **delayed;
+        for (t, h) in h.chunks_exact_mut(state).skip(1).enumerate() {
+            line.delayed(operands);
+            c_line.delayed(c);
+            self.run_kernel(1, x.from(t * rows), RowsState { rows, h: operands, c: &mut *c, m: &mut *m });
+            h.copy_from_slice(&operands[state..]);
+            line.push(h);
+            c_line.push(c);
+        }
+    }
+
+    /// The kernel of single steps.
+    #[inline]
+    fn run_kernel(&self, steps: usize, x: StepRows<'_>, RowsState { rows, h, c, m }: RowsState<'_>) {
+        let Sizes { cell, input, hidden, projection, .. } = self.sizes;
+        let kernels = self.kernels.recurrence(cell);
+        let run = if rows == 1 { kernels.steps } else { kernels.row_steps };
+        run(Steps {
+            rows,
             input,
             hidden,
-            output,
+            output: self.sizes.output(),
             steps,
             x,
             weights: self.by_blocks.get().expect("laid out when the memory was made"),
-            h: &mut h[before * *pitch..][..(1 + steps) * *pitch],
+            h,
             c,
-            projection: (projection > 0).then(|| (self.w_hr.view(), &mut m[..])),
+            projection: (projection > 0).then(|| (self.w_hr.view(), m)),
         });
     }
 

@@ -1,29 +1,32 @@
-//! Single steps of one row, layer by layer.
+//! Single steps of one row or several, layer by layer.
 
 use super::{Chain, Kind, Reads, Recurrence, Stage};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, elements};
 use crate::kernel::layout::whole_panels;
-use crate::kernel::step::BLOCK;
-use crate::layer::{Direction, Readout, RowMemory};
+use crate::kernel::step::block_of;
+use crate::layer::{Delay, Direction, Readout, RowsMemory};
 use crate::network::State;
 use crate::tensor::{Buffer, StepRows};
 
-/// What the layers of a chain keep of one row.
+/// What the layers of a chain keep of some rows.
 #[derive(Clone, Debug)]
-pub(crate) struct StepMemory(Vec<StageSteps>);
+pub(crate) struct StepMemory {
+    rows: usize,
+    stages: Vec<StageSteps>,
+}
 
 /// What one of them does.
 #[derive(Clone, Debug)]
 enum StageSteps {
     /// Nothing: what comes in goes on.
     Passes,
-    Recurrent(Vec<RowMemory>),
-    /// (BLOCK, width rounded up to 16): the outputs.
+    Recurrent(Vec<RowsMemory>),
+    /// (steps, rows, width rounded up to 16): the outputs.
     Rows(Rows),
     Residual(Rows, StepMemory),
 }
 
-/// The outputs of up to [`BLOCK`] steps.
+/// The outputs of up to [`block_of`] steps of all rows.
 #[derive(Clone, Debug)]
 struct Rows {
     data: Buffer,
@@ -31,23 +34,24 @@ struct Rows {
 }
 
 impl Rows {
-    fn new(width: usize) -> Result<Self> {
+    fn new(rows: usize, width: usize) -> Result<Self> {
         let pitch = whole_panels(width);
-        Ok(Self { data: Buffer::try_zeros("stream", BLOCK * pitch)?, pitch })
+        let len = elements("stream", &[block_of(rows), rows, pitch])?;
+        Ok(Self { data: Buffer::try_zeros("stream", len)?, pitch })
     }
 
     fn view(&self) -> StepRows<'_> {
         StepRows { data: &self.data, pitch: self.pitch }
     }
 
-    /// The first features of each of the first steps, with what stands at the same step of `from`.
+    /// The first features of each of the first lines (a step of a row), with what stands at the same line of `from`.
     fn each<'a>(
         &'a mut self,
-        steps: usize,
+        lines: usize,
         width: usize,
         from: StepRows<'a>,
     ) -> impl Iterator<Item = (&'a mut [f32], &'a [f32])> {
-        let rows = self.data.chunks_exact_mut(self.pitch).take(steps).enumerate();
+        let rows = self.data.chunks_exact_mut(self.pitch).take(lines).enumerate();
         rows.map(move |(t, row)| (&mut row[..width], &from.data[t * from.pitch..]))
     }
 }
@@ -66,9 +70,9 @@ impl StageSteps {
 impl StepMemory {
     /// Calls `f` for every recurrent layer, in the order of the states; `from` are those before. Gives how many there are
     /// behind it.
-    fn each_layer(&self, from: usize, f: &mut dyn FnMut(usize, &RowMemory)) -> usize {
+    fn each_layer(&self, from: usize, f: &mut dyn FnMut(usize, &RowsMemory)) -> usize {
         let mut place = from;
-        for stage in &self.0 {
+        for stage in &self.stages {
             match stage {
                 StageSteps::Recurrent(layers) => {
                     for layer in layers {
@@ -84,9 +88,9 @@ impl StepMemory {
     }
 
     /// The same, to change them.
-    fn each_layer_mut(&mut self, from: usize, f: &mut dyn FnMut(usize, &mut RowMemory)) -> usize {
+    fn each_layer_mut(&mut self, from: usize, f: &mut dyn FnMut(usize, &mut RowsMemory)) -> usize {
         let mut place = from;
-        for stage in &mut self.0 {
+        for stage in &mut self.stages {
             match stage {
                 StageSteps::Recurrent(layers) => {
                     for layer in layers {
@@ -101,33 +105,31 @@ impl StepMemory {
         place
     }
 
-    /// Sets the states of all recurrent layers to those of one row.
-    pub(crate) fn set(&mut self, state: &State) {
+    /// Sets the states of all recurrent layers for one row; where they are delayed, `state` has a row for each of those that
+    /// are yet to come back.
+    pub(crate) fn set(&mut self, row: usize, state: &State) {
         self.each_layer_mut(0, &mut |place, layer| {
-            let h = state.h_of(place).expect("a layer of the model").flat().expect("one row");
-            let c = state.c_of(place).map(|c| c.flat().expect("one row"));
-            layer.set(h, c);
+            let h = state.h_of(place).expect("a layer of the model").flat().expect("no other layer in between");
+            let c = state.c_of(place).map(|c| c.flat().expect("no other layer in between"));
+            layer.set(row, h, c);
         });
     }
 
-    /// Copies the states of all recurrent layers to a state of one row.
-    pub(crate) fn get(&self, state: &mut State) {
+    /// Copies them.
+    pub(crate) fn get(&self, row: usize, state: &mut State) {
         self.each_layer(0, &mut |place, layer| {
             let (h, c) = state.of_mut(place);
-            h.copy_from_slice(&layer.h()[..h.len()]);
-            if let Some(c) = c {
-                c.copy_from_slice(&layer.c()[..c.len()]);
-            }
+            layer.get(row, h, c);
         });
     }
 }
 
 impl Chain {
-    /// Memory for one row that goes through it step by step.
+    /// Memory for some rows that go through it step by step.
     ///
     /// # Errors
     /// [`Error::Unsupported`] for a layer that needs steps that are yet to come.
-    pub(in crate::model) fn step_memory(&self) -> Result<StepMemory> {
+    pub(in crate::model) fn step_memory(&self, rows: usize, delay: Delay) -> Result<StepMemory> {
         let stages = self.stages.iter().map(|stage| {
             Ok(match &stage.kind {
                 Kind::Readout(Readout::EveryStep | Readout::Last) => StageSteps::Passes,
@@ -135,17 +137,20 @@ impl Chain {
                     let what = format!("a {} over all steps, step by step", format!("{readout:?}").to_lowercase());
                     return Err(Error::unsupported("stream", what));
                 }
-                Kind::Recurrent(recurrence) => StageSteps::Recurrent(recurrence.row_memories()?),
-                Kind::Residual { chain, .. } => StageSteps::Residual(Rows::new(stage.width)?, chain.step_memory()?),
+                Kind::Recurrent(recurrence) => StageSteps::Recurrent(recurrence.rows_memories(rows, delay)?),
+                Kind::Residual { chain, .. } => {
+                    StageSteps::Residual(Rows::new(rows, stage.width)?, chain.step_memory(rows, delay)?)
+                }
                 Kind::Embedding(_) | Kind::Linear(_) | Kind::Elementwise(_) | Kind::Scale { .. } => {
-                    StageSteps::Rows(Rows::new(stage.width)?)
+                    StageSteps::Rows(Rows::new(rows, stage.width)?)
                 }
             })
         });
-        Ok(StepMemory(stages.collect::<Result<_>>()?))
+        Ok(StepMemory { rows, stages: stages.collect::<Result<_>>()? })
     }
 
-    /// Runs `steps` steps, at most [`BLOCK`], over the first rows of `x`; indices have been checked. Gives the outputs.
+    /// Runs `steps` steps, at most [`block_of`], over the first of `x`, (steps, rows); indices have been checked. Gives the
+    /// outputs.
     pub(in crate::model) fn steps<'a>(
         &self,
         steps: usize,
@@ -153,32 +158,34 @@ impl Chain {
         reads: Reads<'_>,
         memory: &'a mut StepMemory,
     ) -> StepRows<'a> {
+        let rows = memory.rows;
         let mut done = 0;
         for (k, stage) in self.stages.iter().enumerate() {
-            let (before, here) = memory.0.split_at_mut(k);
+            let (before, here) = memory.stages.split_at_mut(k);
             let x = before[..done].last().map_or(x, |last| last.outputs(steps, x));
-            stage.steps(steps, x, reads, &mut here[0]);
+            stage.steps([steps, rows], x, reads, &mut here[0]);
             if !matches!(here[0], StageSteps::Passes) {
                 done = k + 1;
             }
         }
-        memory.0[..done].last().map_or(x, |last| last.outputs(steps, x))
+        memory.stages[..done].last().map_or(x, |last| last.outputs(steps, x))
     }
 }
 
 impl Recurrence {
-    fn row_memories(&self) -> Result<Vec<RowMemory>> {
+    fn rows_memories(&self, rows: usize, delay: Delay) -> Result<Vec<RowsMemory>> {
         let layers = self.network.layers();
         if layers.iter().any(|layer| layer.sizes().direction == Direction::Reverse) {
             let what = "a reverse direction, which begins with the last step, step by step";
             return Err(Error::unsupported("stream", what));
         }
-        layers.iter().map(|layer| layer.row_memory()).collect()
+        layers.iter().map(|layer| layer.rows_memory(rows, delay)).collect()
     }
 }
 
 impl Stage {
-    fn steps(&self, steps: usize, x: StepRows<'_>, reads: Reads<'_>, memory: &mut StageSteps) {
+    fn steps(&self, [steps, rows]: [usize; 2], x: StepRows<'_>, reads: Reads<'_>, memory: &mut StageSteps) {
+        let lines = steps * rows;
         match (&self.kind, memory) {
             (Kind::Recurrent(recurrence), StageSteps::Recurrent(memories)) => {
                 for (k, layer) in recurrence.network.layers().iter().enumerate() {
@@ -187,27 +194,27 @@ impl Stage {
                     layer.steps(steps, x, &mut here[0]);
                 }
             }
-            (Kind::Linear(linear), StageSteps::Rows(rows)) => linear.steps(steps, x, &mut rows.data),
+            (Kind::Linear(linear), StageSteps::Rows(rows)) => linear.steps(lines, x, &mut rows.data),
             (Kind::Embedding(embedding), StageSteps::Rows(rows)) => {
-                for (y, x) in rows.each(steps, self.width, x) {
+                for (y, x) in rows.each(lines, self.width, x) {
                     y.copy_from_slice(embedding.vector(reads.params, x[0] as usize));
                 }
             }
             (Kind::Elementwise(elementwise), StageSteps::Rows(rows)) => {
-                for (y, x) in rows.each(steps, self.width, x) {
+                for (y, x) in rows.each(lines, self.width, x) {
                     y.copy_from_slice(&x[..y.len()]);
                     elementwise.forward(reads.kernels, y, self.width);
                 }
             }
             (Kind::Scale { gain, offset }, StageSteps::Rows(rows)) => {
-                for (y, x) in rows.each(steps, self.width, x) {
+                for (y, x) in rows.each(lines, self.width, x) {
                     y.copy_from_slice(&x[..y.len()]);
                     super::forward::scale(y, gain, offset);
                 }
             }
             (Kind::Residual { from, chain }, StageSteps::Residual(rows, inner)) => {
                 let inside = chain.steps(steps, x, reads, inner);
-                for (t, (y, inside)) in rows.each(steps, self.width, inside).enumerate() {
+                for (t, (y, inside)) in rows.each(lines, self.width, inside).enumerate() {
                     let x = x.step(t, from + self.width);
                     y.copy_from_slice(&inside[..y.len()]);
                     y.iter_mut().zip(&x[*from..]).for_each(|(y, x)| *y += x);

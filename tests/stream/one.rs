@@ -1,41 +1,19 @@
-//! Streams: the bits of the whole sequence, states, refusals.
+//! One row: the bits of the whole sequence, states, refusals.
 
 use std::sync::Arc;
 
 use elman::tensor::Seq;
 use elman::{
-    Activation, ErrorKind, Gru, Isa, LayerKind, LayerSpec, Lstm, Model, ModelBuilder, ModelSpec, Readout,
-    RecurrentSpec, Rng, Rnn, Stream,
+    ErrorKind, Gru, Isa, LayerKind, Lstm, Model, ModelBuilder, ModelSpec, Readout, RecurrentSpec, Rng, Rnn, Stream,
 };
 
-/// The tiers that this machine has.
-fn tiers() -> Vec<Isa> {
-    let model = Rnn::builder(1, 1).model(&mut Rng::new(1)).unwrap();
-    let there = |&isa: &Isa| Model::on(model.spec().clone(), isa).is_ok();
-    Isa::ALL.iter().copied().filter(there).collect()
-}
-
-/// The model of `spec`, drawn anew, on a tier.
-fn on(spec: &ModelSpec, isa: Isa, seed: u64) -> Arc<Model> {
-    let mut model = Model::on(spec.clone(), isa).unwrap();
-    let mut rng = Rng::new(seed);
-    let bound = 1.0 / (model.zero_state(1).unwrap().h().len() as f32).sqrt();
-    model.params_mut().data_mut().iter_mut().for_each(|x| *x = rng.uniform(-bound, bound));
-    Arc::new(model)
-}
-
-fn signal(rng: &mut Rng, steps: usize, width: usize) -> Seq {
-    let mut x = Seq::zeros(steps, 1, width).unwrap();
-    x.data_mut().iter_mut().for_each(|x| *x = rng.uniform(-1.0, 1.0));
-    x
-}
+use crate::{bits, of_every_kind, on, signal, tiers};
 
 /// Every output of a whole run, of single steps and of uneven blocks: all the same bits. On the portable tier a whole run
 /// goes through another library's products, so it is only near; steps and blocks still have the same bits.
 fn check(what: &str, model: &Arc<Model>, x: &Seq) {
     let (steps, width) = (x.shape()[0], model.outputs());
     let whole = model.run(x).unwrap();
-    let bits = |y: &[f32]| y.iter().map(|y| y.to_bits()).collect::<Vec<_>>();
     let whole_state = [bits(whole.state().h()), bits(whole.state().c())];
     let whole = bits(whole.values().flat().unwrap());
 
@@ -98,17 +76,7 @@ fn steps_and_blocks_give_the_bits_of_the_whole_sequence() {
 
 #[test]
 fn every_kind_of_layer_goes_step_by_step() {
-    let inner = [LayerSpec::new("gru", RecurrentSpec::gru(vec![7])), LayerSpec::new("fc", LayerKind::linear(2))];
-    let spec = ModelSpec::new(3)
-        .layer("lstm", RecurrentSpec::lstm(vec![20, 20]).proj_size(7).initial_state(true))
-        .layer("", Activation::Tanh)
-        .layer("block", LayerKind::residual(4, inner))
-        .layer("rnn", RecurrentSpec::rnn(vec![70, 9]))
-        .layer("", Readout::Last)
-        .layer("fc", LayerKind::linear(40))
-        .layer("", Activation::Softmax)
-        .layer("", LayerKind::scale([20.0], [0.5]))
-        .layer("out", LayerKind::linear_without_bias(5));
+    let spec = of_every_kind();
     let x = signal(&mut Rng::new(2), 150, 3);
     for isa in tiers() {
         let model = on(&spec, isa, 3);
