@@ -108,7 +108,7 @@ def small_table(by_label):
         step, block, avx2 = (by_label.get(label + end) for end in ("", ", blocks of 64", ", AVX2"))
         if step is None:
             continue
-        ns = lambda value: f"{value:.1f}"
+        ns = lambda value: f"{value:.1f}" if value < 1e4 else f"{value / 1e3:.0f} µs"
         spread = [ns(step.median(f"step_{at}_ns")) for at in ("p50", "p99", "p999", "max")]
         others = [ns(load.least()) if load else "-" for load in (block, avx2)]
         name = f"{NAMES[cell]} {hidden}" + (", 2 layers" if options else "")

@@ -114,6 +114,30 @@
 //! # Ok::<(), elman::Error>(())
 //! ```
 //!
+//! # In a real-time loop
+//!
+//! A [`Stream`] keeps the state itself and takes a small part of the time: one row, one thread, one step or one block a call.
+//!
+//! ```
+//! use elman::{Lstm, Rng, Stream, with_default_float_mode};
+//!
+//! // Once, outside of the callback: all memory is allocated and touched here.
+//! let model = Lstm::builder(1, 16).linear("fc", 1).model(&mut Rng::new(1))?;
+//! let mut stream = Stream::new(model)?.prewarmed(1000);
+//!
+//! // In the callback, for each buffer: nothing is allocated, locked or asked of the system.
+//! let (input, mut output) = ([0.1; 64], [0.0; 64]);
+//! with_default_float_mode(|| stream.block(&input, &mut output))?;
+//! # Ok::<(), elman::Error>(())
+//! ```
+//!
+//! Outside of the callback belong what allocates or frees: [`Stream::new`], [`Stream::state`], and dropping the last stream
+//! of a model. A thread's priority, its core and locked memory are the host's. [`Stream::reset`], [`Stream::state_into`] and
+//! [`Stream::set_state`] may be called inside; a NaN or an infinity stays in its stream until a reset. Where a Rust program
+//! owns the thread, [`with_default_float_mode`] is not needed. To replace a model under a running signal, make another stream
+//! outside, run both while one fades into the other, and drop the old one outside: the example `stream` does. The examples
+//! `amplifier` and `voice_activity` are whole loops.
+//!
 //! # Threads
 //!
 //! How many threads a call may use is an argument, [`Threads`]; what a call costs and in which pool it runs is told there.

@@ -14,8 +14,8 @@ use elman::params::ParamTable;
 use elman::tensor::{PackedSequence, Seq};
 use elman::train::{Trainer, TrainingState};
 use elman::{
-    Activation, Gru, Input, Isa, LayerKind, Lstm, Model, ModelBuilder, ModelSpec, Params, RecurrentSpec, Rng, Rnn,
-    Stream, Streams, Threads, Workspace,
+    Activation, Gru, Input, Isa, LayerKind, LayerSpec, Lstm, Model, ModelBuilder, ModelSpec, Params, Readout,
+    RecurrentSpec, Rng, Rnn, Stream, Streams, Threads, Workspace,
 };
 
 /// Counts what the threads that do the work ask for; the test harness has one of its own, which may wake late.
@@ -156,6 +156,27 @@ fn streams_allocate_nothing() {
         });
         assert_eq!(count, 0, "{}", stream.model().spec());
     }
+    // By index, and what a step goes through besides.
+    let inner = [LayerSpec::new("gru", RecurrentSpec::gru(vec![7])), LayerSpec::new("fc", LayerKind::linear(3))];
+    let spec = ModelSpec::new(1)
+        .layer("embedding", LayerKind::embedding(11, 6))
+        .layer("lstm", RecurrentSpec::lstm(vec![9]).initial_state(true))
+        .layer("inner", LayerKind::residual(3, inner))
+        .layer("", Readout::Last)
+        .layer("fc", LayerKind::linear(40))
+        .layer("", Activation::Softmax);
+    let mut stream = Stream::new(Model::init(spec, &mut rng).unwrap()).unwrap();
+    let (mut y, mut block) = ([0.0; 40], [0.0; 40 * 100]);
+    let count = allocations(|| {
+        for n in 0..20_000 {
+            stream.step_index(n % 11, &mut y).unwrap();
+        }
+        stream.block(&[10.0; 100], &mut block).unwrap();
+        stream.reset();
+    });
+    assert_eq!(count, 0, "by index");
+    // The count works: this one allocates.
+    assert_ne!(allocations(|| drop(stream.state().unwrap())), 0);
 }
 
 fn streams_of_rows_allocate_nothing() {
