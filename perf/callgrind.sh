@@ -36,8 +36,8 @@ has --json "$@" || set -- "$@" --json
 
 build
 # One run of the workload, and one whose steps are timed one by one, in cli/src/measure/timed.rs and stream.rs.
-run='elman_cli::measure::*Work::run*'
-timed='elman_cli::measure::*Work::time_*'
+run='elman_cli::measure::*Work*::run*'
+timed='elman_cli::measure::*Work*::time_*'
 out=$made/callgrind-$name.out
 rm -f "$out" "$out".*
 valgrind --tool=callgrind --callgrind-out-file="$out" --dump-before="$run" --dump-before="$timed" \

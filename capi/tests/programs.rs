@@ -61,8 +61,9 @@ fn every_call_does_what_the_header_says() {
             "--leak-check=full",
             "--errors-for-leak-kinds=definite,indirect",
         ]);
-        // It does not know AVX-512.
-        let isa = if is_avx2() { "avx2" } else { "portable" };
+        // It does not know AVX-512, whose bits are those of AVX2.
+        let forced = std::env::var("ELMAN_ISA").is_ok_and(|isa| isa == "portable");
+        let isa = if is_avx2() && !forced { "avx2" } else { "portable" };
         valgrind.arg(folder.path().join(source)).args(&arguments).env("ELMAN_ISA", isa);
         expect_success(&run(&mut valgrind), &format!("valgrind {source}"));
     }

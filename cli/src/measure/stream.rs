@@ -3,16 +3,55 @@
 use std::hint::black_box;
 
 use elman::internals::Cell;
-use elman::{Gru, Lstm, Model, ModelBuilder, Result, Rng, Rnn, Stream};
+use elman::{Gru, Lstm, Model, ModelBuilder, Result, Rng, Rnn, Stream, Streams};
 
 use super::Workload;
 use super::clock::Clock;
 use super::measurement::Latency;
 use super::stats::Histogram;
 
+/// What is called: a stream, or several rows at once.
+pub(super) trait Callee: Sized {
+    fn new(model: Model, rows: usize) -> Result<Self>;
+    fn step(&mut self, x: &[f32], y: &mut [f32]) -> Result<()>;
+    fn block(&mut self, x: &[f32], y: &mut [f32]) -> Result<()>;
+}
+
+impl Callee for Stream {
+    fn new(model: Model, _: usize) -> Result<Self> {
+        Stream::new(model)
+    }
+
+    #[inline(always)]
+    fn step(&mut self, x: &[f32], y: &mut [f32]) -> Result<()> {
+        self.step(x, y)
+    }
+
+    #[inline(always)]
+    fn block(&mut self, x: &[f32], y: &mut [f32]) -> Result<()> {
+        self.block(x, y)
+    }
+}
+
+impl Callee for Streams {
+    fn new(model: Model, rows: usize) -> Result<Self> {
+        Streams::new(model, rows)
+    }
+
+    #[inline(always)]
+    fn step(&mut self, x: &[f32], y: &mut [f32]) -> Result<()> {
+        self.step(x, y)
+    }
+
+    #[inline(always)]
+    fn block(&mut self, x: &[f32], y: &mut [f32]) -> Result<()> {
+        self.block(x, y)
+    }
+}
+
 /// A workload's stream, and how long its calls took.
-pub(super) struct StreamWork {
-    caller: Caller,
+pub(super) struct StreamWork<S> {
+    caller: Caller<S>,
     /// Steps of a call in the runs; 1 for [`Stream::step`].
     block: usize,
     /// Steps of the blocks that are timed one by one.
@@ -23,8 +62,12 @@ pub(super) struct StreamWork {
 }
 
 /// A stream with what it reads and writes.
-struct Caller {
-    stream: Stream,
+struct Caller<S> {
+    stream: S,
+    rows: usize,
+    /// Of one row.
+    inputs: usize,
+    outputs: usize,
     /// Of a run.
     steps: usize,
     /// Of the longest call.
@@ -32,7 +75,7 @@ struct Caller {
     y: Vec<f32>,
 }
 
-impl StreamWork {
+impl<S: Callee> StreamWork<S> {
     pub(super) fn new(load: &Workload) -> Result<Self> {
         load.check()?;
         let Workload { cell, input, hidden, layers, .. } = *load;
@@ -48,10 +91,14 @@ impl StreamWork {
         let mut rng = Rng::new(1);
         let model: Model = builder.isa(load.kernels.isa()).model(&mut rng)?;
         let longest = load.timed_block();
+        let (rows, inputs, outputs) = (load.batch, model.inputs(), model.outputs());
         let caller = Caller {
-            x: (0..longest * model.inputs()).map(|_| rng.uniform(-1.0, 1.0)).collect(),
-            y: vec![0.0; longest * model.outputs()],
-            stream: Stream::new(model)?,
+            x: (0..longest * rows * inputs).map(|_| rng.uniform(-1.0, 1.0)).collect(),
+            y: vec![0.0; longest * rows * outputs],
+            stream: S::new(model, rows)?,
+            rows,
+            inputs,
+            outputs,
             steps: load.steps,
         };
         Ok(Self {
@@ -64,17 +111,17 @@ impl StreamWork {
         })
     }
 
-    /// The steps of a run, or a few more where they are no whole number of blocks.
+    /// The steps of a run and all rows, or a few more where they are no whole number of blocks.
     pub(super) fn tokens(&self) -> usize {
-        self.caller.steps.next_multiple_of(self.block)
+        self.caller.rows * self.caller.steps.next_multiple_of(self.block)
     }
 
     /// One run. A function of its own in the binary too: `perf/callgrind.sh` cuts its counts where it is called.
     #[inline(never)]
     pub(super) fn run(&mut self) -> Result<()> {
         match self.block {
-            1 => self.caller.each(1, Stream::step),
-            block => self.caller.each(block, Stream::block),
+            1 => self.caller.each(1, S::step),
+            block => self.caller.each(block, S::block),
         }
     }
 
@@ -102,17 +149,13 @@ impl StreamWork {
     }
 }
 
-impl Caller {
+impl<S: Callee> Caller<S> {
     /// The steps of a run in calls of so many. The outputs of one call are the inputs of the next, as far as both reach:
     /// none can begin before the one before has ended. The compiler may take nothing for granted about either.
     #[inline(always)]
-    fn each(
-        &mut self,
-        block: usize,
-        mut call: impl FnMut(&mut Stream, &[f32], &mut [f32]) -> Result<()>,
-    ) -> Result<()> {
-        let (inputs, outputs) = (self.stream.model().inputs(), self.stream.model().outputs());
-        let (x, y) = (&mut self.x[..block * inputs], &mut self.y[..block * outputs]);
+    fn each(&mut self, block: usize, mut call: impl FnMut(&mut S, &[f32], &mut [f32]) -> Result<()>) -> Result<()> {
+        let rows = block * self.rows;
+        let (x, y) = (&mut self.x[..rows * self.inputs], &mut self.y[..rows * self.outputs]);
         for _ in 0..self.steps.div_ceil(block) {
             call(&mut self.stream, black_box(&*x), black_box(&mut *y))?;
             match (&mut *x, &*y) {
@@ -133,7 +176,7 @@ mod tests {
     #[test]
     fn outputs_are_the_next_inputs() {
         let load = Workload { steps: 7, ..Workload::stream(Cell::Gru, 5, Kernels::best()) };
-        let mut work = StreamWork::new(&load).unwrap();
+        let mut work = StreamWork::<Stream>::new(&load).unwrap();
         let (mut stream, mut x) = (work.caller.stream.clone(), [work.caller.x[0]]);
         work.run().unwrap();
         for _ in 0..7 {
@@ -143,7 +186,7 @@ mod tests {
         }
         assert_eq!(work.caller.x[0], x[0]);
         // A block of 4: seven steps are two of them.
-        let mut work = StreamWork::new(&Workload { block: 4, ..load }).unwrap();
+        let mut work = StreamWork::<Stream>::new(&Workload { block: 4, ..load }).unwrap();
         assert_eq!((work.tokens(), work.timed_block), (8, 4));
         let (mut stream, mut x, mut y) = (work.caller.stream.clone(), work.caller.x[..4].to_vec(), [0.0; 4]);
         work.run().unwrap();

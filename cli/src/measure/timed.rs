@@ -7,7 +7,7 @@ use elman::loss;
 use elman::optim::{Adam, AdamConfig, Optimizer};
 use elman::params::ParamTable;
 use elman::tensor::{PackedSequence, Seq, SeqRef};
-use elman::{Input, Params, Result, Rng, State};
+use elman::{Input, Params, Result, Rng, State, Stream, Streams};
 
 use super::clock::Clock;
 use super::measurement::{Latency, Measurement};
@@ -91,13 +91,16 @@ fn for_seconds(seconds: f64, mut work: impl FnMut() -> Result<()>) -> Result<()>
 /// What is timed.
 enum Task<'a> {
     Batch(Box<Work<'a>>),
-    Stream(Box<StreamWork>),
+    Stream(Box<StreamWork<Stream>>),
+    /// Several rows.
+    Streams(Box<StreamWork<Streams>>),
 }
 
 impl<'a> Task<'a> {
     fn new(load: &'a Workload) -> Result<Self> {
         match load.mode {
-            Mode::Stream => Ok(Task::Stream(Box::new(StreamWork::new(load)?))),
+            Mode::Stream if load.batch == 1 => Ok(Task::Stream(Box::new(StreamWork::new(load)?))),
+            Mode::Stream => Ok(Task::Streams(Box::new(StreamWork::new(load)?))),
             _ => Ok(Task::Batch(Box::new(Work::new(load)?))),
         }
     }
@@ -106,6 +109,7 @@ impl<'a> Task<'a> {
         match self {
             Task::Batch(work) => work.run(),
             Task::Stream(work) => work.run(),
+            Task::Streams(work) => work.run(),
         }
     }
 
@@ -113,6 +117,7 @@ impl<'a> Task<'a> {
         match self {
             Task::Batch(work) => work.time_steps(),
             Task::Stream(work) => work.time_calls(),
+            Task::Streams(work) => work.time_calls(),
         }
     }
 
@@ -120,6 +125,7 @@ impl<'a> Task<'a> {
         match self {
             Task::Batch(work) => work.tokens(),
             Task::Stream(work) => work.tokens(),
+            Task::Streams(work) => work.tokens(),
         }
     }
 
@@ -128,6 +134,7 @@ impl<'a> Task<'a> {
         match self {
             Task::Batch(work) => [work.step_times.as_ref().map(|(times, clock)| Latency::of(times, clock)), None],
             Task::Stream(work) => work.latencies().map(Some),
+            Task::Streams(work) => work.latencies().map(Some),
         }
     }
 }
@@ -311,11 +318,12 @@ mod tests {
 
     #[test]
     fn a_stream_is_timed_by_runs_steps_and_blocks() {
-        for block in [1, 4] {
-            let load = Workload { batch: 1, steps: 10, head: 3, block, ..small(Mode::Stream) };
+        for (block, rows) in [(1, 1), (4, 1), (1, 3), (4, 3)] {
+            let load = Workload { batch: rows, steps: 10, head: 3, block, ..small(Mode::Stream) };
             let measured = load.measure(Effort { runs: 7, ..Effort::default() }).unwrap();
-            assert_eq!((measured.turns, measured.tokens), (7, if block == 1 { 10 } else { 12 }));
-            assert!((measured.per_step * measured.tokens as f64 / measured.median - 1.0).abs() < 1e-9);
+            let steps = if block == 1 { 10 } else { 12 };
+            assert_eq!((measured.turns, measured.tokens), (7, rows * steps));
+            assert!((measured.per_step * steps as f64 / measured.median - 1.0).abs() < 1e-9);
             // 2 layers of 2·3·8·(8 + 8), and 2·8·3 for the head.
             let flop = measured.tokens as f64 * (2.0 * 768.0 + 48.0);
             assert!((measured.flops * measured.median / flop - 1.0).abs() < 1e-9);

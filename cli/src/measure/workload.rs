@@ -15,7 +15,7 @@ pub enum Mode {
     Train,
     /// Forward one step a call, the state kept by the caller.
     Step,
-    /// [`elman::Stream`]: one row step by step or block by block, on one thread.
+    /// [`elman::Stream`], or [`elman::Streams`] for several rows: step by step or block by block, on one thread.
     Stream,
 }
 
@@ -274,9 +274,6 @@ impl Workload {
         if matches!(self.mode, Mode::Step | Mode::Stream) && (self.ragged || self.bidirectional) {
             let expected = "a batch that is neither ragged nor bidirectional";
             return Err(Error::setting(&self.mode.to_string(), expected, "one that is"));
-        }
-        if self.mode == Mode::Stream && self.batch != 1 {
-            return Err(Error::setting("stream", "one row", self.batch));
         }
         Ok(())
     }

@@ -82,13 +82,14 @@ fn a_stream_has_one_feature_and_a_head_unless_told_and_tells_how_long_its_calls_
         ["step", "block"].iter().for_each(|of| ascends(&report, of));
     }
     let report =
-        report(&["--block", "4", "--head", "0", "--layers", "2", "--input", "3", "--rows", "1", "--seconds", "0"]);
+        report(&["--block", "4", "--head", "0", "--layers", "2", "--input", "3", "--rows", "2", "--seconds", "0"]);
     for (key, value) in [
         ("block", 4.0),
         ("timed_block", 4.0),
         ("head", 0.0),
         ("num_layers", 2.0),
-        ("tokens", 12.0),
+        ("tokens", 24.0),
+        ("batch", 2.0),
         ("input_size", 3.0),
     ] {
         assert_eq!(number(&report, key), value, "{key} in {report}");
@@ -381,7 +382,7 @@ fn wrong_calls_say_what_was_expected() {
         (&["--mode", "step", "--ragged"], &["step: expected a batch that is neither ragged nor bidirectional"]),
         (&["--mode", "stream", "--bidirectional"], &["stream: expected a batch that is neither ragged nor bidirect"]),
         (&["--mode", "stream", "--batch", "2"], &["--batch: expected --rows instead"]),
-        (&["--mode", "stream", "--rows", "2"], &["--rows: expected 1, as several rows in one call are not there yet"]),
+        (&["--mode", "infer", "--rows", "2"], &["--rows: expected --mode stream with it, got infer"]),
         (&["--mode", "stream", "--threads", "2"], &["--threads: expected 1, as a stream runs on the thread"]),
         (&["--mode", "stream", "--block", "0"], &["--block", "expected a whole number from 1 to 65536"]),
         (&["--mode", "stream", "--caches", "32K,1M,32M"], &["--explain, --caches: expected infer, train or step"]),

@@ -10,7 +10,7 @@
 //! registers, so the four chains of a column are summed as many at a time as there is room for. That does not touch the
 //! order of any sum: each is that of one row.
 
-use super::{Row, Steps, UnitBlock, add, cells, load, product};
+use super::{Row, Steps, UnitBlock, WIDEST, add, cells, load, product};
 use crate::kernel::cell::{CellFacts, CellMath};
 use crate::kernel::layout::{PANEL, whole_panels};
 use crate::kernel::product::Chains;
@@ -91,47 +91,49 @@ fn step<V: Vector, C: CellMath<V> + CellMath<V::Half>>(
         if V::LANES == PANEL && shape.lanes < PANEL {
             let half = V::half(isa);
             match facts.gates {
-                1 => block::<V::Half, C, 1, 4>(half, now, rows, unit),
-                3 => block::<V::Half, C, 3, 4>(half, now, rows, unit),
-                _ => block::<V::Half, C, 4, 4>(half, now, rows, unit),
+                1 => block::<V::Half, C, 1, 4, 16>(half, now, rows, unit),
+                3 => block::<V::Half, C, 3, 4, 16>(half, now, rows, unit),
+                _ => block::<V::Half, C, 4, 4, 16>(half, now, rows, unit),
             }
         } else if V::LANES == PANEL {
             match (facts.gates, shape.registers) {
-                (1, 1) => block::<V, C, 1, 4>(isa, now, rows, unit),
-                (1, 2) => block::<V, C, 2, 4>(isa, now, rows, unit),
-                (1, _) => block::<V, C, 4, 4>(isa, now, rows, unit),
-                (3, _) => block::<V, C, 3, 4>(isa, now, rows, unit),
-                _ => block::<V, C, 4, 4>(isa, now, rows, unit),
+                (1, 1) => block::<V, C, 1, 4, 16>(isa, now, rows, unit),
+                (1, 2) => block::<V, C, 2, 4, 16>(isa, now, rows, unit),
+                (1, _) => block::<V, C, WIDEST, 4, 16>(isa, now, rows, unit),
+                (3, _) => block::<V, C, 3, 4, 16>(isa, now, rows, unit),
+                _ => block::<V, C, 4, 4, 16>(isa, now, rows, unit),
             }
         } else {
-            // Sixteen registers hold the sums of two rows by four.
             match (facts.gates, shape.registers) {
-                (1, 1) => block::<V, C, 1, 4>(isa, now, rows, unit),
-                (1, 2) => block::<V, C, 2, 4>(isa, now, rows, unit),
-                (1, _) => block::<V, C, 4, 2>(isa, now, rows, unit),
-                (3, _) => block::<V, C, 3, 2>(isa, now, rows, unit),
-                _ => block::<V, C, 4, 2>(isa, now, rows, unit),
+                (1, 1) => block::<V, C, 1, 4, 8>(isa, now, rows, unit),
+                (1, 2) => block::<V, C, 2, 4, 8>(isa, now, rows, unit),
+                (1, _) => block::<V, C, WIDEST, 2, 8>(isa, now, rows, unit),
+                (3, _) => block::<V, C, 3, 2, 8>(isa, now, rows, unit),
+                _ => block::<V, C, 4, 2, 8>(isa, now, rows, unit),
             }
         }
         unit += shape.units(facts.gates);
     }
 }
 
-/// A block of units of every row, in tiles of `M` rows, the last of fewer.
+/// A block of units of every row, in tiles of `M` rows, the last of fewer. There are registers for `ROOM` sums (of 32
+/// sixteen, of 16 eight: the weights and an element of the operand take some too).
 #[inline(always)]
-fn block<V: Vector, C: CellMath<V>, const R: usize, const M: usize>(
+fn block<V: Vector, C: CellMath<V>, const R: usize, const M: usize, const ROOM: usize>(
     isa: V::Isa,
     weights: &[f32],
     rows: &mut Rows<'_>,
     unit: usize,
 ) {
     let mut first = 0;
-    while rows.rows - first >= M {
-        tile::<V, C, R, M>(isa, weights, rows, first, unit);
+    // Four chains of two rows are two at a time; of four rows, one finished chain would wait in memory for the next.
+    let pairs = M * R * 2 > ROOM && Chains::over(rows.output) == Chains::Four;
+    while !pairs && rows.rows - first >= M {
+        tile::<V, C, R, M, ROOM>(isa, weights, rows, first, unit);
         first += M;
     }
-    if M > 2 && rows.rows - first >= 2 {
-        tile::<V, C, R, 2>(isa, weights, rows, first, unit);
+    while rows.rows - first >= 2 {
+        tile::<V, C, R, 2, ROOM>(isa, weights, rows, first, unit);
         first += 2;
     }
     if rows.rows > first {
@@ -141,7 +143,7 @@ fn block<V: Vector, C: CellMath<V>, const R: usize, const M: usize>(
 
 /// A block's sums for `M` rows from `first` on, and the cells of its units from `unit` on.
 #[inline(always)]
-fn tile<V: Vector, C: CellMath<V>, const R: usize, const M: usize>(
+fn tile<V: Vector, C: CellMath<V>, const R: usize, const M: usize, const ROOM: usize>(
     isa: V::Isa,
     weights: &[f32],
     rows: &mut Rows<'_>,
@@ -177,12 +179,12 @@ fn tile<V: Vector, C: CellMath<V>, const R: usize, const M: usize>(
             let [sum] = chains::<V, R, M, 1, 1>(isa, h, w_hh, 0, [start]);
             sum
         }
-        // Four chains, as many at a time as the sums of `M` rows leave room for.
-        Chains::Four if R * M <= 4 => {
+        // As many of the four at a time as there is room for.
+        Chains::Four if R * M * 4 <= ROOM => {
             let [c0, c1, c2, c3] = chains::<V, R, M, 4, 4>(isa, h, w_hh, 0, [start, zero, zero, zero]);
             join(join(c0, c1), join(c2, c3))
         }
-        Chains::Four if R * M <= 8 => {
+        Chains::Four if R * M * 2 <= ROOM => {
             let [c0, c1] = chains::<V, R, M, 2, 4>(isa, h, w_hh, 0, [start, zero]);
             let [c2, c3] = chains::<V, R, M, 2, 4>(isa, h, w_hh, 2, [zero, zero]);
             join(join(c0, c1), join(c2, c3))

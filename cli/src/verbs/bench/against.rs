@@ -195,7 +195,7 @@ fn arguments(load: &Workload, seconds: f64) -> Vec<String> {
         list.extend([option.into(), value]);
     }
     let of_mode = match load.mode {
-        Mode::Stream => vec![("--head", load.head), ("--block", load.block)],
+        Mode::Stream => vec![("--head", load.head), ("--block", load.block), ("--rows", load.batch)],
         _ => vec![("--batch", load.batch)],
     };
     list.extend(of_mode.into_iter().flat_map(|(option, value)| [option.into(), value.to_string()]));

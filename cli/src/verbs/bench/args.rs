@@ -22,7 +22,7 @@ use crate::verbs::common::{any_threads, cell, isa, nonlinearity, runnable, secon
                         Rows with more than 10 % of it are marked 'noisy', rows with a share of more than 100 % of the peak \
                         'above peak': neither is to be relied on.\n\
                         --mode step calls a network with a batch of one step each time, on all threads. --mode stream calls \
-                        Stream::step, or with --block Stream::block, on one thread: the outputs of a call are the inputs of the \
+                        Stream::step, or with --block Stream::block, with --rows those of Streams, on one thread: the outputs of a call are the inputs of the \
                         next, so that none begins before the one before has ended. It makes 25 runs unless --seconds tells how \
                         many. Of both, every step is timed by itself too, and of a stream blocks of 64 steps (or of --block): the \
                         times that half of them (p50), 99 of 100 (p99), 999 of 1000 (p99.9) and all (max) stay within, by the \
@@ -43,7 +43,7 @@ pub(crate) struct Args {
     /// An rnn's activation, tanh or relu [default: tanh]
     #[arg(long, value_name = "NAME", value_parser = nonlinearity)]
     nonlinearity: Option<Nonlinearity>,
-    /// infer, train, step (a batch, one step a call) or stream (one row through Stream) [default: infer]
+    /// infer, train, step (a batch, one step a call) or stream (Stream, Streams) [default: infer]
     #[arg(long, value_name = "MODE", value_parser = mode)]
     mode: Option<Mode>,
     /// Features of the input [default: as --hidden, of a stream 1]
@@ -55,7 +55,7 @@ pub(crate) struct Args {
     /// Rows of the batch [default: 64, with --mode step 1]
     #[arg(long, value_name = "B", value_parser = size, allow_hyphen_values = true)]
     batch: Option<usize>,
-    /// Rows of a stream: 1, as several in one call are not there yet [default: 1]
+    /// Rows of a stream that one call takes, by Streams where there are several [default: 1]
     #[arg(long, value_name = "N", value_parser = size, allow_hyphen_values = true)]
     rows: Option<usize>,
     /// Time steps [default: 100, of a stream 100,000, above 64 units 10,000, above 256 units 1,000]
@@ -264,9 +264,6 @@ impl Args {
         if let Some(batch) = self.batch {
             return refused("batch", "--rows instead, as a stream has no batch", batch);
         }
-        if let Some(rows @ 2..) = self.rows {
-            return refused("rows", "1, as several rows in one call are not there yet", rows);
-        }
         if self.threads().get() > 1 {
             return refused("threads", "1, as a stream runs on the thread that calls it", self.threads().get());
         }
@@ -275,6 +272,7 @@ impl Args {
         }
         Ok(Workload {
             input: self.input.unwrap_or(usual.input),
+            batch: self.rows.unwrap_or(1),
             steps: self.steps.unwrap_or(usual.steps),
             layers: self.layers.unwrap_or(1),
             head: self.head.unwrap_or(usual.head),
