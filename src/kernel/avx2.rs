@@ -7,6 +7,8 @@ super::table::kernel_table! {
     on: target_arch = "x86_64",
     vector: crate::simd::avx2::F32x8,
     token: crate::simd::avx2::Avx2::new(),
+    // SAFETY: stands in the table's entries, which say why.
+    assumed: unsafe { crate::simd::avx2::Avx2::assume() },
     features: ["avx2", "fma"],
     geometry: Geometry { lanes: 8, registers: 16, mr: 6 },
     // The largest takes 12 registers for its accumulators, 2 for B and 1 for A.

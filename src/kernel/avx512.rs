@@ -7,6 +7,8 @@ super::table::kernel_table! {
     on: target_arch = "x86_64",
     vector: crate::simd::avx512::F32x16,
     token: crate::simd::avx512::Avx512::new(),
+    // SAFETY: stands in the table's entries, which say why.
+    assumed: unsafe { crate::simd::avx512::Avx512::assume() },
     features: ["avx512f", "avx512vl", "avx2", "fma"],
     geometry: Geometry { lanes: 16, registers: 32, mr: 8 },
     // The largest takes 24 registers for its accumulators, 3 for B and 1 for A. One row waits for its weights: four streams

@@ -6,6 +6,7 @@ super::table::kernel_table! {
     name: "portable",
     vector: crate::simd::portable::F32x8,
     token: Some(crate::simd::portable::Portable),
+    assumed: crate::simd::portable::Portable,
     features: [],
     // What the target makes of them: as if it had AVX2's.
     geometry: Geometry { lanes: 8, registers: 16, mr: 6 },

@@ -2,7 +2,7 @@
 
 /// Defines `TIER`, what the other floors know of a tier, and its entry points.
 ///
-/// `on` is where there are such CPUs, `vector` the register type, `token` what proves the CPU can, `features` what the
+/// `on` is where there are such CPUs, `vector` the register type, `token` what proves the CPU can, `assumed` the same without asking, `features` what the
 /// bodies are compiled with: no more than what the token's constructor asked for. The tiles are named by their rows and by
 /// the registers of a row, the highest and the widest first.
 macro_rules! kernel_table {
@@ -12,6 +12,7 @@ macro_rules! kernel_table {
         $(on: $on:meta,)?
         vector: $vector:ty,
         token: $token:expr,
+        assumed: $assumed:expr,
         features: [$($feature:literal),*],
         geometry: $geometry:expr,
         one_chain: [$($rows:literal x ($($registers:literal)*))*],
@@ -106,7 +107,7 @@ macro_rules! kernel_table {
             }
 
             crate::kernel::table::kernel_table! {
-                @entries $vector, $token, [$($feature),*],
+                @entries $vector, $assumed, [$($feature),*],
                 gemm(args: Gemm<'_>) = gemm::gemm,
                 outer(args: Outer<'_>) = gemm::outer,
                 elman_tanh_forward(args: Forward<'_, '_>) = recurrence::forward[Elman<Tanh>],
@@ -214,28 +215,27 @@ macro_rules! kernel_table {
         }
     };
     (
-        @entries $vector:ty, $token:expr, $features:tt,
+        @entries $vector:ty, $assumed:expr, $features:tt,
         $($name:ident($($arg:ident: $of:ty),*) = $module:ident::$body:ident $([$cell:ty])?,)*
     ) => {
         $(crate::kernel::table::kernel_table! {
-            @entry $vector, $token, $features, $name($($arg: $of),*) = $module::$body $([$cell])?
+            @entry $vector, $assumed, $features, $name($($arg: $of),*) = $module::$body $([$cell])?
         })*
     };
     (
-        @entry $vector:ty, $token:expr, [$($feature:literal),*],
+        @entry $vector:ty, $assumed:expr, [$($feature:literal),*],
         $name:ident($($arg:ident: $of:ty),*) = $module:ident::$body:ident $([$cell:ty])?
     ) => {
         fn $name($($arg: $of),*) {
             $(#[target_feature(enable = $feature)])*
             fn compiled($($arg: $of),*) {
-                // The token is made again rather than handed through the table; the answer is a cached bit test.
-                if let Some(isa) = $token {
-                    $module::$body::<$vector $(, $cell)?>(isa, $($arg),*);
-                }
+                // The token is made again rather than handed through the table, and without asking: a step of a small
+                // layer takes as long as a few questions.
+                $module::$body::<$vector $(, $cell)?>($assumed, $($arg),*);
             }
-            // SAFETY: this function is reached only by way of the table, and `table` hands that out only where the
-            // token's constructor found every feature named here; or by way of `Tiles`, whose arguments hold values of
-            // the vector type, and none can be made without the token.
+            // SAFETY: of the call and of the token that it makes. This function is reached only by way of the table, and
+            // `table` hands that out only where the token's constructor found every feature named here; or by way of
+            // `Tiles`, whose arguments hold values of the vector type, and none can be made without the token.
             #[allow(unused_unsafe, reason = "a tier without features of its own is safe to call")]
             unsafe {
                 compiled($($arg),*);

@@ -20,7 +20,7 @@ impl Avx2 {
     /// # Safety
     /// The CPU has AVX2 and FMA.
     #[inline(always)]
-    pub(super) unsafe fn assume() -> Self {
+    pub(crate) unsafe fn assume() -> Self {
         Self(())
     }
 }

@@ -18,6 +18,15 @@ impl Avx512 {
         (wide && Avx2::new().is_some()).then_some(Self(()))
     }
 
+    /// Without asking.
+    ///
+    /// # Safety
+    /// [`new`](Self::new) would say so.
+    #[inline(always)]
+    pub(crate) unsafe fn assume() -> Self {
+        Self(())
+    }
+
     /// What it proves besides.
     #[inline(always)]
     fn avx2(self) -> Avx2 {

@@ -158,17 +158,12 @@ impl Chain {
         reads: Reads<'_>,
         memory: &'a mut StepMemory,
     ) -> StepRows<'a> {
-        let rows = memory.rows;
-        let mut done = 0;
-        for (k, stage) in self.stages.iter().enumerate() {
-            let (before, here) = memory.stages.split_at_mut(k);
-            let x = before[..done].last().map_or(x, |last| last.outputs(steps, x));
-            stage.steps([steps, rows], x, reads, &mut here[0]);
-            if !matches!(here[0], StageSteps::Passes) {
-                done = k + 1;
-            }
+        let (rows, mut x) = (memory.rows, x);
+        for (stage, memory) in self.stages.iter().zip(&mut memory.stages) {
+            stage.steps([steps, rows], x, reads, memory);
+            x = memory.outputs(steps, x);
         }
-        memory.stages[..done].last().map_or(x, |last| last.outputs(steps, x))
+        x
     }
 }
 
@@ -188,10 +183,10 @@ impl Stage {
         let lines = steps * rows;
         match (&self.kind, memory) {
             (Kind::Recurrent(recurrence), StageSteps::Recurrent(memories)) => {
-                for (k, layer) in recurrence.network.layers().iter().enumerate() {
-                    let (before, here) = memories.split_at_mut(k);
-                    let x = before.last().map_or(x, |below| below.outputs(steps));
-                    layer.steps(steps, x, &mut here[0]);
+                let mut x = x;
+                for (layer, memory) in recurrence.network.layers().iter().zip(memories) {
+                    layer.steps(steps, x, memory);
+                    x = memory.outputs(steps);
                 }
             }
             (Kind::Linear(linear), StageSteps::Rows(rows)) => linear.steps(lines, x, &mut rows.data),
