@@ -20,8 +20,6 @@
 
 use std::ops::Range;
 
-use super::tile::Tiles;
-use crate::simd::Vector;
 pub(crate) use crate::tensor::LINE;
 
 /// What a weight is in memory: an element of B.
@@ -133,31 +131,6 @@ pub(crate) fn copy_few(to: &mut [f32], from: &[f32]) {
     }
     copy!(8 4 2 1);
     debug_assert_eq!(at, from.len());
-}
-
-/// Copies a row to its `place` in a blocked A; of that, `group` begins with the row's group.
-#[inline(always)]
-pub(super) fn pack_row<V: Vector>(isa: V::Isa, group: &mut [f32], place: Place, row: &[f32]) {
-    let (full, rest) = row.as_chunks::<K_BLOCK>();
-    let place = Place { group: 0, ..place };
-    for (block, values) in full.iter().enumerate() {
-        let to = &mut group[place.blocked(0, block * K_BLOCK)..][..K_BLOCK];
-        for v in (0..K_BLOCK).step_by(V::LANES) {
-            V::load(isa, &values[v..]).store(&mut to[v..]);
-        }
-    }
-    if !rest.is_empty() {
-        copy_few(&mut group[place.blocked(0, full.len() * K_BLOCK)..], rest);
-    }
-}
-
-/// Puts a row's whole groups of columns at row `k` of a k-major A of `depth` rows, padded.
-#[inline(always)]
-pub(super) fn pack_columns<V: Tiles>(_: V::Isa, a: &mut [f32], depth: usize, k: usize, row: &[f32]) {
-    let mr = V::GEOMETRY.mr;
-    for (group, values) in row.chunks_exact(mr).enumerate() {
-        a[group * mr * depth + k * mr..][..mr].copy_from_slice(values);
-    }
 }
 
 /// The k of a product: `runs` runs of `len` (one for each gate), every run padded to whole blocks. The padding is never

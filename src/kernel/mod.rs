@@ -17,6 +17,7 @@ mod fma;
 pub(crate) mod gemm;
 pub(crate) mod groups;
 pub(crate) mod layout;
+mod pack;
 pub(crate) mod peak;
 pub(crate) mod product;
 pub(crate) mod recurrence;

@@ -51,7 +51,8 @@ macro_rules! kernel_table {
             use crate::kernel::elementwise::{self, AdamStep, ColumnSums, SgdStep};
             use crate::kernel::fma;
             use crate::kernel::gemm::{self, Gemm, Outer};
-            use crate::kernel::layout::{self, PANEL, Place};
+            use crate::kernel::layout::{PANEL, Place};
+            use crate::kernel::pack;
             use crate::kernel::peak::{self, Peak};
             use crate::kernel::recurrence::{self, Backward, Forward};
             use crate::kernel::step::{self, Dense, Steps, rows};
@@ -129,8 +130,8 @@ macro_rules! kernel_table {
                 dense(args: Dense<'_>) = step::dense,
                 dots(args: Dots<'_>) = dots::dots,
                 column_sums(args: ColumnSums<'_>) = elementwise::column_sums,
-                pack_row(group: &mut [f32], place: Place, row: &[f32]) = layout::pack_row,
-                pack_columns(a: &mut [f32], depth: usize, k: usize, row: &[f32]) = layout::pack_columns,
+                pack_row(group: &mut [f32], place: Place, row: &[f32]) = pack::pack_row,
+                pack_columns(a: &mut [f32], depth: usize, k: usize, row: &[f32]) = pack::pack_columns,
                 adam(args: AdamStep<'_>) = elementwise::adam,
                 sgd(args: SgdStep<'_>) = elementwise::sgd,
                 peak(args: Peak<'_>) = peak::peak,

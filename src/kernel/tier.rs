@@ -2,7 +2,9 @@
 
 use super::Kernels;
 use super::groups::group_sizes;
-use super::tile::TILE;
+
+/// The registers of the largest tile of any tier.
+pub(super) const TILE: usize = 24;
 
 /// A tier. It stands once, in the tier's file, and is there on every machine: a schedule may be made for a tier that this
 /// one lacks.

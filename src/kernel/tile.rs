@@ -1,7 +1,7 @@
 //! A tile, what its FMAs read and write, and the tiles that a tier has.
 
 use super::layout::{K_BLOCK, PanelsRef, Place};
-use super::tier::Geometry;
+use super::tier::{Geometry, TILE};
 use crate::simd::Vector;
 
 /// How A lies inside a block of [`K_BLOCK`] k of a group of `M` rows.
@@ -51,9 +51,6 @@ pub(crate) struct KBlock {
     pub(super) len: usize,
     pub(super) last: bool,
 }
-
-/// The registers of the largest tile of any tier.
-pub(super) const TILE: usize = 24;
 
 /// The accumulators of a tile between its start, its FMAs and its end, row by row.
 pub(crate) type Tile<V> = [V; TILE];
