@@ -15,6 +15,7 @@ pub(crate) mod elementwise;
 mod fma;
 pub(crate) mod gemm;
 pub(crate) mod groups;
+pub(crate) mod in_place;
 pub(crate) mod layout;
 pub(crate) mod peak;
 pub(crate) mod product;
@@ -32,6 +33,7 @@ mod portable;
 use cell::{Cell, Nonlinearity};
 use elementwise::{AdamStep, ColumnSums, SgdStep};
 use gemm::{Gemm, Outer};
+use in_place::{RowsOuter, RowsProduct};
 use layout::Place;
 use peak::Peak;
 use recurrence::{Backward, Forward};
@@ -95,6 +97,8 @@ pub struct Kernels {
     isa: Isa,
     pub(crate) gemm: fn(Gemm<'_>),
     pub(crate) outer: fn(Outer<'_>),
+    pub(crate) rows_product: fn(RowsProduct<'_>),
+    pub(crate) rows_outer: fn(RowsOuter<'_>),
     /// Of an Elman cell with tanh and with relu, a GRU, an LSTM: as [`Kernels::recurrence`] counts them.
     recurrence: [RecurrenceKernels; 4],
     pub(crate) dense: fn(Dense<'_>),
