@@ -24,11 +24,12 @@ use crate::error::Result;
 use crate::kernel::blocking::block_rows;
 use crate::kernel::elementwise::ColumnSums;
 use crate::kernel::gemm::{Gemm, Outer};
+use crate::kernel::in_place::{RowsOuter, RowsProduct};
 use crate::kernel::layout::{Depth, PanelsRef, whole_blocks};
 use crate::kernel::product::Chains;
 use crate::kernel::tile::Start;
 use crate::kernel::{Isa, Kernels};
-use crate::tensor::{Buffer, History, SeqRef};
+use crate::tensor::{Buffer, Direction, History, SeqRef, StepRows};
 use panel::{pack_rows, pack_transposed_row};
 
 /// What the memory is called that passes work in.
@@ -90,6 +91,10 @@ pub(crate) struct Product<'a> {
     pub(crate) stride: usize,
 }
 
+/// Bytes that stay in an L1 of 32 KiB beside what passes by. Nothing is laid out for a product of one row a step with an
+/// operand that is no larger: to do so would take as long as the product.
+const NEAREST: usize = 16 * 1024;
+
 /// Computes a product.
 ///
 /// # Errors
@@ -105,6 +110,10 @@ pub(crate) fn multiply(
         return fallback::multiply(args, &mut scratch.plain);
     }
     let Product { a, b, chains, start, c, stride } = args;
+    if let Some(rows) = StepRows::of(a).filter(|_| b.depth().runs == 1 && size_of_val(b.data()) <= NEAREST) {
+        (kernels.rows_product)(RowsProduct { a: rows, rows: a.shape()[0], b, chains, start, c, stride });
+        return Ok(());
+    }
     let (rows, padded) = (a.lines().total(), b.depth().padded());
     let mc = block_rows(padded, mr);
     let mut each_row = a.each_row();
@@ -149,6 +158,26 @@ impl<'a> OperandRows<'a> {
         self.seq().shape()[2]
     }
 
+    /// Of one row a step: the rows, in parts in the order of the sum, within each of which they lie at equal distances. None
+    /// of other sequences.
+    fn parts(self) -> Option<[RightRows<'a>; 2]> {
+        let steps = self.seq().shape()[0];
+        let rows = StepRows::of(self.seq())?;
+        let none = RightRows { steps: 0..0, rows };
+        let OperandRows::Before(History { first, resets, direction, .. }, zeros) = self else {
+            return Some([RightRows { steps: 0..steps, rows }, none]);
+        };
+        let first = StepRows { data: first.map_or(zeros, |first| first.row(0)), pitch: 0 };
+        let parts = match direction {
+            Direction::Forward => [RightRows { steps: 1..steps, rows }, RightRows { steps: 0..1, rows: first }],
+            Direction::Reverse => {
+                let after = StepRows { data: rows.data.get(rows.pitch..).unwrap_or_default(), ..rows };
+                [RightRows { steps: steps - 1..steps, rows: first }, RightRows { steps: 0..steps - 1, rows: after }]
+            }
+        };
+        resets.0.is_none().then_some(parts)
+    }
+
     /// Calls `f(k, row)` for the rows of `block`, k counting from 0, in the order of the sum: from the last step to the
     /// first and, inside a step, from the first row to the last. That is the order in which a backward pass gets hold of
     /// them. The whole batch is in view.
@@ -180,6 +209,15 @@ impl<'a> OperandRows<'a> {
     }
 }
 
+/// More steps of a small layer than this do not stay in L1: laid out, they pass it once for a whole tile.
+const MANY_STEPS: usize = 128;
+
+/// Some steps of one row each.
+struct RightRows<'a> {
+    steps: Range<usize>,
+    rows: StepRows<'a>,
+}
+
 /// A right operand of [`outer`] and where its products go.
 pub(crate) struct OuterProduct<'a> {
     /// The right operand.
@@ -208,6 +246,9 @@ pub(crate) fn outer(
     if write == Write::Over && (portable || total == 0) {
         targets.iter_mut().for_each(|target| target.c.fill(0.0));
     }
+    if !portable && outer_in_place(kernels, left, targets, write) {
+        return Ok(());
+    }
     for first in (0..total).step_by(kc) {
         let block = first..total.min(first + kc);
         if portable {
@@ -225,6 +266,27 @@ pub(crate) fn outer(
         }
     }
     Ok(())
+}
+
+/// [`outer`] of one row a step where everything is small, without laying anything out. Gives whether it is done.
+fn outer_in_place(kernels: &Kernels, left: SeqRef<'_>, targets: &mut [OuterProduct<'_>], write: Write) -> bool {
+    let [rows, _, m] = left.shape();
+    let Some(a) = StepRows::of(left) else { return false };
+    let small = |target: &OuterProduct<'_>| size_of_val(&*target.c) <= NEAREST && rows <= MANY_STEPS;
+    if !targets.iter().all(|target| small(target) && target.right.parts().is_some()) {
+        return false;
+    }
+    for OuterProduct { right, c } in targets {
+        let n = right.width();
+        let mut start = write.start();
+        for part in right.parts().into_iter().flatten().filter(|part| !part.steps.is_empty()) {
+            let RightRows { steps, rows } = part;
+            let a = StepRows { data: &a.data[steps.start * a.pitch..], ..a };
+            (kernels.rows_outer)(RowsOuter { a, m, b: rows, n, rows: steps.len(), start, c });
+            start = Start::Accumulate;
+        }
+    }
+    true
 }
 
 /// The sums of the columns of `seq` from `first` on, over all rows in the order of [`OperandRows`].

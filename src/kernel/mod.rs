@@ -16,6 +16,7 @@ pub(crate) mod elementwise;
 mod fma;
 pub(crate) mod gemm;
 pub(crate) mod groups;
+pub(crate) mod in_place;
 pub(crate) mod layout;
 mod pack;
 pub(crate) mod peak;
@@ -35,6 +36,7 @@ use cell::{Cell, Nonlinearity};
 use dots::Dots;
 use elementwise::{AdamStep, ColumnSums, SgdStep};
 use gemm::{Gemm, Outer};
+use in_place::{RowsOuter, RowsProduct};
 use layout::Place;
 use peak::Peak;
 use recurrence::{Backward, Forward};
@@ -98,6 +100,8 @@ pub struct Kernels {
     isa: Isa,
     pub(crate) gemm: fn(Gemm<'_>),
     pub(crate) outer: fn(Outer<'_>),
+    pub(crate) rows_product: fn(RowsProduct<'_>),
+    pub(crate) rows_outer: fn(RowsOuter<'_>),
     /// Of an Elman cell with tanh and with relu, a GRU, an LSTM: as [`Kernels::recurrence`] counts them.
     recurrence: [RecurrenceKernels; 4],
     pub(crate) dense: fn(Dense<'_>),

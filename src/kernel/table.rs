@@ -51,6 +51,7 @@ macro_rules! kernel_table {
             use crate::kernel::elementwise::{self, AdamStep, ColumnSums, SgdStep};
             use crate::kernel::fma;
             use crate::kernel::gemm::{self, Gemm, Outer};
+            use crate::kernel::in_place::{self, RowsOuter, RowsProduct};
             use crate::kernel::layout::{PANEL, Place};
             use crate::kernel::pack;
             use crate::kernel::peak::{self, Peak};
@@ -65,6 +66,8 @@ macro_rules! kernel_table {
                     isa: Isa::$isa,
                     gemm,
                     outer,
+                    rows_product,
+                    rows_outer,
                     recurrence: [
                         RecurrenceKernels {
                             forward: elman_tanh_forward,
@@ -111,6 +114,8 @@ macro_rules! kernel_table {
                 @entries $vector, $assumed, [$($feature),*],
                 gemm(args: Gemm<'_>) = gemm::gemm,
                 outer(args: Outer<'_>) = gemm::outer,
+                rows_product(args: RowsProduct<'_>) = in_place::rows_product,
+                rows_outer(args: RowsOuter<'_>) = in_place::rows_outer,
                 elman_tanh_forward(args: Forward<'_, '_>) = recurrence::forward[Elman<Tanh>],
                 elman_tanh_backward(args: Backward<'_, '_>) = recurrence::backward[Elman<Tanh>],
                 elman_tanh_steps(args: Steps<'_>) = step::steps[Elman<Tanh>],

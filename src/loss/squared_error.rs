@@ -5,7 +5,7 @@ use super::prediction::Prediction;
 use super::steps::{Chosen, Steps};
 use super::target::{Target, TargetRows};
 use crate::error::Result;
-use crate::tensor::{Seq, SeqMut, SeqRef};
+use crate::tensor::{Seq, SeqMut, SeqRef, StepRows};
 
 /// Sums that the elements of a row take part in by turns. One sum waits for itself: 4 cycles an element, a tenth of the
 /// training of a small layer.
@@ -80,7 +80,15 @@ struct Errors {
 impl Errors {
     /// Of every row of both.
     fn of_all(&mut self, prediction: SeqRef<'_>, target: SeqRef<'_>, mut d_prediction: SeqMut<'_>) {
-        for t in 0..prediction.shape()[0] {
+        let [steps, _, width] = prediction.shape();
+        let rows = [prediction, target].map(StepRows::of);
+        if let ([Some(prediction), Some(target)], Some(mut d)) = (rows, d_prediction.of_one_row()) {
+            for t in 0..steps {
+                self.of_row(prediction.step(t, width), target.step(t, width), d.row(t));
+            }
+            return;
+        }
+        for t in 0..steps {
             let (prediction, target, mut d) = (prediction.step(t), target.step(t), d_prediction.step(t));
             for i in 0..prediction.shape()[0] {
                 self.of_row(prediction.row(i), target.row(i), d.row(i));

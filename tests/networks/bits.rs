@@ -94,6 +94,20 @@ proptest! {
         }
     }
 
+    // A mask takes rows out of their own kernels, to those for batches.
+    #[test]
+    fn one_row_gives_the_bits_of_a_mask_that_marks_nothing(
+        [steps, input, hidden] in [1..140_usize, 1..20_usize, 1..70_usize],
+        options in options(),
+        seed: u64,
+    ) {
+        let case = Case::random([steps, 1, input, hidden], options.without(Options::RAGGED | Options::RESETS), seed);
+        let masked = Case { resets: Some(vec![false; steps]), ..case.clone() };
+        for kernels in tiers() {
+            run(&case, kernels).assert_same_bits(&run(&masked, kernels), kernels.isa().name());
+        }
+    }
+
     #[test]
     fn packed_rows_of_full_length_are_a_padded_batch(shape in shapes(), options in options(), seed: u64) {
         let case = Case::random(shape, options.without(Options::RAGGED), seed);

@@ -3,15 +3,16 @@
 use std::marker::PhantomData;
 
 use super::projection::BackProject;
+use super::row::{BackRow, back_row};
 use super::upstream::UpstreamGradient;
 use super::{Carry, Projection, chains_of, clear, copy, step_product};
 use crate::kernel::cell::{CellBackStep, CellGradients, CellMath, Registers, agrees};
 use crate::kernel::layout::{PanelsRef, Place, whole_panels};
-use crate::kernel::product::{Epilogue, Operands};
+use crate::kernel::product::{Chains, Epilogue, Operands};
 use crate::kernel::tile::{Tiles, tile};
 use crate::simd::Vector;
 use crate::simd::tail::{load, load_row, store_row};
-use crate::tensor::{Before, Direction, History, Mat, MatMut, SeqMut, SeqRef};
+use crate::tensor::{Before, Direction, History, Mat, MatMut, SeqMut, SeqRef, StepRows};
 
 /// Runs a recurrence backward. With `rows` rows, H hidden units (H' rounded up to 16), G gates, O outputs (H, or those of a
 /// projection):
@@ -215,9 +216,26 @@ pub(in crate::kernel) fn backward<V: Tiles, C: CellMath<V>>(isa: V::Isa, args: B
     carry.now.fill(0.0);
     carry.next.fill(0.0);
     let mut tile = tile::<V>(isa);
+    let alone = match (chains, &projection, history.resets.0) {
+        (Chains::Four, None, None) => {
+            let rows = [StepRows::of(y), StepRows::of(history.states), StepRows::of(d_y)];
+            if let ([Some(y), Some(states), Some(d_y)], Some(gates)) = (rows, gates.of_one_row()) {
+                let d_h_n = d_h_n.filter(|_| !C::FACTS.passes_state()).map(|d_h_n| d_h_n.row(0));
+                let first = history.first.map(|first| first.row(0));
+                let bypass = &mut *bypass;
+                let row = BackRow { steps, direction, hidden, gates, y, states, first, d_y, d_h_n, w_hh, bypass };
+                back_row::<V, C>(isa, row, carry);
+                true
+            } else {
+                false
+            }
+        }
+        _ => false,
+    };
     // Rows alive at the step before this one.
     let mut alive = 0;
-    for n in (0..steps).rev() {
+    let left = if alone { 0 } else { steps };
+    for n in (0..left).rev() {
         let t = direction.nth(n, steps);
         let live = y.lines().at(t).len();
         if live == 0 {

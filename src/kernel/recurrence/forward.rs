@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use super::projection::Project;
+use super::row::Row;
 use super::{Carry, Projection, chains_of, clear, step_product};
 use crate::kernel::cell::{CellMath, CellOutput, CellStep, Registers, agrees};
 use crate::kernel::layout::{GateColumns, LINE, PanelsRef, Place, whole_panels};
@@ -232,7 +233,24 @@ pub(in crate::kernel) fn forward<V: Tiles, C: CellMath<V>>(isa: V::Isa, args: Fo
     let (chains, mr) = (chains_of(w_hh), V::GEOMETRY.mr);
     let mut tile = tile::<V>(isa);
     let mut places = InZ::new(direction, lines);
-    for n in 0..steps {
+    let mut left = steps;
+    // Nobody else's units, rows or steps stand between.
+    let alone = units == (0..hidden) && exchange.is_none() && projection.is_none() && args.resets.0.is_none();
+    let kept_alone = kept.as_mut().is_none_or(|kept| kept.gates.of_one_row().is_some());
+    if chains == Chains::Four
+        && alone
+        && kept_alone
+        && let Some(y) = y.as_mut().and_then(|y| y.of_one_row())
+    {
+        let (mut gates, mut cells) = (None, None);
+        if let Some(kept) = &mut kept {
+            (gates, cells) = (kept.gates.of_one_row(), kept.cells.as_mut().and_then(|cells| cells.of_one_row()));
+        }
+        let row = Row { steps, direction, hidden, z, w_hh, bias_apart, c: &mut *c, y, gates, cells };
+        super::row::row::<V, C>(isa, row, h);
+        left = 0;
+    }
+    for n in 0..left {
         let t = direction.nth(n, steps);
         let live = lines.at(t).len();
         if live == 0 {

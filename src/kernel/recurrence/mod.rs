@@ -29,6 +29,7 @@
 mod backward;
 mod forward;
 mod projection;
+mod row;
 mod upstream;
 
 pub(super) use backward::backward;

@@ -316,7 +316,9 @@ fn last_states(mut y: SeqMut<'_>, direction: Direction, h_0: Option<Mat<'_>>, h_
     };
     match direction {
         Direction::Forward => {
-            for t in (0..steps).rev() {
+            // In a dense sequence all rows end together.
+            let ends = if lines.is_dense() { steps.saturating_sub(1) } else { 0 };
+            for t in (ends..steps).rev() {
                 let step = y.step(t);
                 (alive(t + 1)..alive(t)).for_each(|row| put(row, Some(step.read(row))));
             }

@@ -140,6 +140,15 @@ impl<'a> SeqMut<'a> {
         MatMut { start, rows: rows.len(), pitch: self.pitch, width: self.width, borrow: PhantomData }
     }
 
+    /// One row a step, each of which is there: the rows of all steps as a matrix. None of another sequence.
+    pub(crate) fn of_one_row(&mut self) -> Option<MatMut<'_>> {
+        let rows = self.lines.whole().filter(|rows| self.lines.rows() == 1 && rows.len() == self.lines.steps())?;
+        let offset = if rows.is_empty() { 0 } else { rows.start * self.pitch + self.column };
+        // SAFETY: as in `step`, of all rows that `lines` names.
+        let start = unsafe { self.start.add(offset) };
+        Some(MatMut { start, rows: rows.len(), pitch: self.pitch, width: self.width, borrow: PhantomData })
+    }
+
     /// The view for a shorter life.
     pub fn reborrow(&mut self) -> SeqMut<'_> {
         SeqMut { borrow: PhantomData, ..*self }
