@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use super::projection::BackProject;
-use super::row::{BackRow, back_row};
+use super::row::{BackRow, back_row, runs_back_alone};
 use super::upstream::UpstreamGradient;
 use super::{Carry, Projection, chains_of, clear, copy, step_product};
 use crate::kernel::cell::{CellBackStep, CellGradients, CellMath, Registers, agrees};
@@ -217,7 +217,7 @@ pub(in crate::kernel) fn backward<V: Tiles, C: CellMath<V>>(isa: V::Isa, args: B
     carry.next.fill(0.0);
     let mut tile = tile::<V>(isa);
     let alone = match (chains, &projection, history.resets.0) {
-        (Chains::Four, None, None) => {
+        (Chains::Four, None, None) if runs_back_alone::<V>(hidden) => {
             let rows = [StepRows::of(y), StepRows::of(history.states), StepRows::of(d_y)];
             if let ([Some(y), Some(states), Some(d_y)], Some(gates)) = (rows, gates.of_one_row()) {
                 let d_h_n = d_h_n.filter(|_| !C::FACTS.passes_state()).map(|d_h_n| d_h_n.row(0));

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use super::projection::Project;
-use super::row::Row;
+use super::row::{Row, runs_alone};
 use super::{Carry, Projection, chains_of, clear, step_product};
 use crate::kernel::cell::{CellMath, CellOutput, CellStep, Registers, agrees};
 use crate::kernel::layout::{GateColumns, LINE, PanelsRef, Place, whole_panels};
@@ -238,6 +238,7 @@ pub(in crate::kernel) fn forward<V: Tiles, C: CellMath<V>>(isa: V::Isa, args: Fo
     let alone = units == (0..hidden) && exchange.is_none() && projection.is_none() && args.resets.0.is_none();
     let kept_alone = kept.as_mut().is_none_or(|kept| kept.gates.of_one_row().is_some());
     if chains == Chains::Four
+        && runs_alone::<V, C>(hidden)
         && alone
         && kept_alone
         && let Some(y) = y.as_mut().and_then(|y| y.of_one_row())
