@@ -80,12 +80,35 @@ fn states_decay_through_the_denormals_with_the_bits_of_the_whole_sequence() {
     }
 }
 
+/// How many times as long a product with a denormal operand takes: 1 where the CPU computes it like any other, some hundred
+/// where it leaves it to microcode.
+fn cost_of_a_denormal_product() -> f64 {
+    let time = |x: f32| {
+        let start = Instant::now();
+        for _ in 0..1000 {
+            black_box(black_box(x) * black_box(0.75));
+        }
+        start.elapsed().as_secs_f64()
+    };
+    let (mut ordinary, mut denormal) = (f64::INFINITY, f64::INFINITY);
+    for _ in 0..20 {
+        ordinary = ordinary.min(time(1.0));
+        denormal = denormal.min(time(1e-40));
+    }
+    denormal / ordinary
+}
+
 /// The least of many turns each, which alternate: what else the machine does falls on both, and on no turn of a few
 /// microseconds always.
 #[test]
 fn denormal_states_cost_little_more_than_loud_ones() {
     const STEPS: usize = 200;
     const TURNS: usize = if cfg!(debug_assertions) { 5 } else { 300 };
+    let product = cost_of_a_denormal_product();
+    if product > 4.0 {
+        eprintln!("skipped: this CPU leaves denormals to microcode, a product of one takes {product:.0} times as long");
+        return;
+    }
     let (loud, silent) = (signal(STEPS, 0), vec![0.0; STEPS]);
     for (name, model) in decaying() {
         let mut stream = Stream::new(model.clone()).unwrap();
@@ -123,12 +146,12 @@ fn denormal_states_cost_little_more_than_loud_ones() {
         // On a machine where that is not enough, the least of three such ratios.
         let ratio = (0..3).map(|_| least_of_turns()).fold(f64::INFINITY, f64::min);
         assert!(y.iter().any(|y| y.is_subnormal()), "{name}: {y:?}");
-        // Measured on Zen 4: up to 1.18, 1.31 and 2.2. What it costs there is tanh and sigmoid of denormals; the portable
+        // Measured on Zen 4: up to 1.20, 1.33 and 1.9. What it costs there is tanh and sigmoid of denormals; the portable
         // tier also rounds each product by itself.
         let limit = match model.isa() {
             Isa::Avx512 => 1.25,
             Isa::Avx2 => 1.4,
-            _ => 3.0,
+            _ => 2.3,
         };
         assert!(cfg!(debug_assertions) || ratio <= limit, "{name}: {ratio} on {}", model.isa());
     }

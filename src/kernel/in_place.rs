@@ -1,6 +1,7 @@
 //! Products of small matrices where they lie, for rows that come one a step: nothing is laid out for them. The sums are
 //! those of [`product`](super::product), one chain an element or four, and so are the bits.
 
+use super::chains::{Columns, four_chains, one_chain};
 use super::layout::{PANEL, PanelsRef};
 use super::product::Chains;
 use super::tile::Start;
@@ -63,30 +64,24 @@ fn product_of<V: Vector, const M: usize, const CHAINS: usize>(
     col: usize,
 ) -> usize {
     let (k, cols, stride) = (args.b.depth().len, args.b.cols(), args.stride);
-    let w = &args.b.panel(col / PANEL, 0).as_flattened()[..k * PANEL];
+    let w = args.b.panel(col / PANEL, 0).as_flattened();
+    let columns = Columns { pitch: PANEL, first: col % PANEL };
     let mut a: [&[f32]; M] = [&[]; M];
-    let mut sums = [[V::splat(isa, 0.0); CHAINS]; M];
+    let mut sums = [[V::splat(isa, 0.0)]; M];
     for i in 0..M {
         a[i] = args.a.step(row + i, k);
         match args.start {
             Start::Zero => {}
-            Start::Columns(values) => sums[i][0] = V::load(isa, &values[col..]),
-            Start::Accumulate => sums[i][0] = load(isa, &args.c[(row + i) * stride..][col..cols]),
+            Start::Columns(values) => sums[i] = [V::load(isa, &values[col..])],
+            Start::Accumulate => sums[i] = [load(isa, &args.c[(row + i) * stride..][col..cols])],
         }
     }
-    for (round, w) in w.chunks(CHAINS * PANEL).enumerate() {
-        for (chain, w) in w.chunks_exact(PANEL).enumerate() {
-            let w = V::load(isa, &w[col % PANEL..]);
-            for (sums, a) in sums.iter_mut().zip(a) {
-                sums[chain] = V::splat(isa, a[round * CHAINS + chain]).mul_add(w, sums[chain]);
-            }
-        }
-    }
-    for (i, chains) in sums.iter().enumerate() {
-        let sum = match chains[..] {
-            [c0, c1, c2, c3] => c0.add(c1).add(c2.add(c3)),
-            _ => chains[0],
-        };
+    sums = if const { CHAINS == 1 } {
+        one_chain::<V, 1, M>(isa, a, w, columns, sums)
+    } else {
+        four_chains::<V, 1, M>(isa, a, w, columns, sums)
+    };
+    for (i, [sum]) in sums.into_iter().enumerate() {
         store(sum, &mut args.c[(row + i) * stride..][col..cols]);
     }
     M

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 
 pub(crate) mod blocking;
 pub(crate) mod cell;
+mod chains;
 pub(crate) mod dots;
 pub(crate) mod elementwise;
 mod fma;

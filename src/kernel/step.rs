@@ -24,6 +24,7 @@
 pub(in crate::kernel) mod rows;
 
 use super::cell::{CellFacts, CellMath, CellOutput, CellStep, Registers};
+use super::chains::{Columns, Sums, four_chains, load, one_chain};
 use super::layout::{PANEL, PanelsRef, whole_panels};
 use super::product::Chains;
 use crate::simd::{HALF_LANES, Vector};
@@ -134,41 +135,53 @@ struct Row<'a> {
 /// A block's sums, and the cells of its units from `unit` on.
 #[inline(always)]
 fn block<V: Vector, C: CellMath<V>, const R: usize>(isa: V::Isa, weights: &[f32], row: &mut Row<'_>, unit: usize) {
-    let (facts, gates) = (C::FACTS, C::FACTS.gates);
-    let width = R * V::LANES;
-    let (bias, weights) = weights.split_at(width);
-    let mut a = load::<V, R>(isa, bias);
-    let mut start = [V::splat(isa, 0.0); R];
-    let mut weights = weights;
+    let ([a], [sum]) = sums::<V, C, R, 1>(isa, weights, [row.x], [&row.h[..row.output]]);
+    cells::<V, C, R>(isa, a, sum, row, unit);
+}
+
+/// A block's sums for `M` rows: of their input part, and of everything. Where a gate's recurrent part stays apart, the
+/// second is that alone.
+#[inline(always)]
+fn sums<V: Vector, C: CellMath<V>, const R: usize, const M: usize>(
+    isa: V::Isa,
+    weights: &[f32],
+    x: [&[f32]; M],
+    h: [&[f32]; M],
+) -> (Sums<V, R, M>, Sums<V, R, M>) {
+    let (facts, gates, width) = (C::FACTS, C::FACTS.gates, R * V::LANES);
+    let (bias, mut weights) = weights.split_at(width);
+    let mut start = [[V::splat(isa, 0.0); R]; M];
     if facts.last_apart {
         let (apart, rest) = weights.split_at(width);
-        start = load::<V, R>(isa, apart);
-        weights = rest;
+        (start, weights) = ([load::<V, R>(isa, apart); M], rest);
     }
-    let (w_ih, w_hh) = weights.split_at(row.x.len() * width);
+    let (w_ih, w_hh) = weights.split_at(x[0].len() * width);
     let each = Columns { pitch: width, first: 0 };
-    a = one_chain(isa, row.x, w_ih, each, a);
-    let chains = Chains::over(row.output);
+    let a = one_chain::<V, R, M>(isa, x, w_ih, each, [load::<V, R>(isa, bias); M]);
+    let chains = Chains::over(h[0].len());
     if chains == Chains::Four {
-        for r in 0..R {
-            if !facts.stays_apart(r % gates) {
-                start[r] = a[r];
+        for m in 0..M {
+            for r in 0..R {
+                if !facts.stays_apart(r % gates) {
+                    start[m][r] = a[m][r];
+                }
             }
         }
     }
-    let h = &row.h[..row.output];
     let mut sum = match chains {
-        Chains::Four => four_chains(isa, h, w_hh, each, start),
-        Chains::One => one_chain(isa, h, w_hh, each, start),
+        Chains::Four => four_chains::<V, R, M>(isa, h, w_hh, each, start),
+        Chains::One => one_chain::<V, R, M>(isa, h, w_hh, each, start),
     };
     if chains == Chains::One {
-        for r in 0..R {
-            if !facts.stays_apart(r % gates) {
-                sum[r] = sum[r].add(a[r]);
+        for m in 0..M {
+            for r in 0..R {
+                if !facts.stays_apart(r % gates) {
+                    sum[m][r] = sum[m][r].add(a[m][r]);
+                }
             }
         }
     }
-    cells::<V, C, R>(isa, a, sum, row, unit);
+    (a, sum)
 }
 
 /// The cells of a block's units, from `unit` on: `a` where the last gate's recurrent part stays apart is its input part,
@@ -204,99 +217,6 @@ fn cells<V: Vector, C: CellMath<V>, const R: usize>(
     }
 }
 
-#[inline(always)]
-fn load<V: Vector, const R: usize>(isa: V::Isa, from: &[f32]) -> [V; R] {
-    let mut registers = [V::splat(isa, 0.0); R];
-    for (r, register) in registers.iter_mut().enumerate() {
-        *register = V::load(isa, &from[r * V::LANES..]);
-    }
-    registers
-}
-
-/// Which columns of the weights are summed: those from `first` on, of `pitch` that lie side by side for each k.
-#[derive(Clone, Copy)]
-struct Columns {
-    pitch: usize,
-    first: usize,
-}
-
-/// One chain for each register: Σ a[k]·w[k], k ascending, from `sum`.
-#[inline(always)]
-fn one_chain<V: Vector, const R: usize>(
-    isa: V::Isa,
-    a: &[f32],
-    w: &[f32],
-    Columns { pitch, first }: Columns,
-    mut sum: [V; R],
-) -> [V; R] {
-    for (&a, w) in a.iter().zip(w.chunks_exact(pitch)) {
-        let a = V::splat(isa, a);
-        for (r, sum) in sum.iter_mut().enumerate() {
-            *sum = a.mul_add(V::load(isa, &w[first + r * V::LANES..]), *sum);
-        }
-    }
-    sum
-}
-
-/// Four chains for each register, as [`Chains::Four`] says; two at a time where all do not fit the registers.
-#[inline(always)]
-fn four_chains<V: Vector, const R: usize>(
-    isa: V::Isa,
-    a: &[f32],
-    w: &[f32],
-    columns: Columns,
-    start: [V; R],
-) -> [V; R] {
-    let zero = [V::splat(isa, 0.0); R];
-    if V::LANES < PANEL && R > 2 {
-        let [c0, c1] = chains_from::<V, R, 2>(isa, a, w, columns, 0, [start, zero]);
-        let [c2, c3] = chains_from::<V, R, 2>(isa, a, w, columns, 2, [zero, zero]);
-        return add(add(c0, c1), add(c2, c3));
-    }
-    let [c0, c1, c2, c3] = chains_from::<V, R, 4>(isa, a, w, columns, 0, [start, zero, zero, zero]);
-    add(add(c0, c1), add(c2, c3))
-}
-
-/// `N` of the four chains, those from `chain` on.
-#[inline(always)]
-fn chains_from<V: Vector, const R: usize, const N: usize>(
-    isa: V::Isa,
-    a: &[f32],
-    w: &[f32],
-    Columns { pitch, first }: Columns,
-    chain: usize,
-    mut chains: [[V; R]; N],
-) -> [[V; R]; N] {
-    let (fours, rest) = a.as_chunks::<4>();
-    for (four, w) in fours.iter().zip(w.chunks_exact(4 * pitch)) {
-        for (n, sum) in chains.iter_mut().enumerate() {
-            let a = V::splat(isa, four[chain + n]);
-            for (r, sum) in sum.iter_mut().enumerate() {
-                *sum = a.mul_add(V::load(isa, &w[(chain + n) * pitch + first + r * V::LANES..]), *sum);
-            }
-        }
-    }
-    let w = &w[fours.len() * 4 * pitch..];
-    for (n, sum) in chains.iter_mut().enumerate() {
-        if let Some(&a) = rest.get(chain + n) {
-            let a = V::splat(isa, a);
-            let w = &w[(chain + n) * pitch..][..pitch];
-            for (r, sum) in sum.iter_mut().enumerate() {
-                *sum = a.mul_add(V::load(isa, &w[first + r * V::LANES..]), *sum);
-            }
-        }
-    }
-    chains
-}
-
-#[inline(always)]
-fn add<V: Vector, const R: usize>(mut left: [V; R], right: [V; R]) -> [V; R] {
-    for (left, right) in left.iter_mut().zip(right) {
-        *left = left.add(right);
-    }
-    left
-}
-
 /// Every unit of one step.
 #[inline(always)]
 fn step<V: Vector, C: CellMath<V> + CellMath<V::Half>>(
@@ -311,7 +231,7 @@ fn step<V: Vector, C: CellMath<V> + CellMath<V::Half>>(
         let shape = UnitBlock::at(unit, hidden, facts.gates, V::LANES);
         let (now, rest) = weights.split_at(shape.len(facts, row.x.len(), row.output));
         weights = rest;
-        if V::LANES == PANEL && shape.lanes < PANEL {
+        if const { V::LANES == PANEL } && shape.lanes < PANEL {
             let half = V::half(isa);
             match facts.gates {
                 1 => block::<V::Half, C, 1>(half, now, row, unit),
@@ -372,9 +292,9 @@ fn product<V: Vector>(isa: V::Isa, a: &[f32], b: PanelsRef<'_>, chains: Chains, 
                 Some(bias) => V::load(isa, &bias[at..]),
                 None => V::splat(isa, 0.0),
             };
-            let [sum] = match chains {
-                Chains::One => one_chain::<V, 1>(isa, a, w, columns, [start]),
-                Chains::Four => four_chains::<V, 1>(isa, a, w, columns, [start]),
+            let [[sum]] = match chains {
+                Chains::One => one_chain::<V, 1, 1>(isa, [a], w, columns, [[start]]),
+                Chains::Four => four_chains::<V, 1, 1>(isa, [a], w, columns, [[start]]),
             };
             sum.store(&mut y[at..]);
         }

@@ -8,6 +8,7 @@ mod denormals;
 #[cfg(feature = "safetensors")]
 #[path = "../common/fixtures.rs"]
 mod fixtures;
+mod linear;
 mod losses;
 mod optimizers;
 mod properties;

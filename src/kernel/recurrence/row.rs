@@ -4,7 +4,8 @@
 
 use super::Carry;
 use crate::kernel::cell::{CellBackStep, CellGradients, CellMath, CellOutput, CellStep, Registers};
-use crate::kernel::layout::{GateColumns, PANEL, PanelsRef, Weight, whole_panels};
+use crate::kernel::chains::{self, Columns, chains, four_chains, join_four};
+use crate::kernel::layout::{GateColumns, PANEL, PanelsRef, whole_panels};
 use crate::simd::Vector;
 use crate::simd::tail::{load, store};
 use crate::tensor::{Direction, MatMut, StepRows};
@@ -40,7 +41,7 @@ pub(super) fn row<V: Vector, C: CellMath<V>>(isa: V::Isa, mut row: Row<'_>, h: &
         let t = row.direction.nth(n, row.steps);
         for unit in (0..row.hidden).step_by(PANEL) {
             // A panel of units at a time.
-            if V::LANES == PANEL {
+            if const { V::LANES == PANEL } {
                 units::<V, C, 1>(isa, &mut row, t, unit, h);
             } else {
                 units::<V, C, 2>(isa, &mut row, t, unit, h);
@@ -62,20 +63,15 @@ fn units<V: Vector, C: CellMath<V>, const R: usize>(
     let (facts, hidden) = (C::FACTS, row.hidden);
     let columns = GateColumns { gates: facts.gates };
     let z = &row.z[t * columns.width(hidden)..][..columns.width(hidden)];
-    let zero = V::splat(isa, 0.0);
-    let mut sums = [C::Gates::all(zero); R];
+    let mut sums = [C::Gates::all(V::splat(isa, 0.0)); R];
     for gate in 0..facts.gates {
         let col = columns.of(gate, unit);
-        let mut chains = [[zero; R]; 4];
-        for (r, start) in chains[0].iter_mut().enumerate() {
-            let from = if facts.stays_apart(gate) { row.bias_apart } else { z };
-            *start = V::load(isa, &from[col + r * V::LANES..]);
-        }
+        let from = if facts.stays_apart(gate) { row.bias_apart } else { z };
+        let start = chains::load::<V, R>(isa, &from[col..]);
         let w = row.w_hh.panel(col / PANEL, 0).as_flattened();
-        add_products(isa, &h.now[..hidden], w, &mut chains);
-        let [c0, c1, c2, c3] = chains;
+        let [sum] = four_chains::<V, R, 1>(isa, [&h.now[..hidden]], w, Columns::PANEL, [start]);
         for r in 0..R {
-            sums[r].as_mut()[gate] = c0[r].add(c1[r]).add(c2[r].add(c3[r]));
+            sums[r].as_mut()[gate] = sum[r];
         }
     }
     for (r, sums) in sums.into_iter().enumerate() {
@@ -161,7 +157,7 @@ pub(super) fn back_row<V: Vector, C: CellMath<V>>(isa: V::Isa, mut row: BackRow<
     for n in (0..row.steps).rev() {
         for unit in (0..row.hidden).step_by(PANEL) {
             // A panel of units at a time.
-            if V::LANES == PANEL {
+            if const { V::LANES == PANEL } {
                 back_units::<V, C, 1>(isa, &mut row, n, unit, carry);
             } else {
                 back_units::<V, C, 2>(isa, &mut row, n, unit, carry);
@@ -183,9 +179,9 @@ fn back_units<V: Vector, C: CellMath<V>, const R: usize>(
     let (facts, hidden) = (C::FACTS, row.hidden);
     let (width, t) = (whole_panels(hidden), row.direction.nth(n, row.steps));
     let last = n + 1 == row.steps;
-    let zero = V::splat(isa, 0.0);
-    let mut chains = [[zero; R]; 4];
-    for (r, d_h) in chains[0].iter_mut().enumerate() {
+    let mut sums = [[[V::splat(isa, 0.0); R]]; 4];
+    let [[start], ..] = &mut sums;
+    for (r, d_h) in start.iter_mut().enumerate() {
         let at = unit + r * V::LANES;
         let unit = at.min(hidden);
         *d_h = load(isa, &row.d_y.step(t, hidden)[unit..]);
@@ -202,39 +198,16 @@ fn back_units<V: Vector, C: CellMath<V>, const R: usize>(
     if !last {
         let w = row.w_hh.panel(unit / PANEL, 0).as_flattened();
         for gate in 0..facts.gates {
-            add_products(isa, &carry.now[gate * width..][..hidden], &w[gate * width * PANEL..], &mut chains);
+            let (d_a, w) = (&carry.now[gate * width..][..hidden], &w[gate * width * PANEL..]);
+            sums = chains::<V, R, 1, 4, 4>(isa, [d_a], w, Columns::PANEL, 0, sums);
         }
     }
-    let [c0, c1, c2, c3] = chains;
-    for r in 0..R {
+    let [d_h] = join_four(sums);
+    for (r, d_h) in d_h.into_iter().enumerate() {
         let at = unit + r * V::LANES;
         if at < hidden {
-            let d_h = c0[r].add(c1[r]).add(c2[r].add(c3[r]));
             back_cell::<V, C>(isa, row, t, at, d_h, carry.next);
         }
-    }
-}
-
-/// Σ a\[k\]·w\[k\] in four chains, k modulo 4.
-#[inline(always)]
-fn add_products<V: Vector, const R: usize>(isa: V::Isa, a: &[f32], w: &[Weight], chains: &mut [[V; R]; 4]) {
-    let (fours, rest) = a.as_chunks::<4>();
-    for (four, w) in fours.iter().zip(w.chunks_exact(4 * PANEL)) {
-        for (j, (chain, &a)) in chains.iter_mut().zip(four).enumerate() {
-            add_product(isa, a, &w[j * PANEL..], chain);
-        }
-    }
-    let w = &w[fours.len() * 4 * PANEL..];
-    for (j, (chain, &a)) in chains.iter_mut().zip(rest).enumerate() {
-        add_product(isa, a, &w[j * PANEL..], chain);
-    }
-}
-
-#[inline(always)]
-fn add_product<V: Vector, const R: usize>(isa: V::Isa, a: f32, w: &[Weight], chain: &mut [V; R]) {
-    let a = V::splat(isa, a);
-    for (r, sum) in chain.iter_mut().enumerate() {
-        *sum = a.mul_add(V::load(isa, &w[r * V::LANES..]), *sum);
     }
 }
 

@@ -1,21 +1,23 @@
-//! Single steps of several rows: [`step`](super) with each weight loaded once for a tile of rows.
+//! Single steps of several rows: [`step`](super) with each weight loaded once for two rows.
 //!
 //! ```text
-//! for each step, for each block of units, for each tile of rows:
-//!     a, u  as in one row, for every row of the tile
+//! for each step, for each block of units, for each pair of rows:
+//!     a, u  as in one row, for both
 //!     h, c = cell(a, u, h, c), row by row
 //! ```
 //!
-//! Blocks come outside of rows: the weights of one fit L1 where those of the layer do not. The sums of a tile stay in
-//! registers, so the four chains of a column are summed as many at a time as there is room for. That does not touch the
-//! order of any sum: each is that of one row.
+//! Blocks come outside of rows: the weights of one fit L1 where those of the layer do not. The order of every sum is that
+//! of one row.
 
-use super::{Row, Steps, UnitBlock, WIDEST, add, cells, load, product};
-use crate::kernel::cell::{CellFacts, CellMath};
+use super::{Row, Steps, UnitBlock, WIDEST, cells, product, sums};
+use crate::kernel::cell::CellMath;
 use crate::kernel::layout::{PANEL, whole_panels};
 use crate::kernel::product::Chains;
 use crate::simd::Vector;
 use crate::tensor::StepRows;
+
+/// Rows that are summed together.
+const PAIR: usize = 2;
 
 /// The rows of one step.
 struct Rows<'a> {
@@ -88,177 +90,40 @@ fn step<V: Vector, C: CellMath<V> + CellMath<V::Half>>(
         let shape = UnitBlock::at(unit, hidden, facts.gates, V::LANES);
         let (now, rest) = weights.split_at(shape.len(facts, rows.input, rows.output));
         weights = rest;
-        if V::LANES == PANEL && shape.lanes < PANEL {
+        if const { V::LANES == PANEL } && shape.lanes < PANEL {
             let half = V::half(isa);
             match facts.gates {
-                1 => block::<V::Half, C, 1, 4, 16>(half, now, rows, unit),
-                3 => block::<V::Half, C, 3, 4, 16>(half, now, rows, unit),
-                _ => block::<V::Half, C, 4, 4, 16>(half, now, rows, unit),
-            }
-        } else if V::LANES == PANEL {
-            match (facts.gates, shape.registers) {
-                (1, 1) => block::<V, C, 1, 4, 16>(isa, now, rows, unit),
-                (1, 2) => block::<V, C, 2, 4, 16>(isa, now, rows, unit),
-                (1, _) => block::<V, C, WIDEST, 4, 16>(isa, now, rows, unit),
-                (3, _) => block::<V, C, 3, 4, 16>(isa, now, rows, unit),
-                _ => block::<V, C, 4, 4, 16>(isa, now, rows, unit),
+                1 => block::<V::Half, C, 1>(half, now, rows, unit),
+                3 => block::<V::Half, C, 3>(half, now, rows, unit),
+                _ => block::<V::Half, C, 4>(half, now, rows, unit),
             }
         } else {
             match (facts.gates, shape.registers) {
-                (1, 1) => block::<V, C, 1, 4, 8>(isa, now, rows, unit),
-                (1, 2) => block::<V, C, 2, 4, 8>(isa, now, rows, unit),
-                (1, _) => block::<V, C, WIDEST, 2, 8>(isa, now, rows, unit),
-                (3, _) => block::<V, C, 3, 2, 8>(isa, now, rows, unit),
-                _ => block::<V, C, 4, 2, 8>(isa, now, rows, unit),
+                (1, 1) => block::<V, C, 1>(isa, now, rows, unit),
+                (1, 2) => block::<V, C, 2>(isa, now, rows, unit),
+                (1, _) => block::<V, C, WIDEST>(isa, now, rows, unit),
+                (3, _) => block::<V, C, 3>(isa, now, rows, unit),
+                _ => block::<V, C, 4>(isa, now, rows, unit),
             }
         }
         unit += shape.units(facts.gates);
     }
 }
 
-/// A block of units of every row, in tiles of `M` rows, the last of fewer. There are registers for `ROOM` sums (of 32
-/// sixteen, of 16 eight: the weights and an element of the operand take some too).
+/// A block of units of every row, two rows at a time: the sums of more would not stay in registers.
 #[inline(always)]
-fn block<V: Vector, C: CellMath<V>, const R: usize, const M: usize, const ROOM: usize>(
-    isa: V::Isa,
-    weights: &[f32],
-    rows: &mut Rows<'_>,
-    unit: usize,
-) {
-    let mut first = 0;
-    // Four chains of two rows are two at a time; of four rows, one finished chain would wait in memory for the next.
-    let pairs = M * R * 2 > ROOM && Chains::over(rows.output) == Chains::Four;
-    while !pairs && rows.rows - first >= M {
-        tile::<V, C, R, M, ROOM>(isa, weights, rows, first, unit);
-        first += M;
-    }
-    while rows.rows - first >= 2 {
-        tile::<V, C, R, 2, ROOM>(isa, weights, rows, first, unit);
-        first += 2;
-    }
-    if rows.rows > first {
-        super::block::<V, C, R>(isa, weights, &mut rows.row(first), unit);
-    }
-}
-
-/// A block's sums for `M` rows from `first` on, and the cells of its units from `unit` on.
-#[inline(always)]
-fn tile<V: Vector, C: CellMath<V>, const R: usize, const M: usize, const ROOM: usize>(
-    isa: V::Isa,
-    weights: &[f32],
-    rows: &mut Rows<'_>,
-    first: usize,
-    unit: usize,
-) {
-    let (facts, gates, width): (&CellFacts, _, _) = (C::FACTS, C::FACTS.gates, R * V::LANES);
-    let [mut x, mut h] = [[&[][..]; M]; 2];
-    for m in 0..M {
-        (x[m], h[m]) = (rows.x.step(first + m, rows.input), rows.h.step(first + m, rows.output));
-    }
-    let (bias, mut weights) = weights.split_at(width);
-    let zero = [[V::splat(isa, 0.0); R]; M];
-    let (mut a, mut start) = ([load::<V, R>(isa, bias); M], zero);
-    if facts.last_apart {
-        let (apart, rest) = weights.split_at(width);
-        (start, weights) = ([load::<V, R>(isa, apart); M], rest);
-    }
-    let (w_ih, w_hh) = weights.split_at(rows.input * width);
-    [a] = chains::<V, R, M, 1, 1>(isa, x, w_ih, 0, [a]);
-    let over = Chains::over(rows.output);
-    if over == Chains::Four {
-        for m in 0..M {
-            for r in 0..R {
-                if !facts.stays_apart(r % gates) {
-                    start[m][r] = a[m][r];
-                }
-            }
+fn block<V: Vector, C: CellMath<V>, const R: usize>(isa: V::Isa, weights: &[f32], rows: &mut Rows<'_>, unit: usize) {
+    for first in (0..rows.rows).step_by(PAIR) {
+        let live = (rows.rows - first).min(PAIR);
+        let [mut x, mut h] = [[&[][..]; PAIR]; 2];
+        for m in 0..PAIR {
+            // A last row without a neighbour is its own: its sums are made twice, and its cells once.
+            let row = first + m.min(live - 1);
+            (x[m], h[m]) = (rows.x.step(row, rows.input), rows.h.step(row, rows.output));
+        }
+        let (a, sum) = sums::<V, C, R, PAIR>(isa, weights, x, h);
+        for m in 0..live {
+            cells::<V, C, R>(isa, a[m], sum[m], &mut rows.row(first + m), unit);
         }
     }
-    let mut sum = match over {
-        Chains::One => {
-            let [sum] = chains::<V, R, M, 1, 1>(isa, h, w_hh, 0, [start]);
-            sum
-        }
-        // As many of the four at a time as there is room for.
-        Chains::Four if R * M * 4 <= ROOM => {
-            let [c0, c1, c2, c3] = chains::<V, R, M, 4, 4>(isa, h, w_hh, 0, [start, zero, zero, zero]);
-            join(join(c0, c1), join(c2, c3))
-        }
-        Chains::Four if R * M * 2 <= ROOM => {
-            let [c0, c1] = chains::<V, R, M, 2, 4>(isa, h, w_hh, 0, [start, zero]);
-            let [c2, c3] = chains::<V, R, M, 2, 4>(isa, h, w_hh, 2, [zero, zero]);
-            join(join(c0, c1), join(c2, c3))
-        }
-        Chains::Four => {
-            let [c0] = chains::<V, R, M, 1, 4>(isa, h, w_hh, 0, [start]);
-            let [c1] = chains::<V, R, M, 1, 4>(isa, h, w_hh, 1, [zero]);
-            let left = join(c0, c1);
-            let [c2] = chains::<V, R, M, 1, 4>(isa, h, w_hh, 2, [zero]);
-            let [c3] = chains::<V, R, M, 1, 4>(isa, h, w_hh, 3, [zero]);
-            join(left, join(c2, c3))
-        }
-    };
-    if over == Chains::One {
-        for m in 0..M {
-            for r in 0..R {
-                if !facts.stays_apart(r % gates) {
-                    sum[m][r] = sum[m][r].add(a[m][r]);
-                }
-            }
-        }
-    }
-    for m in 0..M {
-        cells::<V, C, R>(isa, a[m], sum[m], &mut rows.row(first + m), unit);
-    }
-}
-
-/// `N` of the `OF` chains of every register and row, from chain `from` on: chain i takes the k with k mod `OF` = i,
-/// ascending.
-#[inline(always)]
-fn chains<V: Vector, const R: usize, const M: usize, const N: usize, const OF: usize>(
-    isa: V::Isa,
-    a: [&[f32]; M],
-    w: &[f32],
-    from: usize,
-    mut chains: [[[V; R]; M]; N],
-) -> [[[V; R]; M]; N] {
-    let width = R * V::LANES;
-    let mut groups: [&[[f32; OF]]; M] = [&[]; M];
-    let mut rests: [&[f32]; M] = [&[]; M];
-    for m in 0..M {
-        (groups[m], rests[m]) = a[m].as_chunks::<OF>();
-    }
-    let whole = groups[0].len();
-    for (k, w) in w.chunks_exact(OF * width).take(whole).enumerate() {
-        for (n, sums) in chains.iter_mut().enumerate() {
-            let w = load::<V, R>(isa, &w[(from + n) * width..]);
-            for (m, sums) in sums.iter_mut().enumerate() {
-                let a = V::splat(isa, groups[m][k][from + n]);
-                for (r, sum) in sums.iter_mut().enumerate() {
-                    *sum = a.mul_add(w[r], *sum);
-                }
-            }
-        }
-    }
-    let w = &w[whole * OF * width..];
-    for (n, sums) in chains.iter_mut().enumerate() {
-        if from + n < rests[0].len() {
-            let w = load::<V, R>(isa, &w[(from + n) * width..]);
-            for (m, sums) in sums.iter_mut().enumerate() {
-                let a = V::splat(isa, rests[m][from + n]);
-                for (r, sum) in sums.iter_mut().enumerate() {
-                    *sum = a.mul_add(w[r], *sum);
-                }
-            }
-        }
-    }
-    chains
-}
-
-#[inline(always)]
-fn join<V: Vector, const R: usize, const M: usize>(mut left: [[V; R]; M], right: [[V; R]; M]) -> [[V; R]; M] {
-    for m in 0..M {
-        left[m] = add(left[m], right[m]);
-    }
-    left
 }
