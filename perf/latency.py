@@ -17,7 +17,7 @@ CELLS = ("lstm", "gru", "rnn")
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 NAMES = {"rnn": "Elman RNN", "gru": "GRU", "lstm": "LSTM"}
 # How a small layer is called: the column, and the options.
-WAYS = {"step": [], "block": ["--block=64"], "AVX2": ["--isa=avx2"]}
+WAYS = {"step": [], "block": ["--block=64"], "fed back": ["--feedback"], "AVX2": ["--isa=avx2"]}
 
 
 class Workload:
@@ -59,7 +59,7 @@ def rows():
 
 
 def workloads():
-    ends = {"step": "", "block": ", blocks of 64", "AVX2": ", AVX2"}
+    ends = {"step": "", "block": ", blocks of 64", "fed back": ", fed back", "AVX2": ", AVX2"}
     for cell, hidden, label, options in small():
         for way, more in WAYS.items():
             yield Workload(label + ends[way], cell, hidden, options + more)
@@ -105,16 +105,17 @@ def table(head, lines):
 def small_table(by_label):
     lines = []
     for cell, hidden, label, options in small():
-        step, block, avx2 = (by_label.get(label + end) for end in ("", ", blocks of 64", ", AVX2"))
+        ends = ("", ", blocks of 64", ", fed back", ", AVX2")
+        step, *others = (by_label.get(label + end) for end in ends)
         if step is None:
             continue
         ns = lambda value: f"{value:.1f}" if value < 1e4 else f"{value / 1e3:.0f} µs"
         spread = [ns(step.median(f"step_{at}_ns")) for at in ("p50", "p99", "p999", "max")]
-        others = [ns(load.least()) if load else "-" for load in (block, avx2)]
+        others = [ns(load.least()) if load else "-" for load in others]
         name = f"{NAMES[cell]} {hidden}" + (", 2 layers" if options else "")
         share = f"{step.median('share_of_peak'):.0%}"
         lines.append([name, ns(step.least()), ns(step.median("step_ns")), *spread, *others, share])
-    head = ["1 → H, head of 1", "least", "median", "p50", "p99", "p99.9", "max", "in blocks of 64", "on AVX2", "of the peak"]
+    head = ["1 → H, head of 1", "least", "median", "p50", "p99", "p99.9", "max", "in blocks of 64", "fed back", "on AVX2", "of the peak"]
     return table(head, lines) if lines else ""
 
 

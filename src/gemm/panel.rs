@@ -151,6 +151,7 @@ impl Panels {
     }
 
     /// The matrix, borrowed.
+    #[inline]
     pub(crate) fn view(&self) -> PanelsRef<'_> {
         PanelsRef::new(&self.data, self.depth, self.cols)
     }

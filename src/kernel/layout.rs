@@ -175,6 +175,7 @@ pub(crate) struct PanelsRef<'a> {
 
 impl<'a> PanelsRef<'a> {
     /// The matrix whose panels lie in `data`.
+    #[inline]
     pub(crate) fn new(data: &'a [Weight], depth: Depth, cols: usize) -> Self {
         Self { data: data.as_chunks().0, depth, cols }
     }

@@ -1,5 +1,7 @@
 //! The head: y = x·Wᵀ + b.
 
+use std::sync::Arc;
+
 use crate::error::{Result, at_least_one, check_shape, elements};
 use crate::gemm::panel::WEIGHTS;
 use crate::gemm::{
@@ -24,14 +26,19 @@ pub struct Linear {
     bias: Option<ParamId>,
     kernels: &'static Kernels,
     blocking: Blocking,
-    laid_out: LaidOut,
-    /// (out rounded up to 16): zeros where there is no bias.
-    bias_columns: Buffer,
+    laid_out: Arc<LaidOut>,
 }
 
-/// The weight as its sums read it.
+/// The parameters as the sums read them. Streams have a share in them.
 #[derive(Clone, Debug)]
-enum LaidOut {
+struct LaidOut {
+    weight: LaidOutWeight,
+    /// (out rounded up to 16): zeros where there is no bias.
+    bias: Buffer,
+}
+
+#[derive(Clone, Debug)]
+enum LaidOutWeight {
     /// (in, out), the transpose, and the order of the sums.
     Columns(Panels, Chains),
     /// (out, in rounded up to 16), for [`dots`].
@@ -70,6 +77,37 @@ pub(crate) struct LinearBackward<'a> {
     pub(crate) write: Write,
 }
 
+/// A linear layer that rows go through step by step.
+#[derive(Clone, Debug)]
+pub(crate) struct LinearSteps {
+    kernels: &'static Kernels,
+    laid_out: Arc<LaidOut>,
+    in_features: usize,
+    out_features: usize,
+    /// (lines, out rounded up to 16).
+    y: Buffer,
+    pitch: usize,
+}
+
+impl LinearSteps {
+    /// Runs the first `lines` rows of `x`; gives the outputs.
+    #[inline]
+    pub(crate) fn run<'a>(&'a mut self, lines: usize, x: StepRows<'a>) -> StepRows<'a> {
+        let LaidOut { weight, bias } = &*self.laid_out;
+        match weight {
+            LaidOutWeight::Columns(panels, chains) => {
+                let weight = panels.view();
+                (self.kernels.dense)(Dense { rows: lines, x, chains: *chains, weight, bias, y: &mut self.y });
+            }
+            LaidOutWeight::Rows(weight) => {
+                let (len, bias, stride) = (self.in_features, &bias[..self.out_features], self.pitch);
+                (self.kernels.dots)(Dots { rows: lines, x, len, weight, bias, y: &mut self.y, stride });
+            }
+        }
+        StepRows { data: &self.y, pitch: self.pitch }
+    }
+}
+
 impl Linear {
     /// A layer from `in_features` to `out_features`, its parameters entered in `table` as `{name}.weight` and
     /// `{name}.bias`.
@@ -97,11 +135,11 @@ impl Linear {
         let weight = table.add(format!("{name}{dot}weight"), &[out_features, in_features])?;
         let bias = bias.then(|| table.add(format!("{name}{dot}bias"), &[out_features])).transpose()?;
         let laid_out = if dots::suit(in_features, out_features) {
-            LaidOut::Rows(Buffer::try_zeros(WEIGHTS, out_features * in_features.next_multiple_of(dots::SUMS))?)
+            LaidOutWeight::Rows(Buffer::try_zeros(WEIGHTS, out_features * in_features.next_multiple_of(dots::SUMS))?)
         } else {
             let mut panels = Panels::default();
             panels.reshape(WEIGHTS, Depth::of(in_features), out_features)?;
-            LaidOut::Columns(panels, Chains::of_linear(in_features, out_features))
+            LaidOutWeight::Columns(panels, Chains::of_linear(in_features, out_features))
         };
         Ok(Self {
             in_features,
@@ -110,8 +148,10 @@ impl Linear {
             bias,
             kernels,
             blocking: Blocking::of(kernels.isa()),
-            laid_out,
-            bias_columns: Buffer::try_zeros(WEIGHTS, whole_panels(out_features))?,
+            laid_out: Arc::new(LaidOut {
+                weight: laid_out,
+                bias: Buffer::try_zeros(WEIGHTS, whole_panels(out_features))?,
+            }),
         })
     }
 
@@ -140,9 +180,10 @@ impl Linear {
     pub fn load(&mut self, params: &Params) -> Result<()> {
         self.check(params)?;
         let weight = params.tensor(self.weight);
-        match &mut self.laid_out {
-            LaidOut::Columns(panels, _) => panels.pack_transposed(weight),
-            LaidOut::Rows(rows) => {
+        let laid_out = Arc::make_mut(&mut self.laid_out);
+        match &mut laid_out.weight {
+            LaidOutWeight::Columns(panels, _) => panels.pack_transposed(weight),
+            LaidOutWeight::Rows(rows) => {
                 let padded = self.in_features.next_multiple_of(dots::SUMS);
                 for (row, weight) in rows.chunks_exact_mut(padded).zip(weight.chunks_exact(self.in_features)) {
                     row[..weight.len()].copy_from_slice(weight);
@@ -150,7 +191,7 @@ impl Linear {
             }
         }
         if let Some(bias) = self.bias {
-            self.bias_columns[..self.out_features].copy_from_slice(params.tensor(bias));
+            laid_out.bias[..self.out_features].copy_from_slice(params.tensor(bias));
         }
         Ok(())
     }
@@ -177,39 +218,40 @@ impl Linear {
     /// [`Error::Memory`](crate::Error::Memory).
     pub(crate) fn forward_rows(&self, x: SeqRef<'_>, y: &mut [f32], scratch: &mut LinearScratch) -> Result<()> {
         let stride = self.out_features;
-        match &self.laid_out {
-            LaidOut::Columns(panels, chains) => {
-                let start = Start::Columns(&self.bias_columns);
+        match &self.laid_out.weight {
+            LaidOutWeight::Columns(panels, chains) => {
+                let start = Start::Columns(&self.laid_out.bias);
                 let product = Product { a: x, b: panels.view(), chains: *chains, start, c: y, stride };
                 multiply(self.kernels, self.blocking, product, &mut scratch.gemm)?;
             }
-            LaidOut::Rows(weight) => {
+            LaidOutWeight::Rows(weight) => {
                 let (x, mut rest) = (x.as_one_step(), y);
                 for t in 0..x.shape()[0] {
                     let (rows, (data, pitch)) = (x.step(t).shape()[0], x.step(t).strided());
                     let y;
                     (y, rest) = rest.split_at_mut(rows * stride);
-                    self.dot_rows(rows, StepRows { data, pitch }, weight, y, stride);
+                    let (x, bias) = (StepRows { data, pitch }, &self.laid_out.bias[..self.out_features]);
+                    (self.kernels.dots)(Dots { rows, x, len: self.in_features, weight, bias, y, stride });
                 }
             }
         }
         Ok(())
     }
 
-    fn dot_rows(&self, rows: usize, x: StepRows<'_>, weight: &[f32], y: &mut [f32], stride: usize) {
-        let bias = &self.bias_columns[..self.out_features];
-        (self.kernels.dots)(Dots { rows, x, len: self.in_features, weight, bias, y, stride });
-    }
-
-    /// The same for the first `rows` rows of `x`: `y` (rows, outputs rounded up to 16) is memory that is there.
-    pub(crate) fn steps(&self, rows: usize, x: StepRows<'_>, y: &mut [f32]) {
-        match &self.laid_out {
-            LaidOut::Columns(panels, chains) => {
-                let (weight, bias) = (panels.view(), &self.bias_columns);
-                (self.kernels.dense)(Dense { rows, x, chains: *chains, weight, bias, y });
-            }
-            LaidOut::Rows(weight) => self.dot_rows(rows, x, weight, y, whole_panels(self.out_features)),
-        }
+    /// The layer with memory for the outputs of `lines` rows.
+    ///
+    /// # Errors
+    /// [`Error::Memory`](crate::Error::Memory), [`Error::Overflow`](crate::Error::Overflow).
+    pub(crate) fn steps(&self, lines: usize) -> Result<LinearSteps> {
+        let pitch = whole_panels(self.out_features);
+        Ok(LinearSteps {
+            kernels: self.kernels,
+            laid_out: self.laid_out.clone(),
+            in_features: self.in_features,
+            out_features: self.out_features,
+            y: Buffer::try_zeros("stream", elements("stream", &[lines, pitch])?)?,
+            pitch,
+        })
     }
 
     /// The backward pass: adds to the parameters' gradients; `d_x`, where it is wanted, takes the shape (T, B, in) and

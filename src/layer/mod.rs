@@ -8,11 +8,11 @@ pub(crate) mod recurrent;
 
 pub(crate) use elementwise::Elementwise;
 pub(crate) use embedding::Embedding;
-pub(crate) use linear::LinearBackward;
 pub use linear::{Linear, LinearScratch, LinearSettings};
+pub(crate) use linear::{LinearBackward, LinearSteps};
 pub use readout::Readout;
 pub use recurrent::{
     BackwardPass, Cell, Direction, ForwardPass, Layer, LayerGradients, Nonlinearity, Scratch, Sizes, Tape, Weights,
     Write,
 };
-pub(crate) use recurrent::{Delay, RowsMemory};
+pub(crate) use recurrent::{Delay, LayerSteps};

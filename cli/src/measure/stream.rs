@@ -70,7 +70,9 @@ struct Caller<S> {
     outputs: usize,
     /// Of a run.
     steps: usize,
-    /// Of the longest call.
+    /// Whether a call's outputs are the next one's inputs.
+    feedback: bool,
+    /// Of the longest call; single steps take one after the other from it, and then again.
     x: Vec<f32>,
     y: Vec<f32>,
 }
@@ -100,6 +102,7 @@ impl<S: Callee> StreamWork<S> {
             inputs,
             outputs,
             steps: load.steps,
+            feedback: load.feedback,
         };
         Ok(Self {
             caller,
@@ -150,10 +153,38 @@ impl<S: Callee> StreamWork<S> {
 }
 
 impl<S: Callee> Caller<S> {
-    /// The steps of a run in calls of so many. The outputs of one call are the inputs of the next, as far as both reach:
-    /// none can begin before the one before has ended. The compiler may take nothing for granted about either.
+    /// The steps of a run in calls of so many. The compiler may take nothing for granted about what they read and write.
     #[inline(always)]
-    fn each(&mut self, block: usize, mut call: impl FnMut(&mut S, &[f32], &mut [f32]) -> Result<()>) -> Result<()> {
+    fn each(&mut self, block: usize, call: impl FnMut(&mut S, &[f32], &mut [f32]) -> Result<()>) -> Result<()> {
+        if self.feedback { self.each_fed_back(block, call) } else { self.each_of_signal(block, call) }
+    }
+
+    /// Over a signal. A call waits for the state that the one before left, and for nothing else.
+    #[inline(always)]
+    fn each_of_signal(
+        &mut self,
+        block: usize,
+        mut call: impl FnMut(&mut S, &[f32], &mut [f32]) -> Result<()>,
+    ) -> Result<()> {
+        let rows = block * self.rows;
+        let (width, y) = (rows * self.inputs, &mut self.y[..rows * self.outputs]);
+        let mut rest = &self.x[..];
+        for _ in 0..self.steps.div_ceil(block) {
+            let (x, after) = rest.split_at(width);
+            rest = if after.len() < width { &self.x } else { after };
+            call(&mut self.stream, black_box(x), black_box(&mut *y))?;
+        }
+        Ok(())
+    }
+
+    /// The outputs of one call are the inputs of the next, as far as both reach: none can begin before the one before has
+    /// ended.
+    #[inline(always)]
+    fn each_fed_back(
+        &mut self,
+        block: usize,
+        mut call: impl FnMut(&mut S, &[f32], &mut [f32]) -> Result<()>,
+    ) -> Result<()> {
         let rows = block * self.rows;
         let (x, y) = (&mut self.x[..rows * self.inputs], &mut self.y[..rows * self.outputs]);
         for _ in 0..self.steps.div_ceil(block) {
@@ -174,8 +205,8 @@ mod tests {
     use elman::internals::Kernels;
 
     #[test]
-    fn outputs_are_the_next_inputs() {
-        let load = Workload { steps: 7, ..Workload::stream(Cell::Gru, 5, Kernels::best()) };
+    fn outputs_are_the_next_inputs_where_that_is_asked() {
+        let load = Workload { steps: 7, feedback: true, ..Workload::stream(Cell::Gru, 5, Kernels::best()) };
         let mut work = StreamWork::<Stream>::new(&load).unwrap();
         let (mut stream, mut x) = (work.caller.stream.clone(), [work.caller.x[0]]);
         work.run().unwrap();
@@ -195,5 +226,18 @@ mod tests {
             x.copy_from_slice(&y);
         }
         assert_eq!(work.caller.x[..4], x);
+    }
+    #[test]
+    fn a_signal_goes_through_sample_by_sample_and_again() {
+        let load = Workload { steps: 70, ..Workload::stream(Cell::Gru, 5, Kernels::best()) };
+        let mut work = StreamWork::<Stream>::new(&load).unwrap();
+        let (mut stream, signal) = (work.caller.stream.clone(), work.caller.x.clone());
+        assert_eq!(signal.len(), 64);
+        work.run().unwrap();
+        for x in signal.iter().chain(&signal[..6]) {
+            stream.step(&[*x], &mut [0.0]).unwrap();
+        }
+        assert_eq!(work.caller.stream.state().unwrap(), stream.state().unwrap());
+        assert_eq!(work.caller.x, signal);
     }
 }

@@ -69,6 +69,8 @@ pub struct Workload {
     pub head: usize,
     /// Steps of a stream that one call takes; 1 for [`elman::Stream::step`].
     pub block: usize,
+    /// Of a stream: whether a call's outputs are the next one's inputs. Otherwise the input is a signal.
+    pub feedback: bool,
     /// Threads that may be used.
     pub threads: Threads,
     /// The kernels to run on.
@@ -92,6 +94,7 @@ impl Workload {
             ragged: false,
             head: 0,
             block: 1,
+            feedback: false,
             threads,
             kernels,
         }

@@ -17,7 +17,7 @@ pub use forward::ForwardPass;
 pub use gradients::LayerGradients;
 pub use memory::{Scratch, Tape};
 pub use sizes::Sizes;
-pub(crate) use steps::RowsMemory;
+pub(crate) use steps::LayerSteps;
 pub use weights::{Layer, Weights};
 
 pub use crate::gemm::Write;

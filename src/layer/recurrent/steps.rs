@@ -1,16 +1,27 @@
 //! Single steps of one row or several, in memory that was made before.
 
+use std::sync::Arc;
+
 use super::delay::{Delay, DelayLine};
+use super::weights::StepWeights;
 use super::{Layer, Sizes};
 use crate::error::{Result, elements};
 use crate::kernel::layout::{GateColumns, PANEL, PanelsRef, whole_panels};
 use crate::kernel::step::{Steps, UnitBlock, block_of};
 use crate::tensor::{Buffer, StepRows};
 
-/// What some rows carry from step to step, and their outputs of up to [`block_of`] steps.
+/// A recurrent layer that some rows go through step by step: its weights as the kernel reads them, what the rows carry from
+/// step to step, and their outputs of up to [`block_of`] steps.
 #[derive(Clone, Debug)]
-pub(crate) struct RowsMemory {
+pub(crate) struct LayerSteps {
+    kernel: fn(Steps<'_>),
+    weights: Arc<StepWeights>,
+    input: usize,
+    hidden: usize,
+    output: usize,
     rows: usize,
+    /// [`block_of`] them.
+    block: usize,
     /// (1 + steps, rows, O rounded up to 16): the state, then the outputs after it.
     h: Buffer,
     /// The step of `h` that is the state now.
@@ -33,17 +44,10 @@ struct Delayed {
     operands: Buffer,
 }
 
-/// What the kernel of a single step reads and writes of each row.
-struct RowsState<'a> {
-    rows: usize,
-    h: &'a mut [f32],
-    c: &'a mut [f32],
-    m: &'a mut [f32],
-}
-
-impl RowsMemory {
+impl LayerSteps {
     /// The outputs of the last `steps` steps, (steps, rows).
-    pub(crate) fn outputs(&self, steps: usize) -> StepRows<'_> {
+    #[inline]
+    fn outputs(&self, steps: usize) -> StepRows<'_> {
         StepRows { data: &self.h[(self.at + 1 - steps) * self.rows * self.pitch..], pitch: self.pitch }
     }
 
@@ -78,39 +82,95 @@ impl RowsMemory {
         }
     }
 
-    /// Makes room for the outputs of some more steps.
-    fn advance(&mut self, steps: usize) -> usize {
-        if self.at + steps > block_of(self.rows) {
-            let state = self.rows * self.pitch;
+    /// Runs `steps` steps, at most [`block_of`], over the first of `x`, (steps, rows). Gives the outputs.
+    #[inline]
+    pub(crate) fn run<'a>(&'a mut self, steps: usize, x: StepRows<'a>) -> StepRows<'a> {
+        let state = self.rows * self.pitch;
+        if self.at + steps > self.block {
             self.h.copy_within(self.at * state..(self.at + 1) * state, 0);
             self.at = 0;
         }
-        let before = self.at;
+        if self.delayed.is_some() {
+            // In parts, as in a chain.
+            self.run_delayed(steps, x.data, x.pitch);
+        } else {
+            let h = &mut self.h[self.at * state..][..(1 + steps) * state];
+            (self.kernel)(Steps {
+                rows: self.rows,
+                input: self.input,
+                hidden: self.hidden,
+                output: self.output,
+                steps,
+                x,
+                weights: &self.weights.blocks,
+                h,
+                c: &mut self.c,
+                projection: self.weights.w_hr.as_ref().map(|w_hr| (w_hr.view(), &mut self.m[..])),
+            });
+        }
         self.at += steps;
-        before
+        self.outputs(steps)
+    }
+
+    /// The same, one step at a time: each takes the state that comes back then.
+    fn run_delayed(&mut self, steps: usize, x: &[f32], x_pitch: usize) {
+        let Self { weights, rows, pitch, at, h, c, m, delayed, .. } = self;
+        let Delayed { h: line, c: c_line, operands } = &mut **delayed.as_mut().expect("asked before");
+        let state = *rows * *pitch;
+        for (t, h) in h[*at * state..].chunks_exact_mut(state).skip(1).take(steps).enumerate() {
+            line.delayed(operands);
+            c_line.delayed(c);
+            (self.kernel)(Steps {
+                rows: *rows,
+                input: self.input,
+                hidden: self.hidden,
+                output: self.output,
+                steps: 1,
+                x: StepRows { data: x, pitch: x_pitch }.from(t * *rows),
+                weights: &weights.blocks,
+                h: &mut *operands,
+                c: &mut *c,
+                projection: weights.w_hr.as_ref().map(|w_hr| (w_hr.view(), &mut m[..])),
+            });
+            h.copy_from_slice(&operands[state..]);
+            line.push(h);
+            c_line.push(c);
+        }
     }
 }
 
 impl Layer {
-    /// Memory for some rows, in a state of zeros. The first call lays the weights out for steps, for all rows to come.
+    /// The layer with memory for some rows, in a state of zeros. The first call lays the weights out for steps, for all rows
+    /// to come.
     ///
     /// # Errors
     /// [`Error::Memory`](crate::Error::Memory) where there is not as much, [`Error::Overflow`](crate::Error::Overflow).
-    pub(crate) fn rows_memory(&self, rows: usize, delay: Delay) -> Result<RowsMemory> {
-        let Sizes { cell, hidden, projection, .. } = self.sizes;
+    pub(crate) fn steps(&self, rows: usize, delay: Delay) -> Result<LayerSteps> {
+        let Sizes { cell, input, hidden, projection, .. } = self.sizes;
         let (pitch, width) = (whole_panels(self.sizes.output()), whole_panels(hidden));
         let zeros = |shape: &[usize]| Buffer::try_zeros("stream", elements("stream", shape)?);
-        if self.by_blocks.get().is_none() {
-            // Another thread may have been quicker: its copy is the same.
-            let _ = self.by_blocks.set(self.blocks()?);
-        }
+        let weights = match self.for_steps.get() {
+            Some(weights) => weights,
+            None => {
+                let made = Arc::new(self.step_weights()?);
+                // Another thread may have been quicker: its copy is the same.
+                self.for_steps.get_or_init(|| made)
+            }
+        };
         let c_pitch = if cell.facts().has_cell_state() { width } else { 0 };
         let delayed = || -> Result<_> {
             let (h, c) = (DelayLine::new(delay, rows, pitch)?, DelayLine::new(delay, rows, c_pitch)?);
             Ok(Box::new(Delayed { h, c, operands: zeros(&[2, rows, pitch])? }))
         };
-        Ok(RowsMemory {
+        let kernels = self.kernels.recurrence(cell);
+        Ok(LayerSteps {
+            kernel: if rows == 1 { kernels.steps } else { kernels.row_steps },
+            weights: weights.clone(),
+            input,
+            hidden,
+            output: self.sizes.output(),
             rows,
+            block: block_of(rows),
             h: zeros(&[1 + block_of(rows), rows, pitch])?,
             at: 0,
             pitch,
@@ -120,45 +180,9 @@ impl Layer {
         })
     }
 
-    /// Runs `steps` steps, at most [`block_of`], over the first of `x`, (steps, rows).
-    pub(crate) fn steps(&self, steps: usize, x: StepRows<'_>, memory: &mut RowsMemory) {
-        let before = memory.advance(steps);
-        let RowsMemory { rows, h, pitch, c, m, delayed, .. } = memory;
-        let (rows, state) = (*rows, *rows * *pitch);
-        let h = &mut h[before * state..][..(1 + steps) * state];
-        let Some(delayed) = delayed else {
-            self.run_kernel(steps, x, RowsState { rows, h, c, m });
-            return;
-        };
-        let Delayed { h: line, c: c_line, operands } = &mut **delayed;
-        for (t, h) in h.chunks_exact_mut(state).skip(1).enumerate() {
-            line.delayed(operands);
-            c_line.delayed(c);
-            self.run_kernel(1, x.from(t * rows), RowsState { rows, h: operands, c: &mut *c, m: &mut *m });
-            h.copy_from_slice(&operands[state..]);
-            line.push(h);
-            c_line.push(c);
-        }
-    }
-
-    /// The kernel of single steps.
-    #[inline]
-    fn run_kernel(&self, steps: usize, x: StepRows<'_>, RowsState { rows, h, c, m }: RowsState<'_>) {
-        let Sizes { cell, input, hidden, projection, .. } = self.sizes;
-        let kernels = self.kernels.recurrence(cell);
-        let run = if rows == 1 { kernels.steps } else { kernels.row_steps };
-        run(Steps {
-            rows,
-            input,
-            hidden,
-            output: self.sizes.output(),
-            steps,
-            x,
-            weights: self.by_blocks.get().expect("laid out when the memory was made"),
-            h,
-            c,
-            projection: (projection > 0).then(|| (self.w_hr.view(), m)),
-        });
+    fn step_weights(&self) -> Result<StepWeights> {
+        let w_hr = (self.sizes.projection > 0).then(|| self.w_hr.clone());
+        Ok(StepWeights { blocks: self.blocks()?, w_hr })
     }
 
     /// Biases and weights as steps read them: [`kernel::step`](crate::kernel::step) draws it.

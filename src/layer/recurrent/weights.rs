@@ -1,6 +1,6 @@
 //! One layer in one direction and its weights in panels.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use super::{Scratch, Sizes};
 use crate::error::{Error, Result, elements};
@@ -27,8 +27,17 @@ pub struct Layer {
     pub(super) bias: Buffer,
     /// The same of the recurrent part, where the last gate's stays apart: zeros but for that gate.
     pub(super) bias_apart: Buffer,
-    /// All of it but `w_hr` as single steps read it, made when the first row asks for it.
-    pub(super) by_blocks: OnceLock<Buffer>,
+    /// All of it as single steps read it, made when the first stream asks for it.
+    pub(super) for_steps: OnceLock<Arc<StepWeights>>,
+}
+
+/// A layer's weights as single steps read them.
+#[derive(Debug)]
+pub(super) struct StepWeights {
+    /// Biases and weights, block by block: [`kernel::step`](crate::kernel::step) draws it.
+    pub(super) blocks: Buffer,
+    /// (H, P), where there is a projection.
+    pub(super) w_hr: Option<Panels>,
 }
 
 /// A layer's parameters as PyTorch lays them out, borrowed.
@@ -61,7 +70,7 @@ impl Layer {
             w_hr: Panels::default(),
             bias: Buffer::default(),
             bias_apart: Buffer::default(),
-            by_blocks: OnceLock::new(),
+            for_steps: OnceLock::new(),
         };
         let gates = GateRows { gates: cell.gates(), hidden };
         layer.w_ih.reshape_gates(gates, input)?;
@@ -113,7 +122,7 @@ impl Layer {
     /// [`Error::Length`] where a tensor has another number of elements than its shape needs.
     pub fn load(&mut self, weights: Weights<'_>) -> Result<()> {
         self.check_weights(weights)?;
-        self.by_blocks = OnceLock::new();
+        self.for_steps = OnceLock::new();
         let Sizes { input, hidden, projection, .. } = self.sizes;
         let facts = self.sizes.cell.facts();
         let columns = GateColumns { gates: facts.gates };

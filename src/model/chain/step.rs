@@ -1,29 +1,28 @@
 //! Single steps of one row or several, layer by layer.
 
-use super::{Chain, Kind, Reads, Recurrence, Stage};
+use super::{Chain, Kind, Reads, Stage};
 use crate::error::{Error, Result, elements};
 use crate::kernel::layout::whole_panels;
 use crate::kernel::step::block_of;
-use crate::layer::{Delay, Direction, Readout, RowsMemory};
+use crate::layer::{Delay, Direction, LayerSteps, LinearSteps, Readout};
 use crate::network::State;
 use crate::tensor::{Buffer, StepRows};
 
-/// What the layers of a chain keep of some rows.
+/// A chain that some rows go through step by step.
 #[derive(Clone, Debug)]
 pub(crate) struct StepMemory {
     rows: usize,
-    stages: Vec<StageSteps>,
+    layers: Vec<Step>,
 }
 
-/// What one of them does.
+/// What one layer does in a step; a read-out does nothing.
 #[derive(Clone, Debug)]
-enum StageSteps {
-    /// Nothing: what comes in goes on.
-    Passes,
-    Recurrent(Vec<RowsMemory>),
-    /// (steps, rows, width rounded up to 16): the outputs.
-    Rows(Rows),
-    Residual(Rows, StepMemory),
+enum Step {
+    Recurrent(LayerSteps),
+    Linear(LinearSteps),
+    /// Element by element, by the stage of that number.
+    Elements(usize, Rows),
+    Residual(usize, Rows, StepMemory),
 }
 
 /// The outputs of up to [`block_of`] steps of all rows.
@@ -56,50 +55,35 @@ impl Rows {
     }
 }
 
-impl StageSteps {
-    /// The outputs of the last `steps` steps, `x` where what came in went on.
-    fn outputs<'a>(&'a self, steps: usize, x: StepRows<'a>) -> StepRows<'a> {
-        match self {
-            Self::Passes => x,
-            Self::Recurrent(layers) => layers.last().map_or(x, |last| last.outputs(steps)),
-            Self::Rows(rows) | Self::Residual(rows, _) => rows.view(),
-        }
-    }
-}
-
 impl StepMemory {
     /// Calls `f` for every recurrent layer, in the order of the states; `from` are those before. Gives how many there are
     /// behind it.
-    fn each_layer(&self, from: usize, f: &mut dyn FnMut(usize, &RowsMemory)) -> usize {
+    fn each_layer(&self, from: usize, f: &mut dyn FnMut(usize, &LayerSteps)) -> usize {
         let mut place = from;
-        for stage in &self.stages {
-            match stage {
-                StageSteps::Recurrent(layers) => {
-                    for layer in layers {
-                        f(place, layer);
-                        place += 1;
-                    }
+        for layer in &self.layers {
+            match layer {
+                Step::Recurrent(layer) => {
+                    f(place, layer);
+                    place += 1;
                 }
-                StageSteps::Residual(_, inner) => place = inner.each_layer(place, f),
-                StageSteps::Passes | StageSteps::Rows(_) => {}
+                Step::Residual(_, _, inner) => place = inner.each_layer(place, f),
+                Step::Linear(_) | Step::Elements(..) => {}
             }
         }
         place
     }
 
     /// The same, to change them.
-    fn each_layer_mut(&mut self, from: usize, f: &mut dyn FnMut(usize, &mut RowsMemory)) -> usize {
+    fn each_layer_mut(&mut self, from: usize, f: &mut dyn FnMut(usize, &mut LayerSteps)) -> usize {
         let mut place = from;
-        for stage in &mut self.stages {
-            match stage {
-                StageSteps::Recurrent(layers) => {
-                    for layer in layers {
-                        f(place, layer);
-                        place += 1;
-                    }
+        for layer in &mut self.layers {
+            match layer {
+                Step::Recurrent(layer) => {
+                    f(place, layer);
+                    place += 1;
                 }
-                StageSteps::Residual(_, inner) => place = inner.each_layer_mut(place, f),
-                StageSteps::Passes | StageSteps::Rows(_) => {}
+                Step::Residual(_, _, inner) => place = inner.each_layer_mut(place, f),
+                Step::Linear(_) | Step::Elements(..) => {}
             }
         }
         place
@@ -130,27 +114,38 @@ impl Chain {
     /// # Errors
     /// [`Error::Unsupported`] for a layer that needs steps that are yet to come.
     pub(in crate::model) fn step_memory(&self, rows: usize, delay: Delay) -> Result<StepMemory> {
-        let stages = self.stages.iter().map(|stage| {
-            Ok(match &stage.kind {
-                Kind::Readout(Readout::EveryStep | Readout::Last) => StageSteps::Passes,
+        let mut layers = Vec::new();
+        for (at, stage) in self.stages.iter().enumerate() {
+            match &stage.kind {
+                Kind::Readout(Readout::EveryStep | Readout::Last) => {}
                 Kind::Readout(readout) => {
                     let what = format!("a {} over all steps, step by step", format!("{readout:?}").to_lowercase());
                     return Err(Error::unsupported("stream", what));
                 }
-                Kind::Recurrent(recurrence) => StageSteps::Recurrent(recurrence.rows_memories(rows, delay)?),
+                Kind::Recurrent(recurrence) => {
+                    for layer in recurrence.network.layers() {
+                        if layer.sizes().direction == Direction::Reverse {
+                            let what = "a reverse direction, which begins with the last step, step by step";
+                            return Err(Error::unsupported("stream", what));
+                        }
+                        layers.push(Step::Recurrent(layer.steps(rows, delay)?));
+                    }
+                }
+                Kind::Linear(linear) => layers.push(Step::Linear(linear.steps(rows * block_of(rows))?)),
                 Kind::Residual { chain, .. } => {
-                    StageSteps::Residual(Rows::new(rows, stage.width)?, chain.step_memory(rows, delay)?)
+                    layers.push(Step::Residual(at, Rows::new(rows, stage.width)?, chain.step_memory(rows, delay)?));
                 }
-                Kind::Embedding(_) | Kind::Linear(_) | Kind::Elementwise(_) | Kind::Scale { .. } => {
-                    StageSteps::Rows(Rows::new(rows, stage.width)?)
+                Kind::Embedding(_) | Kind::Elementwise(_) | Kind::Scale { .. } => {
+                    layers.push(Step::Elements(at, Rows::new(rows, stage.width)?));
                 }
-            })
-        });
-        Ok(StepMemory { rows, stages: stages.collect::<Result<_>>()? })
+            }
+        }
+        Ok(StepMemory { rows, layers })
     }
 
     /// Runs `steps` steps, at most [`block_of`], over the first of `x`, (steps, rows); indices have been checked. Gives the
     /// outputs.
+    #[inline]
     pub(in crate::model) fn steps<'a>(
         &self,
         steps: usize,
@@ -158,65 +153,54 @@ impl Chain {
         reads: Reads<'_>,
         memory: &'a mut StepMemory,
     ) -> StepRows<'a> {
-        let (rows, mut x) = (memory.rows, x);
-        for (stage, memory) in self.stages.iter().zip(&mut memory.stages) {
-            stage.steps([steps, rows], x, reads, memory);
-            x = memory.outputs(steps, x);
+        let lines = steps * memory.rows;
+        // In parts, which stay in registers: a whole that is written by halves and read as one waits for the writing.
+        let StepRows { mut data, mut pitch } = x;
+        for layer in &mut memory.layers {
+            let y = match layer {
+                Step::Recurrent(layer) => layer.run(steps, StepRows { data, pitch }),
+                Step::Linear(linear) => linear.run(lines, StepRows { data, pitch }),
+                Step::Elements(at, rows) => {
+                    self.stages[*at].elements(lines, StepRows { data, pitch }, reads, rows);
+                    rows.view()
+                }
+                Step::Residual(at, rows, inner) => {
+                    self.stages[*at].residual(steps, StepRows { data, pitch }, reads, rows, inner);
+                    rows.view()
+                }
+            };
+            (data, pitch) = (y.data, y.pitch);
         }
-        x
-    }
-}
-
-impl Recurrence {
-    fn rows_memories(&self, rows: usize, delay: Delay) -> Result<Vec<RowsMemory>> {
-        let layers = self.network.layers();
-        if layers.iter().any(|layer| layer.sizes().direction == Direction::Reverse) {
-            let what = "a reverse direction, which begins with the last step, step by step";
-            return Err(Error::unsupported("stream", what));
-        }
-        layers.iter().map(|layer| layer.rows_memory(rows, delay)).collect()
+        StepRows { data, pitch }
     }
 }
 
 impl Stage {
-    fn steps(&self, [steps, rows]: [usize; 2], x: StepRows<'_>, reads: Reads<'_>, memory: &mut StageSteps) {
-        let lines = steps * rows;
-        match (&self.kind, memory) {
-            (Kind::Recurrent(recurrence), StageSteps::Recurrent(memories)) => {
-                let mut x = x;
-                for (layer, memory) in recurrence.network.layers().iter().zip(memories) {
-                    layer.steps(steps, x, memory);
-                    x = memory.outputs(steps);
-                }
-            }
-            (Kind::Linear(linear), StageSteps::Rows(rows)) => linear.steps(lines, x, &mut rows.data),
-            (Kind::Embedding(embedding), StageSteps::Rows(rows)) => {
-                for (y, x) in rows.each(lines, self.width, x) {
-                    y.copy_from_slice(embedding.vector(reads.params, x[0] as usize));
-                }
-            }
-            (Kind::Elementwise(elementwise), StageSteps::Rows(rows)) => {
-                for (y, x) in rows.each(lines, self.width, x) {
+    fn elements(&self, lines: usize, x: StepRows<'_>, reads: Reads<'_>, rows: &mut Rows) {
+        for (y, x) in rows.each(lines, self.width, x) {
+            match &self.kind {
+                Kind::Embedding(embedding) => y.copy_from_slice(embedding.vector(reads.params, x[0] as usize)),
+                Kind::Elementwise(elementwise) => {
                     y.copy_from_slice(&x[..y.len()]);
                     elementwise.forward(reads.kernels, y, self.width);
                 }
-            }
-            (Kind::Scale { gain, offset }, StageSteps::Rows(rows)) => {
-                for (y, x) in rows.each(lines, self.width, x) {
+                Kind::Scale { gain, offset } => {
                     y.copy_from_slice(&x[..y.len()]);
                     super::forward::scale(y, gain, offset);
                 }
+                _ => unreachable!("the steps are those of the chain"),
             }
-            (Kind::Residual { from, chain }, StageSteps::Residual(rows, inner)) => {
-                let inside = chain.steps(steps, x, reads, inner);
-                for (t, (y, inside)) in rows.each(lines, self.width, inside).enumerate() {
-                    let x = x.step(t, from + self.width);
-                    y.copy_from_slice(&inside[..y.len()]);
-                    y.iter_mut().zip(&x[*from..]).for_each(|(y, x)| *y += x);
-                }
-            }
-            (Kind::Readout(_), StageSteps::Passes) => {}
-            _ => unreachable!("the memory is that of the chain"),
+        }
+    }
+
+    fn residual(&self, steps: usize, x: StepRows<'_>, reads: Reads<'_>, rows: &mut Rows, inner: &mut StepMemory) {
+        let Kind::Residual { from, chain } = &self.kind else { unreachable!("the steps are those of the chain") };
+        let lines = steps * inner.rows;
+        let inside = chain.steps(steps, x, reads, inner);
+        for (t, (y, inside)) in rows.each(lines, self.width, inside).enumerate() {
+            let x = x.step(t, from + self.width);
+            y.copy_from_slice(&inside[..y.len()]);
+            y.iter_mut().zip(&x[*from..]).for_each(|(y, x)| *y += x);
         }
     }
 }

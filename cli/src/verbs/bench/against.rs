@@ -199,7 +199,7 @@ fn arguments(load: &Workload, seconds: f64) -> Vec<String> {
         _ => vec![("--batch", load.batch)],
     };
     list.extend(of_mode.into_iter().flat_map(|(option, value)| [option.into(), value.to_string()]));
-    let switches = [("--bidirectional", load.bidirectional), ("--ragged", load.ragged)];
+    let switches = [("--bidirectional", load.bidirectional), ("--ragged", load.ragged), ("--feedback", load.feedback)];
     list.extend(switches.into_iter().filter(|(_, on)| *on).map(|(option, _)| option.into()));
     list
 }

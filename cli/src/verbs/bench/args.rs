@@ -12,8 +12,8 @@ use crate::verbs::common::{any_threads, cell, isa, nonlinearity, runnable, secon
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Without any of --cell, --mode, --input, --hidden, --batch, --rows, --steps, --block, --layers, --head, \
-                        --bidirectional and --ragged a table of workloads is run: every cell in inference, training, step by step \
+    after_help = "Without any of --cell, --mode, --input, --hidden, --batch, --rows, --steps, --block, --feedback, --layers, \
+                        --head, --bidirectional and --ragged a table of workloads is run: every cell in inference, training, step by step \
                         and as a stream.\n\
                         FLOP are counted as 2·B·T·G·H·(I + H) for each layer and direction, three times that in training \
                         (forward, loss, backward, Adam), and 2·T·H·O for a stream's head. The FMA peak of as many threads is \
@@ -22,9 +22,9 @@ use crate::verbs::common::{any_threads, cell, isa, nonlinearity, runnable, secon
                         Rows with more than 10 % of it are marked 'noisy', rows with a share of more than 100 % of the peak \
                         'above peak': neither is to be relied on.\n\
                         --mode step calls a network with a batch of one step each time, on all threads. --mode stream calls \
-                        Stream::step, or with --block Stream::block, with --rows those of Streams, on one thread: the outputs of a call are the inputs of the \
-                        next, so that none begins before the one before has ended. It makes 25 runs unless --seconds tells how \
-                        many. Of both, every step is timed by itself too, and of a stream blocks of 64 steps (or of --block): the \
+                        Stream::step, or with --block Stream::block, with --rows those of Streams, on one thread, sample after \
+                        sample of a signal; with --feedback the outputs of a call are the inputs of the next, so that none \
+                        begins before the one before has ended. It makes 25 runs unless --seconds tells how many. Of both, every step is timed by itself too, and of a stream blocks of 64 steps (or of --block): the \
                         times that half of them (p50), 99 of 100 (p99), 999 of 1000 (p99.9) and all (max) stay within, by the \
                         processor's time-stamp counter, whose own cost is taken off.\n\
                         --against runs the table, or the workload, with both binaries in turns, each run a process of its own \
@@ -64,6 +64,9 @@ pub(crate) struct Args {
     /// Steps of a stream that one call takes [default: 1]
     #[arg(long, value_name = "N", value_parser = size, allow_hyphen_values = true)]
     block: Option<usize>,
+    /// A stream's outputs are its next inputs, as where it runs freely; otherwise the input is a signal
+    #[arg(long)]
+    feedback: bool,
     /// Layers [default: 1]
     #[arg(long, value_name = "L", value_parser = size, allow_hyphen_values = true)]
     layers: Option<usize>,
@@ -200,7 +203,8 @@ impl Args {
     pub(super) fn is_table(&self) -> bool {
         let batch = [self.input, self.hidden, self.batch, self.steps, self.layers];
         let stream = [self.rows, self.block, self.head];
-        let described = self.cell.is_some() || self.mode.is_some() || self.bidirectional || self.ragged;
+        let described =
+            self.cell.is_some() || self.mode.is_some() || self.bidirectional || self.ragged || self.feedback;
         !described && batch.iter().chain(&stream).all(Option::is_none)
     }
 
@@ -244,6 +248,9 @@ impl Args {
                 return Err(Failure::Usage(format!("--{option}: expected --mode stream with it, got {mode}")));
             }
         }
+        if self.feedback {
+            return Err(Failure::Usage(format!("--feedback: expected --mode stream with it, got {mode}")));
+        }
         let [batch, steps] = [self.batch.unwrap_or(if mode == Mode::Step { 1 } else { 64 }), self.steps.unwrap_or(100)];
         let square = Workload::square(cell, mode, hidden, [batch, steps], threads);
         Ok(vec![Workload {
@@ -277,6 +284,7 @@ impl Args {
             layers: self.layers.unwrap_or(1),
             head: self.head.unwrap_or(usual.head),
             block: self.block.unwrap_or(1),
+            feedback: self.feedback,
             bidirectional: self.bidirectional,
             ragged: self.ragged,
             ..usual

@@ -28,6 +28,8 @@ pub(super) struct Load<'a> {
     head: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     block: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    feedback: Option<bool>,
     tokens: usize,
     threads: usize,
     isa: &'a str,
@@ -52,6 +54,7 @@ impl Load<'_> {
             ragged: load.ragged,
             head: of_stream(load.head),
             block: of_stream(load.block),
+            feedback: (load.mode == Mode::Stream).then_some(load.feedback),
             tokens,
             threads: load.threads.get(),
             isa: load.kernels.isa().name(),

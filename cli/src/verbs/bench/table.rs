@@ -42,6 +42,9 @@ pub(super) fn extra(load: &Workload, tokens: usize) -> String {
     if load.block > 1 {
         extra += &format!("  blocks of {}", load.block);
     }
+    if load.feedback {
+        extra += "  fed back";
+    }
     if load.mode == Mode::Stream && load.head != 1 {
         extra += &if load.head == 0 { "  no head".into() } else { format!("  head of {}", load.head) };
     }
