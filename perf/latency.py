@@ -64,7 +64,8 @@ def workloads():
         for way, more in WAYS.items():
             yield Workload(label + ends[way], cell, hidden, options + more)
     for cell, hidden, _ in big():
-        yield Workload(f"{cell} {hidden} to {hidden}", cell, hidden, [f"--input={hidden}", "--head=0"])
+        for label, more in ((f"{cell} {hidden} to {hidden}", []), (f"{cell} {hidden} to {hidden}, a helper", ["--helpers=1"])):
+            yield Workload(label, cell, hidden, [f"--input={hidden}", "--head=0", *more])
     for cell, hidden, count in rows():
         yield Workload(f"{cell} {hidden}, {count} rows", cell, hidden, [f"--rows={count}"])
 
@@ -126,12 +127,18 @@ def big_table(by_label):
         if load is None:
             continue
         weights = 4 * GATES[cell] * hidden * 2 * hidden
-        # A GB/s is a byte a nanosecond.
-        ratios = [turn["step_min_ns"] / (weights / turn["bandwidths"][level]) for turn in load.turns]
         bandwidth = statistics.median(turn["bandwidths"][level] for turn in load.turns)
-        figures = [f"{load.least() / 1e3:.2f}", f"{load.median('step_ns') / 1e3:.2f}", f"{weights / 2**20:.1f} MiB"]
-        lines.append([f"{NAMES[cell]} {hidden}", *figures, f"{bandwidth:.0f} GB/s", f"{statistics.median(ratios):.2f}"])
-    head = ["I = H, no head", "least, µs", "median, µs", "weights", "bandwidth there", "least, of the time to load them"]
+        lines.append([f"{NAMES[cell]} {hidden}", f"{weights / 2**20:.1f} MiB", f"{bandwidth:.0f} GB/s"])
+        for load in (load, by_label.get(f"{cell} {hidden} to {hidden}, a helper")):
+            if load is None:
+                lines[-1] += ["-"] * 3
+                continue
+            # A GB/s is a byte a nanosecond.
+            ratios = [turn["step_min_ns"] / (weights / turn["bandwidths"][level]) for turn in load.turns]
+            figures = (load.least() / 1e3, load.median("step_ns") / 1e3, statistics.median(ratios))
+            lines[-1] += [f"{figure:.2f}" for figure in figures]
+    ways = [["least, µs", "median, µs", "least, of the time to load them"], ["with a helper: least", "median", "of that time"]]
+    head = ["I = H, no head", "weights", "bandwidth there", *ways[0], *ways[1]]
     return table(head, lines) if lines else ""
 
 

@@ -156,6 +156,23 @@ fn streams_allocate_nothing() {
         });
         assert_eq!(count, 0, "{}", stream.model().spec());
     }
+    // With helpers, awake and asleep.
+    let model = Arc::new(Rnn::builder(1, 192).linear("fc", 1).model(&mut rng).unwrap());
+    for ratio in [1.0, 1.5] {
+        let mut stream = Stream::with_rate_ratio(model.clone(), ratio).unwrap().with_helpers(1).unwrap();
+        let mut y = [0.0];
+        let count = allocations(|| {
+            while stream.helped() + stream.missed() < 1000 {
+                stream.engage();
+                for n in 0..100 {
+                    stream.step(&[n as f32 * 1e-6], &mut y).unwrap();
+                }
+                stream.release();
+                stream.step(&[0.0], &mut y).unwrap();
+            }
+        });
+        assert_eq!(count, 0, "{} helped, {} missed", stream.helped(), stream.missed());
+    }
     // By index, and what a step goes through besides.
     let inner = [LayerSpec::new("gru", RecurrentSpec::gru(vec![7])), LayerSpec::new("fc", LayerKind::linear(3))];
     let spec = ModelSpec::new(1)

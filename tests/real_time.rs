@@ -237,12 +237,18 @@ fn a_million_steps_make_no_page_fault_and_give_the_core_to_nobody() {
         Lstm::builder(1, 32).num_layers(2).linear("fc", 1).model(&mut rng),
         Gru::builder(1, 24).linear("fc", 1).model(&mut rng),
         Rnn::builder(1, 100).linear("fc", 1).model(&mut rng),
+        Rnn::builder(1, 192).linear("fc", 1).model(&mut rng),
         Model::init(embedding, &mut rng),
     ];
     for model in models.map(|model| Arc::new(model.unwrap())) {
         // The system may take a page away and give it back at any time, so one try of three is to have nothing.
         let tries = [(); 3].map(|()| {
             let mut stream = Stream::new(model.clone()).unwrap();
+            if model.zero_state(1).unwrap().h().len() == 192 {
+                // A big layer, with a helper that is awake.
+                stream = stream.with_helpers(1).unwrap();
+                stream.engage();
+            }
             let (mut y, x, mut ys) = ([0.0], [0.0; 64], [0.0; 64]);
             let before = faults_and_switches().unwrap();
             for n in 0..STEPS / 128 {

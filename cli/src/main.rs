@@ -35,7 +35,7 @@
 //! | `prefix`, `network` | what the names of a recurrent network's parameters begin with in the file, with its dot; "" at the root |
 //! | `parameters` | numbers in all parameters |
 //! | `batch`, `steps`, `ragged`, `tokens` | rows B; steps T of the longest; whether rows have lengths of their own; steps of all rows |
-//! | `head`, `block`, `feedback` | of a stream, the outputs of its linear head, 0 without; the steps of a call in the runs; whether the outputs of a call are the next inputs |
+//! | `head`, `block`, `helpers`, `feedback` | of a stream, the outputs of its linear head, 0 without; the steps of a call in the runs; its helper threads; whether the outputs of a call are the next inputs |
 //! | `step_ns`, `step_min_ns` | in `bench`, a step of the median run and of the shortest |
 //! | `step_p50_ns`, `_p99_`, `_p999_`, `_max_` | times that so many of single steps stay within, each timed by itself |
 //! | `timed_block`, `block_p50_ns`, … | of a stream, the same of single blocks, and how many steps those have |

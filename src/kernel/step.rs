@@ -52,7 +52,12 @@ pub(crate) struct Steps<'a> {
     pub(crate) steps: usize,
     /// (steps, rows, I).
     pub(crate) x: StepRows<'a>,
-    /// Biases and weights, block by block.
+    /// Those to be computed: all, but where helpers compute others of a single row.
+    pub(crate) blocks: &'a [UnitBlock],
+    /// Whether the first step takes the last block first. Every other step does: what of the weights the step before read
+    /// last is still in L1, where all of them do not fit.
+    pub(crate) turned: bool,
+    /// Biases and weights of all blocks.
     pub(crate) weights: &'a [f32],
     /// (1 + steps, rows, O'): the state before the first step; the others receive those after each step.
     pub(crate) h: &'a mut [f32],
@@ -77,44 +82,53 @@ pub(crate) struct Dense<'a> {
     pub(crate) y: &'a mut [f32],
 }
 
-/// One block: its first unit, and its shape.
+/// One block: its first unit, its first float, and its shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct UnitBlock {
     pub(crate) unit: usize,
+    pub(crate) float: usize,
     pub(crate) lanes: usize,
     pub(crate) registers: usize,
 }
 
 impl UnitBlock {
-    /// The block from `unit` on, of `hidden` units with `gates` gates, on a tier of `lanes` lanes.
-    #[inline(always)]
-    pub(crate) fn at(unit: usize, hidden: usize, gates: usize, lanes: usize) -> Self {
-        let left = hidden - unit;
+    /// All blocks of a layer, on a tier of `lanes` lanes.
+    pub(crate) fn all(facts: &CellFacts, [input, hidden, output]: [usize; 3], lanes: usize) -> Vec<Self> {
+        let (mut all, mut unit, mut float) = (Vec::new(), 0, 0);
+        while unit < hidden {
+            let (lanes, registers) = Self::shape(hidden - unit, facts.gates, lanes);
+            let block = Self { unit, float, lanes, registers };
+            unit += block.units(facts.gates);
+            float += block.len(facts, input, output);
+            all.push(block);
+        }
+        all
+    }
+
+    /// Lanes and registers of the block before which so many units are left.
+    fn shape(left: usize, gates: usize, lanes: usize) -> (usize, usize) {
         if left <= HALF_LANES {
-            return Self { unit, lanes: HALF_LANES, registers: gates };
+            return (HALF_LANES, gates);
         }
         let registers = match gates {
             1 if left > (WIDEST - 1) * lanes => WIDEST,
             1 if left > lanes + HALF_LANES || lanes < PANEL => 2,
             gates => gates,
         };
-        Self { unit, lanes, registers }
+        (lanes, registers)
     }
 
     /// Units in it, with those that pad it.
-    #[inline(always)]
     pub(crate) fn units(self, gates: usize) -> usize {
         self.registers / gates * self.lanes
     }
 
     /// Floats of one k.
-    #[inline(always)]
     pub(crate) fn width(self) -> usize {
         self.registers * self.lanes
     }
 
     /// All of its floats.
-    #[inline(always)]
     pub(crate) fn len(self, facts: &CellFacts, input: usize, output: usize) -> usize {
         (1 + usize::from(facts.last_apart) + input + output) * self.width()
     }
@@ -217,21 +231,20 @@ fn cells<V: Vector, C: CellMath<V>, const R: usize>(
     }
 }
 
-/// Every unit of one step.
+/// Some blocks of units, or all, of one step.
 #[inline(always)]
 fn step<V: Vector, C: CellMath<V> + CellMath<V::Half>>(
     isa: V::Isa,
-    mut weights: &[f32],
+    weights: &[f32],
     row: &mut Row<'_>,
-    hidden: usize,
+    blocks: &[UnitBlock],
+    turned: bool,
 ) {
     let facts = <C as CellMath<V>>::FACTS;
-    let mut unit = 0;
-    while unit < hidden {
-        let shape = UnitBlock::at(unit, hidden, facts.gates, V::LANES);
-        let (now, rest) = weights.split_at(shape.len(facts, row.x.len(), row.output));
-        weights = rest;
-        if const { V::LANES == PANEL } && shape.lanes < PANEL {
+    for n in 0..blocks.len() {
+        let UnitBlock { unit, float, lanes, registers } = blocks[if turned { blocks.len() - 1 - n } else { n }];
+        let now = &weights[float..];
+        if const { V::LANES == PANEL } && lanes < PANEL {
             let half = V::half(isa);
             match facts.gates {
                 1 => block::<V::Half, C, 1>(half, now, row, unit),
@@ -239,7 +252,7 @@ fn step<V: Vector, C: CellMath<V> + CellMath<V::Half>>(
                 _ => block::<V::Half, C, 4>(half, now, row, unit),
             }
         } else {
-            match (facts.gates, shape.registers) {
+            match (facts.gates, registers) {
                 (1, 1) => block::<V, C, 1>(isa, now, row, unit),
                 (1, 2) => block::<V, C, 2>(isa, now, row, unit),
                 (1, _) => block::<V, C, WIDEST>(isa, now, row, unit),
@@ -247,24 +260,23 @@ fn step<V: Vector, C: CellMath<V> + CellMath<V::Half>>(
                 _ => block::<V, C, 4>(isa, now, row, unit),
             }
         }
-        unit += shape.units(facts.gates);
     }
 }
 
 /// The entries of [`Kernels::recurrence`](crate::kernel::Kernels::recurrence) for single rows.
 #[inline(always)]
 pub(in crate::kernel) fn steps<V: Vector, C: CellMath<V> + CellMath<V::Half>>(isa: V::Isa, args: Steps<'_>) {
-    let Steps { rows, input, hidden, output, steps, x, weights, h, c, mut projection } = args;
+    let Steps { rows, input, hidden, output, blocks, turned, steps, x, weights, h, c, mut projection } = args;
     debug_assert_eq!(rows, 1);
     let pitch = whole_panels(output);
     for t in 0..steps {
         let (before, after) = h.split_at_mut((t + 1) * pitch);
         let (h, next) = (&before[t * pitch..], &mut after[..pitch]);
-        let x = x.step(t, input);
+        let (x, turned) = (x.step(t, input), turned ^ (t % 2 == 1));
         match &mut projection {
-            None => step::<V, C>(isa, weights, &mut Row { x, h, next, c, output }, hidden),
+            None => step::<V, C>(isa, weights, &mut Row { x, h, next, c, output }, blocks, turned),
             Some((w_hr, m)) => {
-                step::<V, C>(isa, weights, &mut Row { x, h, next: m, c, output }, hidden);
+                step::<V, C>(isa, weights, &mut Row { x, h, next: m, c, output }, blocks, turned);
                 product::<V>(isa, &m[..hidden], *w_hr, Chains::over(hidden), None, next);
             }
         }

@@ -15,4 +15,4 @@ pub use recurrent::{
     BackwardPass, Cell, Direction, ForwardPass, Layer, LayerGradients, Nonlinearity, Scratch, Sizes, Tape, Weights,
     Write,
 };
-pub(crate) use recurrent::{Delay, LayerSteps};
+pub(crate) use recurrent::{Delay, LayerSteps, StepShares};

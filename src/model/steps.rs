@@ -5,6 +5,7 @@ use super::chain::{Reads, StepMemory};
 use crate::error::{Error, Result};
 use crate::layer::Delay;
 use crate::network::State;
+use crate::parallel::HelperThreads;
 use crate::tensor::StepRows;
 
 impl Model {
@@ -21,11 +22,18 @@ impl Model {
         self.chain.step_memory(rows, delay)
     }
 
-    /// Runs `steps` steps, no more than the memory is made for, over the first of `x`, (steps, rows). Gives the outputs.
+    /// Runs `steps` steps, no more than the memory is made for, over the first of `x`, (steps, rows), with helpers that have
+    /// been engaged. Gives the outputs.
     #[inline]
-    pub(crate) fn steps<'a>(&self, steps: usize, x: StepRows<'a>, memory: &'a mut StepMemory) -> StepRows<'a> {
+    pub(crate) fn steps<'a>(
+        &self,
+        steps: usize,
+        x: StepRows<'a>,
+        memory: &'a mut StepMemory,
+        helpers: Option<&mut HelperThreads>,
+    ) -> StepRows<'a> {
         let reads = Reads { params: &self.params, kernels: self.kernels };
-        self.chain.steps(steps, x, reads, memory)
+        self.chain.steps(steps, x, reads, memory, helpers)
     }
 
     /// The state that one row begins in, zeros or the model's own, `states` times: a row of the result each.

@@ -7,6 +7,7 @@ use crate::kernel::step::block_of;
 use crate::layer::Delay;
 use crate::model::{Model, StepMemory};
 use crate::network::State;
+use crate::parallel::{HelperThreads, Helpers, OwnHelpers};
 use crate::tensor::StepRows;
 
 /// Rows that go through a model together, with the memory that every step of theirs works in.
@@ -28,6 +29,7 @@ pub(super) struct Core {
     states: usize,
     /// Those that every row begins in.
     first: State,
+    helpers: OwnHelpers,
 }
 
 impl Core {
@@ -50,12 +52,34 @@ impl Core {
             indices: vec![0.0; if vocabulary > 0 { rows } else { 0 }],
             states,
             first,
+            helpers: OwnHelpers::default(),
             model,
         };
         // Touches all of the memory, weights and code: the first step of the caller finds them there.
         core.run_zeros(2 * block_of(rows));
         core.reset();
         Ok(core)
+    }
+
+    pub(super) fn start(&mut self, helpers: &Helpers) -> Result<()> {
+        at_least_one("helpers", helpers.count())?;
+        let (jobs, slots) = self.memory.split(helpers.count())?;
+        if jobs.is_empty() {
+            let big =
+                "a recurrent layer of at least 128 KiB, without a projection, with a block of units for each thread";
+            return Err(Error::setting("helpers", big, "a model without one"));
+        }
+        self.helpers = OwnHelpers(Some(HelperThreads::start(helpers, jobs, slots)?));
+        Ok(())
+    }
+
+    pub(super) fn helpers(&mut self) -> Option<&mut HelperThreads> {
+        self.helpers.0.as_mut()
+    }
+
+    /// Parts that helpers have done, and those that they did not do in time.
+    pub(super) fn helped_and_missed(&self) -> [u64; 2] {
+        self.helpers.0.as_ref().map_or([0; 2], |helpers| [helpers.helped(), helpers.missed()])
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -71,7 +95,7 @@ impl Core {
         let zeros = vec![0.0; self.inputs];
         for _ in 0..steps {
             // The same zeros for every row.
-            self.model.steps(1, StepRows { data: &zeros, pitch: 0 }, &mut self.memory);
+            self.model.steps(1, StepRows { data: &zeros, pitch: 0 }, &mut self.memory, None);
         }
     }
 
@@ -188,7 +212,8 @@ impl Core {
     /// At most [`block_of`] steps of the right lengths.
     #[inline]
     fn run(&mut self, steps: usize, x: &[f32], y: &mut [f32]) {
-        let out = self.model.steps(steps, StepRows { data: x, pitch: self.inputs }, &mut self.memory);
+        let x = StepRows { data: x, pitch: self.inputs };
+        let out = self.model.steps(steps, x, &mut self.memory, self.helpers.engaged());
         for (line, y) in y.chunks_exact_mut(self.outputs).enumerate() {
             match y {
                 [y] => *y = out.data[line * out.pitch],

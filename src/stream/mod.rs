@@ -11,6 +11,7 @@ use self::core::Core;
 use crate::error::Result;
 use crate::model::Model;
 use crate::network::State;
+use crate::parallel::Helpers;
 
 /// One row that goes through a model step by step: a sample, a frame, a tick. The state is kept between the calls.
 ///
@@ -89,6 +90,64 @@ impl Stream {
     pub fn prewarmed(mut self, steps: usize) -> Self {
         self.0.prewarm(steps);
         self
+    }
+
+    /// The same stream with threads of its own that compute a part of every big recurrent layer (at least 128 KiB of weights,
+    /// without a projection), one that a core needs longer for than two cores need to tell each other of. They sleep until
+    /// [`engage`](Self::engage). The bits are the same with them and without.
+    ///
+    /// Each wants a core for itself. A clone of the stream has none. Dropping the stream ends them, and waits for what they
+    /// are at, a part of one step at most.
+    ///
+    /// ```
+    /// use elman::{Rng, Rnn, Stream};
+    ///
+    /// let model = Rnn::builder(256, 256).model(&mut Rng::new(1))?;
+    /// let mut stream = Stream::new(model)?.with_helpers(1)?;
+    /// let (x, mut y) = ([0.5; 256], [0.0; 256]);
+    /// stream.engage();
+    /// for _ in 0..100 {
+    ///     stream.step(&x, &mut y)?;
+    /// }
+    /// stream.release();
+    /// # Ok::<(), elman::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Setting`](crate::ErrorKind::Setting) for no helpers, and for a model without such a layer;
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) where the system gives no threads,
+    /// [`ErrorKind::Memory`](crate::ErrorKind::Memory).
+    pub fn with_helpers(mut self, helpers: impl Into<Helpers>) -> Result<Self> {
+        self.0.start(&helpers.into())?;
+        Ok(self)
+    }
+
+    /// Wakes the helpers, by a system call for each; until [`release`](Self::release) they spin and take their part of every
+    /// step from when they are awake. In between a step makes no system call. Without helpers nothing happens.
+    pub fn engage(&mut self) {
+        if let Some(helpers) = self.0.helpers() {
+            helpers.engage();
+        }
+    }
+
+    /// Lets the helpers sleep; steps run on the caller alone.
+    pub fn release(&mut self) {
+        if let Some(helpers) = self.0.helpers() {
+            helpers.release();
+        }
+    }
+
+    /// How many parts of steps helpers have computed.
+    #[must_use]
+    pub fn helped(&self) -> u64 {
+        self.0.helped_and_missed()[0]
+    }
+
+    /// How often a helper had not answered when its part had been waited for for 100 µs, and was done without: its part was
+    /// computed by the caller, and it took none until it had answered.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.0.helped_and_missed()[1]
     }
 
     /// The model.

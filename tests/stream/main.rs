@@ -5,6 +5,7 @@ use std::sync::Arc;
 use elman::tensor::Seq;
 use elman::{Activation, Isa, LayerKind, LayerSpec, Model, ModelSpec, Readout, RecurrentSpec, Rng, Rnn};
 
+mod helpers;
 mod one;
 mod rate;
 mod rows;

@@ -12,14 +12,24 @@ use super::stats::Histogram;
 
 /// What is called: a stream, or several rows at once.
 pub(super) trait Callee: Sized {
-    fn new(model: Model, rows: usize) -> Result<Self>;
+    fn new(model: Model, load: &Workload) -> Result<Self>;
+    /// What goes before and behind calls that are measured.
+    fn engage(&mut self, _on: bool) {}
     fn step(&mut self, x: &[f32], y: &mut [f32]) -> Result<()>;
     fn block(&mut self, x: &[f32], y: &mut [f32]) -> Result<()>;
 }
 
 impl Callee for Stream {
-    fn new(model: Model, _: usize) -> Result<Self> {
-        Stream::new(model)
+    fn new(model: Model, load: &Workload) -> Result<Self> {
+        let stream = Stream::new(model)?;
+        if load.helpers == 0 {
+            return Ok(stream);
+        }
+        stream.with_helpers(load.helpers)
+    }
+
+    fn engage(&mut self, on: bool) {
+        if on { Stream::engage(self) } else { self.release() }
     }
 
     #[inline(always)]
@@ -34,8 +44,8 @@ impl Callee for Stream {
 }
 
 impl Callee for Streams {
-    fn new(model: Model, rows: usize) -> Result<Self> {
-        Streams::new(model, rows)
+    fn new(model: Model, load: &Workload) -> Result<Self> {
+        Streams::new(model, load.batch)
     }
 
     #[inline(always)]
@@ -97,7 +107,7 @@ impl<S: Callee> StreamWork<S> {
         let caller = Caller {
             x: (0..longest * rows * inputs).map(|_| rng.uniform(-1.0, 1.0)).collect(),
             y: vec![0.0; longest * rows * outputs],
-            stream: S::new(model, rows)?,
+            stream: S::new(model, load)?,
             rows,
             inputs,
             outputs,
@@ -156,7 +166,10 @@ impl<S: Callee> Caller<S> {
     /// The steps of a run in calls of so many. The compiler may take nothing for granted about what they read and write.
     #[inline(always)]
     fn each(&mut self, block: usize, call: impl FnMut(&mut S, &[f32], &mut [f32]) -> Result<()>) -> Result<()> {
-        if self.feedback { self.each_fed_back(block, call) } else { self.each_of_signal(block, call) }
+        self.stream.engage(true);
+        let done = if self.feedback { self.each_fed_back(block, call) } else { self.each_of_signal(block, call) };
+        self.stream.engage(false);
+        done
     }
 
     /// Over a signal. A call waits for the state that the one before left, and for nothing else.

@@ -71,6 +71,8 @@ pub struct Workload {
     pub block: usize,
     /// Of a stream: whether a call's outputs are the next one's inputs. Otherwise the input is a signal.
     pub feedback: bool,
+    /// Of a stream: helper threads of its own.
+    pub helpers: usize,
     /// Threads that may be used.
     pub threads: Threads,
     /// The kernels to run on.
@@ -95,6 +97,7 @@ impl Workload {
             head: 0,
             block: 1,
             feedback: false,
+            helpers: 0,
             threads,
             kernels,
         }

@@ -55,7 +55,7 @@ impl Rows<'_> {
 /// The entries of [`Kernels::recurrence`](crate::kernel::Kernels::recurrence) for single steps of several rows.
 #[inline(always)]
 pub(in crate::kernel) fn row_steps<V: Vector, C: CellMath<V> + CellMath<V::Half>>(isa: V::Isa, args: Steps<'_>) {
-    let Steps { rows, input, hidden, output, steps, x, weights, h, c, mut projection } = args;
+    let Steps { rows, input, hidden, output, blocks, turned, steps, x, weights, h, c, mut projection } = args;
     let (pitch, c_pitch) = (whole_panels(output), whole_panels(hidden));
     for t in 0..steps {
         let (before, after) = h.split_at_mut((t + 1) * rows * pitch);
@@ -67,7 +67,7 @@ pub(in crate::kernel) fn row_steps<V: Vector, C: CellMath<V> + CellMath<V::Half>
             Some((_, m)) => (&mut **m, c_pitch),
         };
         let mut now = Rows { rows, x, input, h, output, next: to, next_pitch, c: &mut *c, c_pitch };
-        step::<V, C>(isa, weights, &mut now, hidden);
+        step::<V, C>(isa, weights, &mut now, blocks, turned ^ (t % 2 == 1));
         if let Some((w_hr, m)) = &projection {
             for (m, next) in m.chunks_exact(c_pitch).zip(next.chunks_exact_mut(pitch)) {
                 product::<V>(isa, &m[..hidden], *w_hr, Chains::over(hidden), None, next);
@@ -80,17 +80,16 @@ pub(in crate::kernel) fn row_steps<V: Vector, C: CellMath<V> + CellMath<V::Half>
 #[inline(always)]
 fn step<V: Vector, C: CellMath<V> + CellMath<V::Half>>(
     isa: V::Isa,
-    mut weights: &[f32],
+    weights: &[f32],
     rows: &mut Rows<'_>,
-    hidden: usize,
+    blocks: &[UnitBlock],
+    turned: bool,
 ) {
     let facts = <C as CellMath<V>>::FACTS;
-    let mut unit = 0;
-    while unit < hidden {
-        let shape = UnitBlock::at(unit, hidden, facts.gates, V::LANES);
-        let (now, rest) = weights.split_at(shape.len(facts, rows.input, rows.output));
-        weights = rest;
-        if const { V::LANES == PANEL } && shape.lanes < PANEL {
+    for n in 0..blocks.len() {
+        let UnitBlock { unit, float, lanes, registers } = blocks[if turned { blocks.len() - 1 - n } else { n }];
+        let now = &weights[float..];
+        if const { V::LANES == PANEL } && lanes < PANEL {
             let half = V::half(isa);
             match facts.gates {
                 1 => block::<V::Half, C, 1>(half, now, rows, unit),
@@ -98,7 +97,7 @@ fn step<V: Vector, C: CellMath<V> + CellMath<V::Half>>(
                 _ => block::<V::Half, C, 4>(half, now, rows, unit),
             }
         } else {
-            match (facts.gates, shape.registers) {
+            match (facts.gates, registers) {
                 (1, 1) => block::<V, C, 1>(isa, now, rows, unit),
                 (1, 2) => block::<V, C, 2>(isa, now, rows, unit),
                 (1, _) => block::<V, C, WIDEST>(isa, now, rows, unit),
@@ -106,7 +105,6 @@ fn step<V: Vector, C: CellMath<V> + CellMath<V::Half>>(
                 _ => block::<V, C, 4>(isa, now, rows, unit),
             }
         }
-        unit += shape.units(facts.gates);
     }
 }
 

@@ -17,7 +17,7 @@ pub use forward::ForwardPass;
 pub use gradients::LayerGradients;
 pub use memory::{Scratch, Tape};
 pub use sizes::Sizes;
-pub(crate) use steps::LayerSteps;
+pub(crate) use steps::{LayerSteps, StepShares};
 pub use weights::{Layer, Weights};
 
 pub use crate::gemm::Write;

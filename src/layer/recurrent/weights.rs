@@ -8,6 +8,7 @@ use crate::gemm::Panels;
 use crate::gemm::panel::{GateRows, WEIGHTS};
 use crate::kernel::Kernels;
 use crate::kernel::layout::GateColumns;
+use crate::kernel::step::UnitBlock;
 use crate::parallel::Threads;
 use crate::plan::{Plan, Request, Work};
 use crate::tensor::Buffer;
@@ -35,7 +36,8 @@ pub struct Layer {
 #[derive(Debug)]
 pub(super) struct StepWeights {
     /// Biases and weights, block by block: [`kernel::step`](crate::kernel::step) draws it.
-    pub(super) blocks: Buffer,
+    pub(super) floats: Buffer,
+    pub(super) blocks: Vec<UnitBlock>,
     /// (H, P), where there is a projection.
     pub(super) w_hr: Option<Panels>,
 }

@@ -4,8 +4,9 @@ use super::{Chain, Kind, Reads, Stage};
 use crate::error::{Error, Result, elements};
 use crate::kernel::layout::whole_panels;
 use crate::kernel::step::block_of;
-use crate::layer::{Delay, Direction, LayerSteps, LinearSteps, Readout};
+use crate::layer::{Delay, Direction, LayerSteps, LinearSteps, Readout, StepShares};
 use crate::network::State;
+use crate::parallel::HelperThreads;
 use crate::tensor::{Buffer, StepRows};
 
 /// A chain that some rows go through step by step.
@@ -89,6 +90,30 @@ impl StepMemory {
         place
     }
 
+    /// Shares the layers that are big enough with so many helpers; gives their parts, none where no layer is, and the slots
+    /// that operands and results take.
+    ///
+    /// # Errors
+    /// [`Error::Memory`].
+    pub(crate) fn split(&mut self, helpers: usize) -> Result<(Vec<StepShares>, [usize; 2])> {
+        let (mut all, mut slots) = (Vec::new(), [0, 0]);
+        let (mut number, mut failed) = (0, None);
+        self.each_layer_mut(0, &mut |_, layer| {
+            let shares = layer.split(number, helpers).unwrap_or_else(|error| {
+                failed = Some(error);
+                Vec::new()
+            });
+            number += usize::from(!shares.is_empty());
+            all.resize_with(if number > 0 { helpers } else { 0 }, StepShares::default);
+            for (of_helper, share) in all.iter_mut().zip(shares) {
+                let [operands, results] = share.slots();
+                slots = [operands.max(slots[0]), results.max(slots[1])];
+                of_helper.0.push(share);
+            }
+        });
+        failed.map_or(Ok((all, slots)), Err)
+    }
+
     /// Sets the states of all recurrent layers for one row; where they are delayed, `state` has a row for each of those that
     /// are yet to come back.
     pub(crate) fn set(&mut self, row: usize, state: &State) {
@@ -152,20 +177,22 @@ impl Chain {
         x: StepRows<'a>,
         reads: Reads<'_>,
         memory: &'a mut StepMemory,
+        mut helpers: Option<&mut HelperThreads>,
     ) -> StepRows<'a> {
         let lines = steps * memory.rows;
         // In parts, which stay in registers: a whole that is written by halves and read as one waits for the writing.
         let StepRows { mut data, mut pitch } = x;
         for layer in &mut memory.layers {
             let y = match layer {
-                Step::Recurrent(layer) => layer.run(steps, StepRows { data, pitch }),
+                Step::Recurrent(layer) => layer.run(steps, StepRows { data, pitch }, helpers.as_deref_mut()),
                 Step::Linear(linear) => linear.run(lines, StepRows { data, pitch }),
                 Step::Elements(at, rows) => {
                     self.stages[*at].elements(lines, StepRows { data, pitch }, reads, rows);
                     rows.view()
                 }
                 Step::Residual(at, rows, inner) => {
-                    self.stages[*at].residual(steps, StepRows { data, pitch }, reads, rows, inner);
+                    let helpers = helpers.as_deref_mut();
+                    self.stages[*at].residual(steps, StepRows { data, pitch }, reads, (rows, inner), helpers);
                     rows.view()
                 }
             };
@@ -193,10 +220,17 @@ impl Stage {
         }
     }
 
-    fn residual(&self, steps: usize, x: StepRows<'_>, reads: Reads<'_>, rows: &mut Rows, inner: &mut StepMemory) {
+    fn residual(
+        &self,
+        steps: usize,
+        x: StepRows<'_>,
+        reads: Reads<'_>,
+        (rows, inner): (&mut Rows, &mut StepMemory),
+        helpers: Option<&mut HelperThreads>,
+    ) {
         let Kind::Residual { from, chain } = &self.kind else { unreachable!("the steps are those of the chain") };
         let lines = steps * inner.rows;
-        let inside = chain.steps(steps, x, reads, inner);
+        let inside = chain.steps(steps, x, reads, inner, helpers);
         for (t, (y, inside)) in rows.each(lines, self.width, inside).enumerate() {
             let x = x.step(t, from + self.width);
             y.copy_from_slice(&inside[..y.len()]);

@@ -198,6 +198,9 @@ fn arguments(load: &Workload, seconds: f64) -> Vec<String> {
         Mode::Stream => vec![("--head", load.head), ("--block", load.block), ("--rows", load.batch)],
         _ => vec![("--batch", load.batch)],
     };
+    if load.helpers > 0 {
+        list.extend(["--helpers".into(), load.helpers.to_string()]);
+    }
     list.extend(of_mode.into_iter().flat_map(|(option, value)| [option.into(), value.to_string()]));
     let switches = [("--bidirectional", load.bidirectional), ("--ragged", load.ragged), ("--feedback", load.feedback)];
     list.extend(switches.into_iter().filter(|(_, on)| *on).map(|(option, _)| option.into()));

@@ -12,8 +12,8 @@ use crate::verbs::common::{any_threads, cell, isa, nonlinearity, runnable, secon
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Without any of --cell, --mode, --input, --hidden, --batch, --rows, --steps, --block, --feedback, --layers, \
-                        --head, --bidirectional and --ragged a table of workloads is run: every cell in inference, training, step by step \
+    after_help = "Without any of --cell, --mode, --input, --hidden, --batch, --rows, --steps, --block, --feedback, --helpers, \
+                        --layers, --head, --bidirectional and --ragged a table of workloads is run: every cell in inference, training, step by step \
                         and as a stream.\n\
                         FLOP are counted as 2·B·T·G·H·(I + H) for each layer and direction, three times that in training \
                         (forward, loss, backward, Adam), and 2·T·H·O for a stream's head. The FMA peak of as many threads is \
@@ -64,6 +64,9 @@ pub(crate) struct Args {
     /// Steps of a stream that one call takes [default: 1]
     #[arg(long, value_name = "N", value_parser = size, allow_hyphen_values = true)]
     block: Option<usize>,
+    /// Helper threads of a stream that compute a part of its big layers [default: 0]
+    #[arg(long, value_name = "N", value_parser = size, allow_hyphen_values = true)]
+    helpers: Option<usize>,
     /// A stream's outputs are its next inputs, as where it runs freely; otherwise the input is a signal
     #[arg(long)]
     feedback: bool,
@@ -202,7 +205,7 @@ impl Args {
     /// Whether the workloads are the table's, and not one that was described.
     pub(super) fn is_table(&self) -> bool {
         let batch = [self.input, self.hidden, self.batch, self.steps, self.layers];
-        let stream = [self.rows, self.block, self.head];
+        let stream = [self.rows, self.block, self.head, self.helpers];
         let described =
             self.cell.is_some() || self.mode.is_some() || self.bidirectional || self.ragged || self.feedback;
         !described && batch.iter().chain(&stream).all(Option::is_none)
@@ -243,7 +246,9 @@ impl Args {
         if mode == Mode::Stream {
             return Ok(vec![self.stream(Workload::stream(cell, hidden, kernels))?]);
         }
-        for (option, value) in [("rows", self.rows), ("block", self.block), ("head", self.head)] {
+        for (option, value) in
+            [("rows", self.rows), ("block", self.block), ("head", self.head), ("helpers", self.helpers)]
+        {
             if value.is_some() {
                 return Err(Failure::Usage(format!("--{option}: expected --mode stream with it, got {mode}")));
             }
@@ -277,6 +282,13 @@ impl Args {
         if self.only_predicts() || self.explain {
             return Err(Failure::Usage("--explain, --caches: expected infer, train or step, got a stream".into()));
         }
+        let helpers = self.helpers.unwrap_or(0);
+        if helpers > 0 && self.rows.is_some_and(|rows| rows > 1) {
+            return refused("helpers", "one row, as Streams have none", helpers);
+        }
+        if helpers > 0 && !self.pinned().is_empty() {
+            return refused("helpers", "no --pin, as they would stay on the caller's CPU", helpers);
+        }
         Ok(Workload {
             input: self.input.unwrap_or(usual.input),
             batch: self.rows.unwrap_or(1),
@@ -285,6 +297,7 @@ impl Args {
             head: self.head.unwrap_or(usual.head),
             block: self.block.unwrap_or(1),
             feedback: self.feedback,
+            helpers,
             bidirectional: self.bidirectional,
             ragged: self.ragged,
             ..usual

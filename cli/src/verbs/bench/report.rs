@@ -30,6 +30,8 @@ pub(super) struct Load<'a> {
     block: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     feedback: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    helpers: Option<usize>,
     tokens: usize,
     threads: usize,
     isa: &'a str,
@@ -54,6 +56,7 @@ impl Load<'_> {
             ragged: load.ragged,
             head: of_stream(load.head),
             block: of_stream(load.block),
+            helpers: of_stream(load.helpers),
             feedback: (load.mode == Mode::Stream).then_some(load.feedback),
             tokens,
             threads: load.threads.get(),

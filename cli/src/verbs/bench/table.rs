@@ -42,6 +42,9 @@ pub(super) fn extra(load: &Workload, tokens: usize) -> String {
     if load.block > 1 {
         extra += &format!("  blocks of {}", load.block);
     }
+    if load.helpers > 0 {
+        extra += &format!("  {}", count(load.helpers as u64, "helper"));
+    }
     if load.feedback {
         extra += "  fed back";
     }
