@@ -293,22 +293,42 @@ pub(in crate::kernel) fn dense<V: Vector>(isa: V::Isa, args: Dense<'_>) {
     }
 }
 
-/// One row times a matrix in panels, from a bias or from zero.
+/// One row times a matrix in panels, from a bias or from zero. Of registers that hold padding alone nothing is computed.
 #[inline(always)]
 fn product<V: Vector>(isa: V::Isa, a: &[f32], b: PanelsRef<'_>, chains: Chains, bias: Option<&[f32]>, y: &mut [f32]) {
     for panel in 0..b.cols().div_ceil(PANEL) {
-        let w = &b.panel(panel, 0).as_flattened()[..a.len() * PANEL];
-        for first in (0..PANEL).step_by(V::LANES) {
-            let (at, columns) = (panel * PANEL + first, Columns { pitch: PANEL, first });
-            let start = match bias {
-                Some(bias) => V::load(isa, &bias[at..]),
-                None => V::splat(isa, 0.0),
-            };
-            let [[sum]] = match chains {
-                Chains::One => one_chain::<V, 1, 1>(isa, [a], w, columns, [[start]]),
-                Chains::Four => four_chains::<V, 1, 1>(isa, [a], w, columns, [[start]]),
-            };
-            sum.store(&mut y[at..]);
+        let (w, at) = (&b.panel(panel, 0).as_flattened()[..a.len() * PANEL], panel * PANEL);
+        let (bias, y) = (bias.map(|bias| &bias[at..]), &mut y[at..]);
+        let cols = (b.cols() - at).min(PANEL);
+        if const { V::LANES == PANEL } && cols <= HALF_LANES {
+            columns::<V::Half>(V::half(isa), a, w, chains, bias, y, 0);
+        } else {
+            for first in (0..cols).step_by(V::LANES) {
+                columns::<V>(isa, a, w, chains, bias, y, first);
+            }
         }
     }
+}
+
+/// A register of a panel's columns, from `first` on.
+#[inline(always)]
+fn columns<V: Vector>(
+    isa: V::Isa,
+    a: &[f32],
+    w: &[f32],
+    chains: Chains,
+    bias: Option<&[f32]>,
+    y: &mut [f32],
+    first: usize,
+) {
+    let columns = Columns { pitch: PANEL, first };
+    let start = match bias {
+        Some(bias) => V::load(isa, &bias[first..]),
+        None => V::splat(isa, 0.0),
+    };
+    let [[sum]] = match chains {
+        Chains::One => one_chain::<V, 1, 1>(isa, [a], w, columns, [[start]]),
+        Chains::Four => four_chains::<V, 1, 1>(isa, [a], w, columns, [[start]]),
+    };
+    sum.store(&mut y[first..]);
 }
