@@ -206,7 +206,7 @@ mod plan;
 pub mod reference;
 mod rng;
 mod simd;
-mod stream;
+pub mod stream;
 pub mod tensor;
 pub mod train;
 
@@ -219,7 +219,7 @@ pub use model::{
     RecurrentSpec, Reset, Run, Upstream, Workspace,
 };
 pub use network::{Gru, GruBuilder, Input, Lstm, LstmBuilder, Rnn, RnnBuilder, State};
-pub use parallel::{Helpers, Threads};
+pub use parallel::Threads;
 pub use params::Params;
 pub use rng::Rng;
 pub use stream::{Stream, Streams};

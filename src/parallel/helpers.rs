@@ -29,7 +29,7 @@ const LOOKS: u32 = 128;
 /// it begins. A number is as good as one: [`Stream::with_helpers`](crate::Stream::with_helpers) takes either.
 ///
 /// ```
-/// use elman::Helpers;
+/// use elman::stream::Helpers;
 ///
 /// let helpers = Helpers::new(1).name("voice").on_start(|helper| {
 ///     // Here a program pins the thread to a CPU or raises its priority, by the means of its platform.

@@ -1,4 +1,4 @@
-//! Floor 5: one step at a time over a shared model, for loops that cannot wait.
+//! One step at a time over a shared model, for loops that cannot wait. Floor 5.
 
 mod core;
 mod streams;
@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 pub use streams::Streams;
 
+pub use crate::parallel::Helpers;
+
 use self::core::Core;
 use crate::error::Result;
 use crate::model::Model;
 use crate::network::State;
-use crate::parallel::Helpers;
 
 /// One row that goes through a model step by step: a sample, a frame, a tick. The state is kept between the calls.
 ///

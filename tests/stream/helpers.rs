@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use elman::{ErrorKind, Gru, Helpers, LayerKind, LayerSpec, Lstm, Model, ModelSpec, RecurrentSpec, Rng, Rnn, Stream};
+use elman::stream::Helpers;
+use elman::{ErrorKind, Gru, LayerKind, LayerSpec, Lstm, Model, ModelSpec, RecurrentSpec, Rng, Rnn, Stream};
 
 use crate::{bits, on, signal, tiers};
 
