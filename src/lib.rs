@@ -135,8 +135,9 @@
 //! of a model. A thread's priority, its core and locked memory are the host's. [`Stream::reset`], [`Stream::state_into`] and
 //! [`Stream::set_state`] may be called inside; a NaN or an infinity stays in its stream until a reset. Where a Rust program
 //! owns the thread, [`with_default_float_mode`] is not needed. To replace a model under a running signal, make another stream
-//! outside, run both while one fades into the other, and drop the old one outside: the example `stream` does. The examples
-//! `amplifier` and `voice_activity` are whole loops.
+//! outside, run both while one fades into the other, and drop the old one outside: the example `stream` does. Big layers are
+//! shared with threads of the stream's own by [`Stream::with_helpers`]. The examples `amplifier` and `voice_activity` are whole
+//! loops.
 //!
 //! # Threads
 //!
@@ -179,7 +180,8 @@
 //! of some 1e-20) the portable tier, which rounds each product by itself, takes 3.2 times as long.
 //! `cargo bench --bench denormals` measures all of it where you are.
 //!
-//! On CPUs that hand denormals to microcode, a step can take many times as long. The engine does not make the CPU flush
+//! On CPUs that hand denormals to microcode, a step can take many times as long: on an Intel Xeon up to 22 times with 16
+//! units whose states are all denormal, and a layer of 128 units up to 110 times. The engine does not make the CPU flush
 //! them: Rust assumes the default floating-point environment, and [`_mm_setcsr`][setcsr] says that to change that mode is
 //! undefined behaviour, even where it is set back afterwards. It would also change results, on that thread only. That goes
 //! for callers too: on a thread whose mode a host in another language has set, call by way of [`with_default_float_mode`]
