@@ -21,7 +21,9 @@ pub(crate) fn libraries() -> &'static Path {
         let name = folder.file_name().unwrap().to_str().unwrap();
         let profile = if name == "debug" { "dev" } else { name };
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--locked", "-p", "elman-capi", "--profile", profile]);
+        // The whole workspace, as README says: alone the crate's dependencies have fewer features, and the library would be
+        // built once more.
+        cargo.args(["build", "--quiet", "--locked", "--workspace", "--profile", profile]);
         cargo.current_dir(env!("CARGO_MANIFEST_DIR")).env("CARGO_TARGET_DIR", folder.parent().unwrap());
         expect_success(&run(&mut cargo), "cargo build");
         folder
