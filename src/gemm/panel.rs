@@ -47,6 +47,17 @@ impl Panels {
         panels
     }
 
+    /// A copy, called `name`.
+    ///
+    /// # Errors
+    /// [`Error::Memory`].
+    pub(crate) fn try_clone(&self, name: &str) -> Result<Self> {
+        let mut data = Buffer::default();
+        data.try_resize(name, self.data.len())?;
+        data.copy_from_slice(&self.data);
+        Ok(Self { data, ..*self })
+    }
+
     /// Makes room for a (k, cols) matrix called `name`, allocating only to grow. Its contents are unspecified.
     ///
     /// # Errors

@@ -244,8 +244,12 @@ impl Linear {
     /// [`Error::Memory`](crate::Error::Memory), [`Error::Overflow`](crate::Error::Overflow).
     pub(crate) fn steps(&self, lines: usize) -> Result<LinearSteps> {
         let pitch = whole_panels(self.out_features);
+        let kernels = match self.laid_out.weight {
+            LaidOutWeight::Columns(..) => self.kernels.for_steps_of(self.out_features),
+            LaidOutWeight::Rows(_) => self.kernels,
+        };
         Ok(LinearSteps {
-            kernels: self.kernels,
+            kernels,
             laid_out: self.laid_out.clone(),
             in_features: self.in_features,
             out_features: self.out_features,

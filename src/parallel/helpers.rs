@@ -19,6 +19,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
+use crate::memory;
 
 /// How long a caller waits for a helper once it has done its own part.
 const PATIENCE: Duration = Duration::from_micros(100);
@@ -196,10 +197,15 @@ impl HelperThreads {
     /// A thread for each of `jobs`, asleep, with room for so many slots of operands and of results.
     ///
     /// # Errors
-    /// [`Error::Io`] where the system gives no more threads.
+    /// [`Error::Io`] where the system gives no more threads, [`Error::Memory`].
     pub(crate) fn start<J: Job>(helpers: &Helpers, jobs: Vec<J>, [operands, results]: [usize; 2]) -> Result<Self> {
         let mut threads = Self { each: Vec::new(), engaged: false, helped: 0, missed: 0 };
-        let slots = |count| (0..count).map(|_| AtomicU64::new(0)).collect();
+        let slots = |count| -> Result<_> {
+            let mut slots = Vec::new();
+            memory::reserve("stream", &mut slots, count)?;
+            slots.resize_with(count, AtomicU64::default);
+            Ok(slots.into_boxed_slice())
+        };
         for (i, mut job) in jobs.into_iter().enumerate() {
             let desk = Arc::new(Desk {
                 given: Apart::default(),
@@ -207,8 +213,8 @@ impl HelperThreads {
                 awake: Apart::default(),
                 // Until it has been awake once.
                 wanted: AtomicU8::new(SPIN),
-                operands: slots(operands),
-                results: slots(results),
+                operands: slots(operands)?,
+                results: slots(results)?,
             });
             let (of_thread, start) = (Arc::clone(&desk), Arc::clone(&helpers.start));
             let name = format!("{}-{i}", helpers.name);

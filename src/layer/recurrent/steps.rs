@@ -184,7 +184,7 @@ impl Layer {
             let (h, c) = (DelayLine::new(delay, rows, pitch)?, DelayLine::new(delay, rows, c_pitch)?);
             Ok(Box::new(Delayed { h, c, operands: zeros(&[2, rows, pitch])? }))
         };
-        let kernels = self.kernels.recurrence(cell);
+        let kernels = self.kernels.for_steps_of(hidden).recurrence(cell);
         Ok(LayerSteps {
             kernel: StepKernel {
                 run: if rows == 1 { kernels.steps } else { kernels.row_steps },
@@ -207,7 +207,7 @@ impl Layer {
     }
 
     fn step_weights(&self) -> Result<StepWeights> {
-        let w_hr = (self.sizes.projection > 0).then(|| self.w_hr.clone());
+        let w_hr = (self.sizes.projection > 0).then(|| self.w_hr.try_clone("stream")).transpose()?;
         let Sizes { cell, input, hidden, .. } = self.sizes;
         let lanes = self.kernels.geometry().lanes;
         let blocks = UnitBlock::all(cell.facts(), [input, hidden, self.sizes.output()], lanes);
