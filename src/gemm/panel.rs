@@ -7,7 +7,11 @@ use crate::kernel::groups::groups;
 use crate::kernel::layout::{
     Depth, FEW, GateColumns, K_BLOCK, PANEL, PanelsRef, Place, Weight, copy_few, whole_blocks,
 };
+use crate::parallel::{crew, share_rows};
 use crate::tensor::{Buffer, MatMut};
+
+/// Moving a float costs as much as so many floating-point operations.
+const MOVING: f64 = 16.0;
 
 /// What weights in panels are called.
 pub(crate) const WEIGHTS: &str = "weights laid out in panels";
@@ -105,19 +109,23 @@ impl Panels {
         let hidden = weight.len().checked_div(k * gates).unwrap_or(0);
         let expected = if gates == 1 { self.cols * k } else { gates * hidden * k };
         assert_eq!(weight.len(), expected, "a ({}, {k}) matrix", self.cols);
-        for (p, panel) in self.data.chunks_exact_mut((whole_blocks(k) * PANEL).max(1)).enumerate() {
-            let (gate, first) = GateColumns { gates }.gate_and_unit(p * PANEL);
-            let width = PANEL.min(hidden - first);
-            for lane in 0..width {
-                let row = &weight[(gate * hidden + first + lane) * k..][..k];
-                for (line, &x) in panel.chunks_exact_mut(PANEL).zip(row) {
-                    line[lane] = x;
+        let each = (whole_blocks(k) * PANEL).max(1);
+        let (count, flop) = (self.data.len() / each, MOVING * weight.len() as f64);
+        share_rows(count, flop, (&mut self.data[..count * each], each), &|panels, (data, _)| {
+            for (p, panel) in panels.zip(data.chunks_exact_mut(each)) {
+                let (gate, first) = GateColumns { gates }.gate_and_unit(p * PANEL);
+                let width = PANEL.min(hidden - first);
+                for lane in 0..width {
+                    let row = &weight[(gate * hidden + first + lane) * k..][..k];
+                    for (line, &x) in panel.chunks_exact_mut(PANEL).zip(row) {
+                        line[lane] = x;
+                    }
+                }
+                for lane in width..PANEL {
+                    panel.chunks_exact_mut(PANEL).for_each(|line| line[lane] = 0.0);
                 }
             }
-            for lane in width..PANEL {
-                panel.chunks_exact_mut(PANEL).for_each(|line| line[lane] = 0.0);
-            }
-        }
+        });
     }
 
     /// Packs `matrix`: (k, cols) row-major.
@@ -125,28 +133,28 @@ impl Panels {
     /// # Panics
     /// If `matrix.len() != k * cols`.
     pub fn pack(&mut self, matrix: &[f32]) {
-        let k = self.depth.k();
-        assert_eq!(matrix.len(), k * self.cols, "a ({k}, {}) matrix", self.cols);
-        for (k, row) in matrix.chunks_exact(self.cols.max(1)).enumerate() {
-            self.set_row(k, row);
+        let (k, cols) = (self.depth.k(), self.cols);
+        assert_eq!(matrix.len(), k * cols, "a ({k}, {cols}) matrix");
+        let flop = MOVING * matrix.len() as f64;
+        if crew(flop) == 1 {
+            // Row by row, as they lie.
+            return matrix.chunks_exact(cols.max(1)).enumerate().for_each(|(k, row)| self.set_row(k, row));
         }
+        let (depth, each) = (self.depth, self.depth.padded() * PANEL);
+        let count = cols.div_ceil(PANEL);
+        share_rows(count, flop, (&mut self.data[..count * each], each), &|panels, (data, _)| {
+            let first = panels.start * PANEL;
+            let columns = first..(panels.end * PANEL).min(cols);
+            for (k, row) in matrix.chunks_exact(cols).enumerate() {
+                put_row(data, depth, k, &row[columns.clone()]);
+            }
+        });
     }
 
     /// Sets row `k` of B.
     #[inline]
     pub(crate) fn set_row(&mut self, k: usize, row: &[f32]) {
-        let stride = self.depth.padded() * PANEL;
-        let k = if self.depth.runs == 1 { k } else { self.depth.place(k) };
-        let (full, rest) = row.as_chunks::<PANEL>();
-        for (p, columns) in full.iter().enumerate() {
-            self.data[p * stride + k * PANEL..][..PANEL].copy_from_slice(columns);
-        }
-        if !rest.is_empty() {
-            // Made whole first: to fill a part of unknown length is a call to `memset`.
-            let mut line = [Weight::default(); PANEL];
-            copy_few(&mut line, rest);
-            self.data[full.len() * stride + k * PANEL..][..PANEL].copy_from_slice(&line);
-        }
+        put_row(&mut self.data, self.depth, k, row);
     }
 
     /// The rows of B.
@@ -165,6 +173,23 @@ impl Panels {
     #[inline]
     pub(crate) fn view(&self) -> PanelsRef<'_> {
         PanelsRef::new(&self.data, self.depth, self.cols)
+    }
+}
+
+/// Sets row `k` of some panels.
+#[inline]
+fn put_row(panels: &mut [f32], depth: Depth, k: usize, row: &[f32]) {
+    let stride = depth.padded() * PANEL;
+    let k = if depth.runs == 1 { k } else { depth.place(k) };
+    let (full, rest) = row.as_chunks::<PANEL>();
+    for (p, columns) in full.iter().enumerate() {
+        panels[p * stride + k * PANEL..][..PANEL].copy_from_slice(columns);
+    }
+    if !rest.is_empty() {
+        // Made whole first: to fill a part of unknown length is a call to `memset`.
+        let mut line = [Weight::default(); PANEL];
+        copy_few(&mut line, rest);
+        panels[full.len() * stride + k * PANEL..][..PANEL].copy_from_slice(&line);
     }
 }
 

@@ -13,6 +13,7 @@ use crate::kernel::layout::{Depth, whole_panels};
 use crate::kernel::product::Chains;
 use crate::kernel::step::Dense;
 use crate::kernel::tile::Start;
+use crate::parallel::{Shares, crew, share_rows, try_share};
 use crate::params::{ParamId, ParamTable, Params};
 use crate::rng::Rng;
 use crate::tensor::{Buffer, Seq, SeqRef, StepRows};
@@ -61,9 +62,26 @@ pub struct LinearSettings {
 /// Memory the layer works in; grows to the largest use.
 #[derive(Clone, Debug, Default)]
 pub struct LinearScratch {
-    gemm: GemmScratch,
+    workers: Vec<GemmScratch>,
     /// (out, in): `weight`, for the backward pass.
     weight: Panels,
+}
+
+impl LinearScratch {
+    /// Shares of `rows` independent rows, of `flop` floating-point operations in all, and a scratch for each.
+    fn shares(&mut self, rows: usize, flop: f64) -> Shares<'static> {
+        let shares = Shares::of_rows(rows, crew(flop));
+        if self.workers.len() < shares.workers {
+            self.workers.resize_with(shares.workers, GemmScratch::default);
+        }
+        shares
+    }
+
+    /// Shares of the rows of a sequence; one where they are not those of a single step, and so not side by side.
+    fn shares_of(&mut self, x: SeqRef<'_>, flop: f64) -> Shares<'static> {
+        let [steps, rows, _] = x.shape();
+        self.shares(rows, if steps == 1 { flop } else { 0.0 })
+    }
 }
 
 /// What a backward pass of a [`Linear`] reads, and how it writes the parameters' gradients.
@@ -217,25 +235,40 @@ impl Linear {
     /// # Errors
     /// [`Error::Memory`](crate::Error::Memory).
     pub(crate) fn forward_rows(&self, x: SeqRef<'_>, y: &mut [f32], scratch: &mut LinearScratch) -> Result<()> {
-        let stride = self.out_features;
-        match &self.laid_out.weight {
-            LaidOutWeight::Columns(panels, chains) => {
-                let start = Start::Columns(&self.laid_out.bias);
-                let product = Product { a: x, b: panels.view(), chains: *chains, start, c: y, stride };
-                multiply(self.kernels, self.blocking, product, &mut scratch.gemm)?;
-            }
-            LaidOutWeight::Rows(weight) => {
-                let (x, mut rest) = (x.as_one_step(), y);
-                for t in 0..x.shape()[0] {
-                    let (rows, (data, pitch)) = (x.step(t).shape()[0], x.step(t).strided());
-                    let y;
-                    (y, rest) = rest.split_at_mut(rows * stride);
-                    let (x, bias) = (StepRows { data, pitch }, &self.laid_out.bias[..self.out_features]);
-                    (self.kernels.dots)(Dots { rows, x, len: self.in_features, weight, bias, y, stride });
+        let (x, width) = (x.as_one_step(), self.out_features);
+        let total = x.lines().total();
+        let shares = scratch.shares_of(x, self.flop(total));
+        try_share(shares, (&mut y[..total * width], width), &mut scratch.workers, &|rows, (y, stride), gemm| {
+            let x = x.narrow_rows(rows.start, rows.len());
+            match &self.laid_out.weight {
+                LaidOutWeight::Columns(panels, chains) => {
+                    let start = Start::Columns(&self.laid_out.bias);
+                    let product = Product { a: x, b: panels.view(), chains: *chains, start, c: y, stride };
+                    multiply(self.kernels, self.blocking, product, gemm)
+                }
+                LaidOutWeight::Rows(weight) => {
+                    self.dots(x, weight, y);
+                    Ok(())
                 }
             }
+        })
+    }
+
+    /// All rows of `x` times few rows of the weight.
+    fn dots(&self, x: SeqRef<'_>, weight: &[f32], mut rest: &mut [f32]) {
+        let stride = self.out_features;
+        for t in 0..x.shape()[0] {
+            let (rows, (data, pitch)) = (x.step(t).shape()[0], x.step(t).strided());
+            let y;
+            (y, rest) = rest.split_at_mut(rows * stride);
+            let (x, bias) = (StepRows { data, pitch }, &self.laid_out.bias[..stride]);
+            (self.kernels.dots)(Dots { rows, x, len: self.in_features, weight, bias, y, stride });
         }
-        Ok(())
+    }
+
+    /// Floating-point operations of a product with so many rows.
+    pub(crate) fn flop(&self, rows: usize) -> f64 {
+        2.0 * rows as f64 * self.in_features as f64 * self.out_features as f64
     }
 
     /// The layer with memory for the outputs of `lines` rows.
@@ -297,20 +330,41 @@ impl Linear {
         d_x: Option<&mut [f32]>,
         scratch: &mut LinearScratch,
     ) -> Result<()> {
-        let LinearBackward { params, x, d_y, write } = args;
-        let d_weight = gradients.tensor_mut(self.weight);
-        let mut targets = [OuterProduct { right: OperandRows::Of(x), c: d_weight }];
-        outer(self.kernels, self.blocking, d_y, &mut targets, write, &mut scratch.gemm)?;
+        let LinearBackward { params, x, d_y, .. } = args;
+        let (total, width) = (x.lines().total(), self.in_features);
+        let flop = self.flop(total);
+        self.weight_gradients(args, gradients, scratch.shares(self.out_features, flop), &mut scratch.workers)?;
+        let Some(d_x) = d_x else { return Ok(()) };
+        scratch.weight.reshape(WORKING, Depth::of(self.out_features), self.in_features)?;
+        scratch.weight.pack(params.tensor(self.weight));
+        let d_y = d_y.as_one_step();
+        let shares = scratch.shares_of(d_y, flop);
+        let (b, chains, start) = (scratch.weight.view(), Chains::One, Start::Zero);
+        try_share(shares, (&mut d_x[..total * width], width), &mut scratch.workers, &|rows, (c, stride), gemm| {
+            let a = d_y.narrow_rows(rows.start, rows.len());
+            multiply(self.kernels, self.blocking, Product { a, b, chains, start, c, stride }, gemm)
+        })
+    }
+
+    /// Those of the weight and the bias: a worker takes the whole sum for its own outputs.
+    fn weight_gradients(
+        &self,
+        args: LinearBackward<'_>,
+        gradients: &mut Params,
+        shares: Shares<'_>,
+        workers: &mut [GemmScratch],
+    ) -> Result<()> {
+        let LinearBackward { x, d_y, write, .. } = args;
+        let d_weight = (gradients.tensor_mut(self.weight), self.in_features);
+        try_share(shares, d_weight, workers, &|outputs, (c, _), gemm| {
+            let left = d_y.narrow_columns(outputs.start, outputs.len());
+            outer(self.kernels, self.blocking, left, &mut [OuterProduct { right: OperandRows::Of(x), c }], write, gemm)
+        })?;
         if let Some(bias) = self.bias {
-            column_sums(self.kernels, d_y, 0, gradients.tensor_mut(bias), write);
-        }
-        if let Some(d_x) = d_x {
-            scratch.weight.reshape(WORKING, Depth::of(self.out_features), self.in_features)?;
-            scratch.weight.pack(params.tensor(self.weight));
-            let b = scratch.weight.view();
-            let (chains, start) = (Chains::One, Start::Zero);
-            let product = Product { a: d_y, b, chains, start, c: d_x, stride: self.in_features };
-            multiply(self.kernels, self.blocking, product, &mut scratch.gemm)?;
+            let (d_bias, total) = ((gradients.tensor_mut(bias), 1), x.lines().total());
+            share_rows(self.out_features, (total * self.out_features) as f64, d_bias, &|outputs, (sums, _)| {
+                column_sums(self.kernels, d_y, outputs.start, sums, write);
+            });
         }
         Ok(())
     }

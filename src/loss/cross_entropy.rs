@@ -6,6 +6,7 @@ use super::steps::{Chosen, LabelOrder, Steps};
 use crate::Isa;
 use crate::error::{Error, Result};
 use crate::kernel::Kernels;
+use crate::parallel::share_rows;
 use crate::tensor::{Seq, SeqMut, SeqRef};
 
 /// The label of a row that does not count, unless another is chosen: `torch.nn.CrossEntropyLoss`'s `ignore_index`.
@@ -134,18 +135,75 @@ impl Loss for CrossEntropy<'_> {
             let expected = format!("classes below {classes}, or {}", self.ignore_index);
             return Err(Error::value("labels", &expected, label));
         }
-        let mut rows = RowLoss::new(self, kernels, classes, 1.0 / total_weight as f32);
-        let mut sum = 0.0;
-        prediction.each_row(|row| {
-            let mut step = d_prediction.step(row.step);
-            let d = step.row(row.place);
-            match self.class(&chosen, row, order) {
-                Some(label) => sum += rows.of(logits.step(row.step).row(row.place), label as usize, d),
-                None => d.fill(0.0),
+        let rows = RowLoss::new(self, kernels, classes, 1.0 / total_weight as f32);
+        let of_row = |row: PredictionRow, d: &mut [f32]| match self.class(&chosen, row, order) {
+            Some(label) => rows.of(logits.step(row.step).row(row.place), label as usize, d),
+            None => {
+                d.fill(0.0);
+                0.0
             }
-        });
+        };
+        let mut sum = 0.0;
+        match d_prediction.flat_mut().filter(|_| logits.lines().whole().is_some()) {
+            Some(d) => sum = sum_of_rows(prediction, d, classes, &of_row),
+            None => prediction.each_row(|row| sum += of_row(row, d_prediction.step(row.step).row(row.place))),
+        }
         Ok((sum / total_weight) as f32)
     }
+}
+
+/// Rows whose losses are held at once.
+const ROWS: usize = 512;
+/// Floating-point operations that a class of a row costs as much as.
+const FLOP: f64 = 32.0;
+
+/// The losses of all rows, whose gradients lie side by side in `d`, summed in their order: the same bits whoever computes
+/// which.
+fn sum_of_rows(
+    prediction: Prediction<'_>,
+    d: &mut [f32],
+    classes: usize,
+    of_row: &(impl Fn(PredictionRow, &mut [f32]) -> f64 + Sync),
+) -> f64 {
+    let mut sum = 0.0;
+    for (n, d) in d.chunks_mut(ROWS * classes.max(1)).enumerate() {
+        let (mut losses, count) = ([0.0; ROWS], d.len() / classes.max(1));
+        let flop = FLOP * d.len() as f64;
+        let written = ((d, classes), (&mut losses[..count], 1));
+        share_rows(count, flop, written, &|range, ((d, _), (losses, _))| {
+            let rows = prediction.rows_from(n * ROWS + range.start);
+            for ((row, d), loss) in rows.zip(d.chunks_exact_mut(classes)).zip(losses) {
+                *loss = of_row(row, d);
+            }
+        });
+        sum = losses[..count].iter().fold(sum, |all, loss| all + loss);
+    }
+    sum
+}
+
+/// Sums that the classes of a row take part in by turns, so that the additions need not wait for each other.
+const LANES: usize = 16;
+
+/// The largest of them; one that is NaN does not count.
+fn largest_of(logits: &[f32]) -> f32 {
+    let (full, rest) = logits.as_chunks::<LANES>();
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    for chunk in full {
+        // Not `f32::max`, for which there is no instruction that treats a NaN so: the comparison is false for one.
+        lanes.iter_mut().zip(chunk).for_each(|(lane, &x)| *lane = if x > *lane { x } else { *lane });
+    }
+    lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)
+}
+
+/// Their sum.
+fn sum_of(values: &[f32]) -> f64 {
+    let (full, rest) = values.as_chunks::<LANES>();
+    let mut lanes = [0.0_f64; LANES];
+    for chunk in full {
+        lanes.iter_mut().zip(chunk).for_each(|(lane, &x)| *lane += f64::from(x));
+    }
+    lanes.iter_mut().zip(rest).for_each(|(lane, &x)| *lane += f64::from(x));
+    lanes.iter().sum()
 }
 
 /// What rows are computed with.
@@ -169,11 +227,11 @@ impl<'a> RowLoss<'a> {
     }
 
     /// The loss of a row of that class, times its weight; its gradient goes into `d`.
-    fn of(&mut self, logits: &[f32], class: usize, d: &mut [f32]) -> f64 {
-        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    fn of(&self, logits: &[f32], class: usize, d: &mut [f32]) -> f64 {
+        let largest = largest_of(logits);
         d.iter_mut().zip(logits).for_each(|(d, logit)| *d = logit - largest);
         self.kernels.exp(d);
-        let total: f64 = d.iter().map(|&e| f64::from(e)).sum();
+        let total = sum_of(d);
         let log_sum = total.ln() + f64::from(largest);
         let share = (1.0 / total) as f32;
         let weight = self.loss.weight(class);

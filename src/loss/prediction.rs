@@ -82,6 +82,19 @@ impl<'a> Prediction<'a> {
         }
     }
 
+    /// Those from number `at` on.
+    pub(super) fn rows_from(&self, at: usize) -> impl Iterator<Item = PredictionRow> + use<'a> {
+        let lines = self.values.lines();
+        let (mut step, mut place) = lines.place_from_start(at);
+        (at..lines.total()).map(move |at| {
+            while place >= lines.at(step).len() {
+                (step, place) = (step + 1, 0);
+            }
+            place += 1;
+            PredictionRow { step, place: place - 1, at }
+        })
+    }
+
     /// Which row of the batch it is.
     pub(super) fn row_of_batch(&self, row: PredictionRow) -> usize {
         match self.form {

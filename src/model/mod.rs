@@ -268,10 +268,12 @@ impl Model {
         self.chain.has_dropout()
     }
 
-    /// Floating-point operations of the largest recurrent layer over that input: whether a second thread is worth asking.
+    /// Floating-point operations of the largest layer over that input: whether a second thread is worth asking. A linear layer
+    /// behind a read-out counts as if it had all steps: it is small then.
     pub(crate) fn largest_flop(&self, input: &Input<'_>) -> f64 {
         let rows = input.rows();
-        self.sizes.iter().map(|sizes| sizes.shape(1, rows).flop()).fold(0.0, f64::max)
+        let recurrent = self.sizes.iter().map(|sizes| sizes.shape(1, rows).flop());
+        recurrent.fold(self.chain.largest_linear_flop(rows), f64::max)
     }
 
     /// That the states after some steps are where the next ones begin.

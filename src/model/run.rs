@@ -4,9 +4,10 @@ use super::chain::{Inference, Reads};
 use super::workspace::{Last, Memory};
 use super::{Model, Workspace};
 use crate::error::{Error, Result};
+use crate::loss::{Loss, Prediction};
 use crate::network::{At, Batch, Flow, Form, Input, Masks, State, States};
 use crate::parallel::Threads;
-use crate::tensor::{Lines, PackedRef, SeqRef};
+use crate::tensor::{Buffer, Lines, PackedRef, SeqMut, SeqRef};
 
 /// What a run gives: the output of the last layer, and the last states of the recurrent ones.
 ///
@@ -25,6 +26,8 @@ use crate::tensor::{Lines, PackedRef, SeqRef};
 #[derive(Debug)]
 pub struct Output<'w> {
     pub(super) memory: Memory<'w>,
+    /// Whether the model is.
+    batch_first: bool,
 }
 
 impl Model {
@@ -40,7 +43,7 @@ impl Model {
     pub fn run<'a>(&self, input: impl Into<Input<'a>>) -> Result<Output<'static>> {
         let mut memory = Memory::Own(Box::default());
         self.infer(input.into(), None, memory.get_mut(), Threads::one())?;
-        Ok(Output { memory })
+        Ok(Output { memory, batch_first: self.spec.batch_first })
     }
 
     /// Runs the model over a batch from `state`, from zeros or the model's own where it is not given. After the first call
@@ -55,8 +58,9 @@ impl Model {
         workspace: &'w mut Workspace,
         threads: Threads,
     ) -> Result<Output<'w>> {
-        self.infer(input.into(), state, workspace, threads)?;
-        Ok(Output { memory: Memory::Lent(workspace) })
+        let input = input.into();
+        threads.inside_for(self.largest_flop(&input), || self.infer(input, state, workspace, threads))?;
+        Ok(Output { memory: Memory::Lent(workspace), batch_first: self.spec.batch_first })
     }
 
     fn infer(
@@ -192,6 +196,33 @@ impl Output<'_> {
         let workspace = self.memory.get();
         let Last { width, one_step, .. } = workspace.last;
         (workspace.batch.form == Form::Packed && !one_step).then(|| workspace.batch.packed(workspace.y(), width))
+    }
+
+    /// What a loss makes of the output, without a gradient. Allocates: it is for what is not learned from.
+    ///
+    /// ```
+    /// use elman::loss::CrossEntropy;
+    /// use elman::tensor::Seq;
+    /// use elman::{Gru, Readout, Rng};
+    ///
+    /// let model = Gru::builder(3, 8).readout(Readout::Last).linear("fc", 2).model(&mut Rng::new(1))?;
+    /// let loss = model.run(&Seq::zeros(5, 2, 3)?)?.loss(&mut CrossEntropy::new(&[0, 1]))?;
+    /// assert!(loss > 0.0);
+    /// # Ok::<(), elman::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The loss's.
+    pub fn loss(&self, loss: &mut (impl Loss + ?Sized)) -> Result<f32> {
+        let y = self.values();
+        let (lines, width) = (y.lines(), y.shape()[2]);
+        let mut d = Buffer::try_zeros("d_output", lines.end() * width)?;
+        let prediction = match self.packed() {
+            Some(packed) => Prediction::from(packed),
+            None if self.batch_first => Prediction::batch_first(y),
+            None => Prediction::from(y),
+        };
+        loss.evaluate(prediction, SeqMut::over(&mut d, lines, width))
     }
 
     /// The states after each row's last step, h_n and c_n of every recurrent layer, in the order of the batch.

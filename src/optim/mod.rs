@@ -61,6 +61,7 @@ mod state;
 
 pub use adam::{Adam, AdamConfig};
 pub use adamw::{AdamW, AdamWConfig};
+pub(crate) use clip::clip_together;
 pub use clip::{clip_grad_norm, clip_grad_value};
 pub use sgd::{Sgd, SgdConfig};
 pub use state::{OptimizerState, StateTensor};

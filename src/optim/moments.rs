@@ -3,7 +3,11 @@
 use super::{OptimizerState, check_fraction, check_not_empty, check_not_negative};
 use crate::error::Result;
 use crate::kernel::{Isa, Kernels, elementwise};
+use crate::parallel::share_rows;
 use crate::params::{Params, Tensors};
+
+/// Floating-point operations that an element's step costs as much as: it waits for memory.
+const FLOP: f64 = 32.0;
 
 /// PyTorch's names of the two means.
 const BUFFERS: [&str; 2] = ["exp_avg", "exp_avg_sq"];
@@ -66,19 +70,25 @@ impl Moments {
             Decay::Gradient(weight_decay) => (weight_decay, 1.0),
             Decay::Parameter(weight_decay) => (0.0, (1.0 - lr * f64::from(weight_decay)) as f32),
         };
-        (self.kernels.adam)(elementwise::AdamStep {
-            parameters: params.data_mut(),
-            gradients: gradients.data(),
-            mean: self.mean.data_mut(),
-            square: self.square.data_mut(),
-            step_size: (lr / (1.0 - power(beta1, self.step))) as f32,
-            correction: (1.0 - power(beta2, self.step)).sqrt() as f32,
-            rest1: (1.0 - beta1) as f32,
-            beta2: beta2 as f32,
-            rest2: (1.0 - beta2) as f32,
-            eps: self.eps,
-            weight_decay,
-            shrink,
+        let parameters = [params.data_mut(), self.mean.data_mut(), self.square.data_mut()].map(|data| (data, 1));
+        let step_size = (lr / (1.0 - power(beta1, self.step))) as f32;
+        let correction = (1.0 - power(beta2, self.step)).sqrt() as f32;
+        let (n, gradients) = (gradients.data().len(), gradients.data());
+        share_rows(n, FLOP * n as f64, parameters, &|range, [(parameters, _), (mean, _), (square, _)]| {
+            (self.kernels.adam)(elementwise::AdamStep {
+                parameters,
+                gradients: &gradients[range],
+                mean,
+                square,
+                step_size,
+                correction,
+                rest1: (1.0 - beta1) as f32,
+                beta2: beta2 as f32,
+                rest2: (1.0 - beta2) as f32,
+                eps: self.eps,
+                weight_decay,
+                shrink,
+            });
         });
         Ok(())
     }

@@ -5,6 +5,7 @@ use crate::Isa;
 use crate::error::{Error, Result};
 use crate::kernel::elementwise::Momentum;
 use crate::kernel::{Kernels, elementwise};
+use crate::parallel::share_rows;
 use crate::params::{Params, Tensors};
 
 /// The settings of [`Sgd`], with PyTorch's names and defaults.
@@ -87,6 +88,9 @@ pub struct Sgd {
     step: u64,
 }
 
+/// Floating-point operations that an element's step costs as much as: it waits for memory.
+const FLOP: f64 = 16.0;
+
 /// The optimiser's name in a state, and PyTorch's of the buffer.
 const NAME: &str = "SGD";
 const BUFFER: &str = "momentum_buffer";
@@ -122,15 +126,20 @@ impl Optimizer for Sgd {
         self.tensors.check("parameters", params)?;
         self.tensors.check("gradients", gradients)?;
         let SgdConfig { lr, momentum, dampening, nesterov, weight_decay, .. } = self.config;
-        (self.kernels.sgd)(elementwise::SgdStep {
-            parameters: params.data_mut(),
-            gradients: gradients.data(),
-            velocity: self.velocity.as_mut().map_or(&mut [], Params::data_mut),
-            lr,
-            momentum,
-            kind: if nesterov { Momentum::Nesterov } else { Momentum::Plain },
-            share: if self.step == 0 { 1.0 } else { 1.0 - dampening },
-            weight_decay,
+        let velocity = self.velocity.as_mut().map(|velocity| (velocity.data_mut(), 1));
+        let (n, gradients) = (gradients.data().len(), gradients.data());
+        let written = ((params.data_mut(), 1), velocity);
+        share_rows(n, FLOP * n as f64, written, &|range, ((parameters, _), velocity)| {
+            (self.kernels.sgd)(elementwise::SgdStep {
+                parameters,
+                gradients: &gradients[range],
+                velocity: velocity.map_or(&mut [], |(velocity, _)| velocity),
+                lr,
+                momentum,
+                kind: if nesterov { Momentum::Nesterov } else { Momentum::Plain },
+                share: if self.step == 0 { 1.0 } else { 1.0 - dampening },
+                weight_decay,
+            });
         });
         self.step = self.step.saturating_add(1);
         Ok(())

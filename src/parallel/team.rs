@@ -4,31 +4,29 @@
 //! between steps meet by way of a mailbox. A member puts its part there, counts its turn up, waits for the others' turns
 //! and takes their parts over. There are two boxes, used in turn: no member can be a turn ahead of one that still reads.
 //!
-//! No member waits for a thread that may never come. The calling thread waits a bounded time for others to join, then closes
-//! the roll, and the work is cut between those on it; whoever comes late goes home. Every wait for a member on the roll is
-//! for a thread that runs: it spins for a bounded time, then yields. So a team finishes inside a busy pool, inside a pool
-//! of one thread, and with more members than cores.
+//! No member waits for a thread that may never come: those meet who are in the region that the work runs in (`region.rs`),
+//! after a bounded time for them to come, and the work is cut between them. Every wait is for a thread that runs: it spins for a
+//! bounded time, then yields. So a team finishes inside a busy pool, inside a pool of one thread, and with more members than
+//! cores.
 #![allow(unsafe_code)]
 
 use std::hint::spin_loop;
 use std::marker::PhantomData;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread::yield_now;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::pool::join;
+use super::region;
 use crate::error::Result;
 use crate::tensor::Buffer;
 
-/// How long the first member waits for others. A sleeping thread of rayon's takes 5 to 50 µs to come.
-const ROLL_CALL: Duration = Duration::from_micros(100);
+/// How long others are waited for, from the opening of the region on. A sleeping thread of rayon's takes 5 to 50 µs to come.
+const PATIENCE: Duration = Duration::from_micros(100);
 
 /// Turns of a loop before a wait yields: some tens of microseconds, more than any member that runs is behind.
 const SPINS: usize = 2000;
-
-/// Flag in `roll`, beside the number of members: closed, no thread may join.
-const CLOSED: usize = 1 << (usize::BITS - 1);
 
 /// A meeting place. Belongs to the caller, grows to the largest use, and then is never allocated again.
 #[derive(Debug, Default)]
@@ -50,6 +48,11 @@ struct Layout {
 }
 
 impl Layout {
+    /// The parts that belong to a member.
+    fn part(&self, seat: usize, members: usize) -> Range<usize> {
+        self.n * seat / members..self.n * (seat + 1) / members
+    }
+
     /// The floats of those parts, piece by piece.
     fn ranges(&self, parts: Range<usize>) -> impl Iterator<Item = Range<usize>> {
         self.pieces.iter().map(move |&(begin, each)| begin + parts.start * each..begin + parts.end * each)
@@ -134,35 +137,54 @@ impl Team {
         Ok(())
     }
 
-    /// Runs `work` once on each of up to as many threads as there are scratches, all at the same time; `first` goes to
-    /// the first member, which there always is.
+    /// Runs `work` once on each of up to as many threads as there are scratches, all at the same time. How many come is known
+    /// before they begin: `divide` takes away the part of the first `of` of `all` members from what is left, one after the
+    /// other.
     ///
     /// # Panics
     /// Where `work` does, on any thread.
-    pub(crate) fn meet<F: Send, S: Send>(
+    pub(crate) fn meet<W: Send, S: Send>(
         &mut self,
-        first: F,
+        whole: W,
         scratch: &mut [S],
-        work: &(impl Fn(Member<'_>, Option<F>, &mut S) + Sync),
+        divide: &(impl Fn(W, Range<usize>) -> (W, W) + Sync),
+        work: &(impl Fn(Member<'_>, W, &mut S) + Sync),
     ) {
         let Self { seats, boxes, layout } = self;
         assert!(scratch.len() <= seats.len(), "{} members, {} seats", scratch.len(), seats.len());
         seats.iter_mut().for_each(|seat| *seat = Seat::default());
         let meeting = Meeting {
-            roll: AtomicUsize::new(1),
             broken: AtomicBool::new(false),
             seats,
             layout,
             boxes: boxes.each_mut().map(|mail| Mail::new(mail)),
         };
-        meeting.fork(Some(first), scratch.len(), scratch, work);
+        region::inside(scratch.len(), || {
+            region::gather(scratch.len(), PATIENCE, |gathered| {
+                let members = gathered.threads;
+                // Whose lock is never waited for: each is for one thread.
+                let mut places = [const { Mutex::new(None) }; region::MOST_SHARES];
+                let mut rest = Some(whole);
+                for (seat, (place, scratch)) in places.iter_mut().zip(scratch.iter_mut()).take(members).enumerate() {
+                    let whole = rest.take().expect("what is left");
+                    let (own, others) = divide(whole, meeting.layout.part(seat, members));
+                    *place.get_mut().unwrap_or_else(PoisonError::into_inner) = Some((own, scratch));
+                    rest = Some(others);
+                }
+                gathered.run(&|seat| {
+                    let place = places[seat].lock().unwrap_or_else(PoisonError::into_inner).take();
+                    let (own, scratch) = place.expect("a seat is taken once");
+                    let guard = Guard(&meeting.broken);
+                    work(Member { meeting: &meeting, seat, members, turn: 0 }, own, scratch);
+                    std::mem::forget(guard);
+                });
+            });
+        });
     }
 }
 
 /// One meeting of a team.
 struct Meeting<'a> {
-    /// Members so far, and whether it is closed.
-    roll: AtomicUsize,
     /// Set by a member that panics, so that the others do not wait for it.
     broken: AtomicBool,
     seats: &'a [Seat],
@@ -171,55 +193,6 @@ struct Meeting<'a> {
 }
 
 impl Meeting<'_> {
-    fn fork<F: Send, S: Send>(
-        &self,
-        first: Option<F>,
-        wanted: usize,
-        scratch: &mut [S],
-        work: &(impl Fn(Member<'_>, Option<F>, &mut S) + Sync),
-    ) {
-        let (scratch, others) = scratch.split_at_mut(scratch.len() / 2);
-        match (scratch, others) {
-            ([], [scratch]) => {
-                let member = if first.is_some() { Some(self.call(wanted)) } else { self.join() };
-                if let Some(member) = member {
-                    let guard = Guard(&self.broken);
-                    work(member, first, scratch);
-                    std::mem::forget(guard);
-                }
-            }
-            (scratch, others) => {
-                join(|| self.fork(first, wanted, scratch, work), || self.fork(None, wanted, others, work));
-            }
-        }
-    }
-
-    /// The first member: waits for the others and closes the roll.
-    fn call(&self, wanted: usize) -> Member<'_> {
-        let begin = Instant::now();
-        while self.roll.load(Ordering::Relaxed) < wanted && begin.elapsed() < ROLL_CALL {
-            spin_loop();
-        }
-        let members = self.roll.fetch_or(CLOSED, Ordering::AcqRel);
-        Member { meeting: self, seat: 0, members, turn: 0 }
-    }
-
-    /// Another member, unless the roll is closed.
-    fn join(&self) -> Option<Member<'_>> {
-        let mut roll = self.roll.load(Ordering::Relaxed);
-        while roll & CLOSED == 0 {
-            match self.roll.compare_exchange_weak(roll, roll + 1, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(seat) => {
-                    self.wait(|| self.roll.load(Ordering::Acquire) & CLOSED != 0);
-                    let members = self.roll.load(Ordering::Relaxed) & !CLOSED;
-                    return Some(Member { meeting: self, seat, members, turn: 0 });
-                }
-                Err(now) => roll = now,
-            }
-        }
-        None
-    }
-
     /// Spins until `done`, and later yields to whoever is waited for.
     fn wait(&self, done: impl Fn() -> bool) {
         for _ in 0..SPINS {
@@ -259,8 +232,7 @@ impl Member<'_> {
     }
 
     fn part(&self, seat: usize) -> Range<usize> {
-        let n = self.meeting.layout.n;
-        n * seat / self.members..n * (seat + 1) / self.members
+        self.meeting.layout.part(seat, self.members)
     }
 
     /// Gives this member's part of `data` to the others and takes theirs.

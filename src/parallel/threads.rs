@@ -4,9 +4,10 @@ use std::convert::Infallible;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::pool::{self, is_inside, join};
+use super::region;
 use crate::error::{Error, Result};
 use crate::tensor::{Lines, SeqMut};
 
@@ -76,14 +77,12 @@ impl Threads {
         }
     }
 
-    /// [`inside`](Self::inside), unless the work is too small for a second worker: `flop` are the floating-point
-    /// operations of the largest part that could be shared, a layer's forward pass.
+    /// Runs `work` with as many threads as it is worth beside the calling one, which come once and leave at its end: all that
+    /// is shared meanwhile is handed out to them. `flop` are the floating-point operations of the largest part that can be
+    /// shared, a layer's forward pass.
     #[doc(hidden)]
     pub fn inside_for<R: Send>(self, flop: f64, work: impl FnOnce() -> R + Send) -> R {
-        match self.affordable(flop) > 1 {
-            true => self.inside(work),
-            false => work(),
-        }
+        region::inside(self.affordable(flop), work)
     }
 
     /// How many of the threads that many floating-point operations are worth.
@@ -119,6 +118,14 @@ pub(crate) struct Shares<'a> {
 }
 
 impl Shares<'_> {
+    /// Rows of equal work, in groups of as many as fill a cache line or a tile.
+    pub(crate) fn of_rows(rows: usize, workers: usize) -> Self {
+        /// Floats of a cache line, and twice the rows of a tile.
+        const UNIT: usize = 16;
+        let unit = UNIT.min(rows.div_ceil(workers)).max(1);
+        Self { rows, workers: workers.min(rows.div_ceil(unit)).max(1), unit, lines: None }
+    }
+
     /// The rows of worker `worker`.
     pub(crate) fn of(self, worker: usize) -> Range<usize> {
         self.begin(worker)..self.begin(worker + 1)
@@ -163,7 +170,7 @@ impl Divide for SeqMut<'_> {
 }
 
 // A matrix, row-major: its elements and its width.
-impl Divide for (&mut [f32], usize) {
+impl<T: Send> Divide for (&mut [T], usize) {
     fn divide(self, rows: usize) -> (Self, Self) {
         let (first, rest) = self.0.split_at_mut(rows * self.1);
         ((first, self.1), (rest, self.1))
@@ -202,7 +209,7 @@ impl<A: Divide, B: Divide> Divide for (A, B) {
 }
 
 /// Runs `run(rows, output, scratch)` once for each share, each worker with a scratch of its own. One share runs on the
-/// calling thread without asking rayon for anything.
+/// calling thread without asking for others.
 pub(crate) fn share<W: Divide, S: Send>(
     shares: Shares<'_>,
     output: W,
@@ -215,6 +222,13 @@ pub(crate) fn share<W: Divide, S: Send>(
     });
 }
 
+/// Runs `run(rows, output)` for shares of rows that are worth so many floating-point operations, by the threads of the region
+/// that the caller is in; by itself alone outside of one.
+pub(crate) fn share_rows<W: Divide>(rows: usize, flop: f64, output: W, run: &(impl Fn(Range<usize>, W) + Sync)) {
+    let shares = Shares::of_rows(rows, region::crew(flop));
+    share(shares, output, &mut [(); region::MOST_SHARES], &|rows, output, ()| run(rows, output));
+}
+
 /// [`share`] of work that can fail: all shares run, whatever becomes of the others.
 ///
 /// # Errors
@@ -225,27 +239,78 @@ pub(crate) fn try_share<W: Divide, S: Send, E: Send>(
     scratch: &mut [S],
     run: &(impl Fn(Range<usize>, W, &mut S) -> Result<(), E> + Sync),
 ) -> Result<(), E> {
-    fork(shares, 0..shares.workers, output, &mut scratch[..shares.workers], run)
+    part(shares, 0..shares.workers, output, &mut scratch[..shares.workers], run)
 }
 
-fn fork<W: Divide, S: Send, E: Send>(
+/// Those of some workers: at once as many as can be handed out together.
+fn part<W: Divide, S: Send, E: Send>(
     shares: Shares<'_>,
     workers: Range<usize>,
     output: W,
     scratch: &mut [S],
     run: &(impl Fn(Range<usize>, W, &mut S) -> Result<(), E> + Sync),
 ) -> Result<(), E> {
-    if let [scratch] = scratch {
-        return run(shares.of(workers.start), output, scratch);
+    match scratch {
+        [scratch] => run(shares.of(workers.start), output, scratch),
+        scratch if workers.len() <= region::MOST_SHARES => hand_out(shares, workers, output, scratch, run),
+        scratch => {
+            let middle = workers.start + workers.len() / 2;
+            let (first, rest) = output.divide(shares.begin(middle) - shares.begin(workers.start));
+            let (scratch, others) = scratch.split_at_mut(middle - workers.start);
+            let (first, second) = join(
+                || part(shares, workers.start..middle, first, scratch, run),
+                || part(shares, middle..workers.end, rest, others, run),
+            );
+            first.and(second)
+        }
     }
-    let middle = workers.start + workers.len() / 2;
-    let (first, rest) = output.divide(shares.begin(middle) - shares.begin(workers.start));
-    let (scratch, others) = scratch.split_at_mut(middle - workers.start);
-    let (first, second) = join(
-        || fork(shares, workers.start..middle, first, scratch, run),
-        || fork(shares, middle..workers.end, rest, others, run),
-    );
-    first.and(second)
+}
+
+/// A share: what it is given, and then what it gives.
+enum Handed<'a, W, S, E> {
+    Given(W, &'a mut S),
+    Done(Result<(), E>),
+}
+
+/// The shares of some workers, at most [`region::MOST_SHARES`]: by the region that this thread owns, or by a fork.
+fn hand_out<W: Divide, S: Send, E: Send>(
+    shares: Shares<'_>,
+    workers: Range<usize>,
+    output: W,
+    scratch: &mut [S],
+    run: &(impl Fn(Range<usize>, W, &mut S) -> Result<(), E> + Sync),
+) -> Result<(), E> {
+    // Whose lock is never waited for: each is for one thread at a time.
+    let mut each = [const { Mutex::new(None) }; region::MOST_SHARES];
+    let mut rest = Some(output);
+    for ((worker, scratch), handed) in workers.clone().zip(scratch).zip(&mut each) {
+        let (own, others) = rest.take().expect("what is left").divide(shares.of(worker).len());
+        *handed.get_mut().unwrap_or_else(PoisonError::into_inner) = Some(Handed::Given(own, scratch));
+        rest = Some(others);
+    }
+    let job = |n: usize| {
+        let mut handed = each[n].lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Handed::Given(output, scratch)) = handed.take() else { unreachable!("a share runs once") };
+        *handed = Some(Handed::Done(run(shares.of(workers.start + n), output, scratch)));
+    };
+    if !region::run(workers.len(), &job) {
+        fork(0..workers.len(), &job);
+    }
+    each.into_iter().take(workers.len()).try_for_each(|handed| {
+        match handed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(Handed::Done(done)) => done,
+            _ => unreachable!("every share has run"),
+        }
+    })
+}
+
+/// Runs `job` for every number, by rayon.
+fn fork(numbers: Range<usize>, job: &(impl Fn(usize) + Sync)) {
+    if numbers.len() == 1 {
+        return job(numbers.start);
+    }
+    let middle = numbers.start + numbers.len() / 2;
+    join(|| fork(numbers.start..middle, job), || fork(middle..numbers.end, job));
 }
 
 #[cfg(test)]

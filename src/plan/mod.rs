@@ -71,11 +71,10 @@ impl Shape {
         Ok(())
     }
 
-    /// Whether workers can own hidden units in the forward pass. A projection needs all of them in mid-step; and what is
-    /// kept for the backward pass is cut by rows, so a layer that keeps anything does not share units in training.
+    /// Whether workers can own hidden units. A projection needs all of them in mid-step.
     #[must_use]
-    pub fn can_share_units(self, work: Work) -> bool {
-        self.projection == 0 && (work == Work::Infer || !self.cell.facts().needs_tape())
+    pub fn can_share_units(self) -> bool {
+        self.projection == 0
     }
 }
 
@@ -100,7 +99,7 @@ const FORWARD_KC: usize = 2048;
 pub struct Plan {
     /// Workers that own rows of the batch through all steps.
     pub row_workers: usize,
-    /// Workers that own hidden units through all steps of a forward pass and show each other their states after each; 1
+    /// Workers that own hidden units through all steps and show each other their states after each, or their gradients; 1
     /// where a worker owns all units. Whatever a plan says that was changed by hand, units are shared only where
     /// [`Shape::can_share_units`] is true.
     pub unit_workers: usize,
@@ -145,31 +144,38 @@ impl Plan {
         };
         let mut plan = with(affordable.min(tiles), 1);
         // Where every worker can have full tiles of rows, nothing is better: they never meet. Where some would have none,
-        // they can own units instead, if what they save is worth the meetings. The default machine decides, wherever this
+        // they can have lower tiles, or own units, if what they save is worth it. The default machine decides, wherever this
         // runs: a schedule is a matter of the shape.
-        if tiles < affordable && shape.can_share_units(work) && batch > 0 {
+        if tiles < affordable && batch > 0 {
             let machine = Machine::default();
             let seconds = |plan: &Self| plan.predict(shape, work, &machine).total();
             let mut shortest = seconds(&plan);
-            // Panels of 16 units for the largest share: as few as there are workers for, and powers of two above.
-            let panels = hidden.div_ceil(PANEL);
-            let mut each = panels.div_ceil(affordable).max(1);
-            while each < panels {
-                let other = with(plan.row_workers, panels.div_ceil(each));
+            let mut consider = |other: Self| {
                 let time = seconds(&other);
                 if time < shortest {
                     (plan, shortest) = (other, time);
                 }
+            };
+            let mut rows = backward.mr;
+            while rows > 1 && batch.div_ceil(rows) < affordable {
+                rows /= 2;
+                consider(with(affordable.min(batch.div_ceil(rows)), 1));
+            }
+            // Panels of 16 units for the largest share: as few as there are workers for, and powers of two above.
+            let panels = hidden.div_ceil(PANEL);
+            let mut each = panels.div_ceil(affordable).max(1);
+            while each < panels && shape.can_share_units() {
+                consider(with(1, panels.div_ceil(each)));
                 each = (each + 1).next_power_of_two();
             }
         }
         plan
     }
 
-    /// The schedule as `work` on `shape` follows it, where it was made for other work or changed by hand.
+    /// The schedule as `shape` follows it, where it was made for another or changed by hand.
     #[must_use]
-    pub(crate) fn for_work(&self, shape: Shape, work: Work) -> Self {
-        let unit_workers = if shape.can_share_units(work) { self.unit_workers } else { 1 };
+    pub(crate) fn for_shape(&self, shape: Shape) -> Self {
+        let unit_workers = if shape.can_share_units() { self.unit_workers } else { 1 };
         Self { unit_workers, ..*self }
     }
 
@@ -242,7 +248,9 @@ mod tests {
             let plan = plan(512, 512, 64, 100, threads);
             assert_eq!((plan.row_workers, plan.gradient_workers), (threads, threads));
         }
-        assert_eq!(plan(512, 512, 64, 100, 64).row_workers, 8, "a worker gets at least one full tile of rows");
+        // Beyond a full tile of rows for each, lower tiles: what they lose is less than what more threads bring.
+        assert_eq!(plan(512, 512, 64, 100, 64).row_workers, 64);
+        assert_eq!(plan(64, 64, 8, 100, 2).row_workers, 2);
     }
 
     #[cfg(feature = "threads")]
@@ -282,16 +290,12 @@ mod tests {
 
     #[cfg(feature = "threads")]
     #[test]
-    fn units_are_shared_by_who_keeps_nothing() {
-        let train = Work::Train { d_input: true };
-        for (cell, projection, shared) in [
-            (ELMAN, 0, [true, true]),
-            (Cell::Gru, 0, [true, false]),
-            (Cell::Lstm, 0, [true, false]),
-            (Cell::Lstm, 100, [false, false]),
-        ] {
+    fn units_are_shared_but_where_the_output_is_projected() {
+        for (cell, projection, shared) in
+            [(ELMAN, 0, true), (Cell::Gru, 0, true), (Cell::Lstm, 0, true), (Cell::Lstm, 100, false)]
+        {
             let shape = Shape { cell, input: 512, hidden: 512, projection, batch: 1, steps: 50 };
-            for (work, shared) in [Work::Infer, train].into_iter().zip(shared) {
+            for work in [Work::Infer, Work::Train { d_input: true }] {
                 let workers = if shared { 2 } else { 1 };
                 let plan = Plan::new(shape, work, Threads::new(2).unwrap(), Isa::Avx512);
                 assert_eq!(plan.unit_workers, workers, "{cell:?} {work:?}");
@@ -300,7 +304,7 @@ mod tests {
                 assert!(shared || plan.time_block == alone.time_block, "{cell:?} {work:?}");
                 // What is predicted is what is followed, of a plan changed by hand too.
                 let by_hand = Plan { unit_workers: 2, ..plan };
-                assert_eq!(by_hand.for_work(shape, work).unit_workers, workers, "{cell:?} {work:?}");
+                assert_eq!(by_hand.for_shape(shape).unit_workers, workers, "{cell:?} {work:?}");
                 let time = |plan: Plan| plan.predict(shape, work, &Machine::default());
                 assert_eq!(time(by_hand), time(plan), "{cell:?} {work:?}");
                 assert_eq!(time(plan) != time(Plan { unit_workers: 1, ..plan }), shared, "{cell:?} {work:?}");

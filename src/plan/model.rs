@@ -83,6 +83,21 @@ impl CostModel<'_> {
         self.machine.fork * (workers.max(1) as f64).log2()
     }
 
+    /// Seconds until those have a share each who have been forked for a share before: a cache line goes to each of them, and
+    /// one comes back.
+    fn handed(&self, workers: usize) -> f64 {
+        self.machine.round_trip * (workers.max(1) - 1) as f64
+    }
+
+    /// A meeting of workers by units: each looks at the others' turns one after the other, and takes over what they show, so
+    /// many floats in all.
+    fn meeting(&self, workers: usize, floats: usize) -> f64 {
+        match workers {
+            1 => 0.0,
+            _ => self.machine.round_trip / 2.0 * workers as f64 + 2.0 * bytes(floats) / fitted::MAIL,
+        }
+    }
+
     /// Workers by units, and by rows: either is 1.
     fn workers(&self) -> [usize; 2] {
         match self.plan.unit_workers.min(self.shape.hidden.div_ceil(PANEL)) {
@@ -148,13 +163,7 @@ impl CostModel<'_> {
         }
         let cells = t * r * (units / PANEL) as f64 * self.cycle * fitted::cell(cell)[0];
         let tape = if work == Work::Infer { 0.0 } else { self.tape(rows, units, self.kept()) };
-        let mut sync = self.fork(row_workers.max(unit_workers));
-        if unit_workers > 1 {
-            // Each looks at the others' turns one after the other, and takes their states over.
-            let meeting =
-                self.machine.round_trip / 2.0 * unit_workers as f64 + 2.0 * bytes(batch * hidden) / fitted::MAIL;
-            sync += t * meeting;
-        }
+        let sync = self.fork(row_workers.max(unit_workers)) + t * self.meeting(unit_workers, batch * hidden);
         Cost {
             input: blocks * t / block as f64 + pack,
             recurrence: t * step,
@@ -165,19 +174,26 @@ impl CostModel<'_> {
         }
     }
 
-    /// The recurrence backward. Its workers own rows.
+    /// The recurrence backward.
     fn backward(&self) -> Cost {
-        let Shape { cell, hidden, steps, .. } = self.shape;
+        let Shape { cell, hidden, batch, steps, .. } = self.shape;
         let (output, width, gates) = (self.shape.output(), whole_panels(hidden), cell.gates());
-        let row_workers = self.plan.row_workers;
+        let [unit_workers, row_workers] = self.workers();
         let rows = self.rows(row_workers);
         let t = steps as f64;
-        let sweep =
-            Sweep::shared(gates as f64 * weight_bytes(width * whole_panels(output)) + bytes(rows * gates * hidden));
-        let step = self.product(rows, [gates * hidden, output], sweep, self.chains(hidden)) + fitted::STEP * self.cycle;
-        let cells = t * rows as f64 * (width / PANEL) as f64 * self.cycle * fitted::cell(cell)[1];
-        let tape = 2.0 * self.tape(rows, width, self.kept() + 2);
-        Cost { backward: t * step + cells + tape, sync: self.fork(row_workers), ..Cost::default() }
+        let (units, outputs) = match unit_workers {
+            1 => (width, output),
+            workers => (largest_share(width, PANEL, workers), largest_share(width, PANEL, workers)),
+        };
+        let own = gates as f64 * weight_bytes(width * whole_panels(outputs)) + bytes(rows * gates * hidden);
+        let sweep = Sweep { own, all: own * unit_workers as f64 };
+        let step =
+            self.product(rows, [gates * hidden, outputs], sweep, self.chains(hidden)) + fitted::STEP * self.cycle;
+        let cells = t * rows as f64 * (units / PANEL) as f64 * self.cycle * fitted::cell(cell)[1];
+        let tape = 2.0 * self.tape(rows, units, self.kept() + 2);
+        let meetings = t * self.meeting(unit_workers, gates * batch * hidden);
+        let sync = self.handed(row_workers.max(unit_workers)) + meetings;
+        Cost { backward: t * step + cells + tape, sync, ..Cost::default() }
     }
 
     /// The gradients of the weights, and of the input where that is wanted.
@@ -204,7 +220,7 @@ impl CostModel<'_> {
         let sums = tokens * rows / 16.0 * twice;
         let mut prediction = Cost {
             weight_gradients: compute + in_and_out + (left + right + sums) * self.cycle,
-            sync: self.fork(workers),
+            sync: self.handed(workers),
             ..Cost::default()
         };
         if d_input {
@@ -212,22 +228,22 @@ impl CostModel<'_> {
             let w_ih = gates as f64 * weight_bytes(width * whole_panels(input));
             let product = self.product(rows, [gates * hidden, input], Sweep::shared(w_ih), 1.0);
             prediction.d_input = product + rows as f64 * (gates * hidden) as f64 / 8.0 * fitted::PACK[0] * self.cycle;
-            prediction.sync += self.fork(workers);
+            prediction.sync += self.handed(workers);
         }
         prediction
     }
 
-    /// A step of Adam, which reads four values of each parameter and writes three, and laying the weights out: both are one
-    /// thread's work. Both weights are laid out forward, W_hh (and W_ih where the input has a gradient) backward.
+    /// A step of Adam, which reads four values of each parameter and writes three, and laying the weights out: shared as the
+    /// gradients are. Both weights are laid out forward, W_hh (and W_ih where the input has a gradient) backward.
     fn update(&self, d_input: bool) -> Cost {
         let Shape { cell, input, hidden, projection, .. } = self.shape;
         let rows = cell.gates() * hidden;
         let [w_ih, w_hh] = [input, self.shape.output()].map(|k| rows as f64 * k as f64);
         let parameters = w_ih + w_hh + (2 * rows) as f64 + (projection * hidden) as f64;
         let laid_out = parameters + w_hh + if d_input { w_ih } else { 0.0 };
-        let bandwidth = |bytes: f64| self.bandwidth(Sweep::shared(bytes));
-        let [adam, packing] =
-            [7.0 * FLOAT * parameters, (FLOAT + WEIGHT) * laid_out].map(|bytes| bytes / bandwidth(bytes));
+        let workers = self.plan.gradient_workers as f64;
+        let seconds = |bytes: f64| bytes / workers / self.bandwidth(Sweep { own: bytes / workers, all: bytes });
+        let [adam, packing] = [7.0 * FLOAT * parameters, (FLOAT + WEIGHT) * laid_out].map(seconds);
         let update = adam + packing + fitted::TRAINING;
         Cost { update, ..Cost::default() }
     }
@@ -270,7 +286,7 @@ impl Plan {
         if [shape.hidden, shape.batch, shape.steps].contains(&0) {
             return Cost::default();
         }
-        let plan = &self.for_work(shape, work);
+        let plan = &self.for_shape(shape);
         let model = CostModel { machine, plan, shape, cycle: 1.0 / machine.clock() };
         let forward = model.forward(work);
         match work {

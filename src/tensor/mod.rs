@@ -22,3 +22,4 @@ pub(crate) use packed::Order;
 pub use packed::{PackedRef, PackedSequence};
 pub(crate) use rows::StepRows;
 pub use seq::{Mat, MatMut, Seq, SeqMut, SeqRef};
+pub(crate) use seq::{SlotsMat, SlotsMut};

@@ -1,18 +1,19 @@
 //! Backward: what a step reads and writes, the epilogues of its products, and the loop over the steps.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use super::projection::BackProject;
 use super::row::{BackRow, back_row, runs_back_alone};
 use super::upstream::UpstreamGradient;
-use super::{Carry, Projection, chains_of, clear, copy, step_product};
+use super::{Carry, Exchange, Projection, chains_of, clear, copy, place_of, step_product};
 use crate::kernel::cell::{CellBackStep, CellGradients, CellMath, Registers, agrees};
-use crate::kernel::layout::{PanelsRef, Place, whole_panels};
+use crate::kernel::layout::{K_BLOCK, PanelsRef, Place, whole_panels};
 use crate::kernel::product::{Chains, Epilogue, Operands};
 use crate::kernel::tile::{Tiles, tile};
 use crate::simd::Vector;
 use crate::simd::tail::{load, load_row, store_row};
-use crate::tensor::{Before, Direction, History, Mat, MatMut, SeqMut, SeqRef, StepRows};
+use crate::tensor::{Before, Direction, History, Mat, SeqMut, SeqRef, SlotsMat, SlotsMut, StepRows};
 
 /// Runs a recurrence backward. With `rows` rows, H hidden units (H' rounded up to 16), G gates, O outputs (H, or those of a
 /// projection):
@@ -20,18 +21,24 @@ pub(crate) struct Backward<'a, 'c> {
     /// Of the forward run.
     pub(crate) direction: Direction,
     pub(crate) hidden: usize,
-    /// (steps, rows, gradients a unit · H'): what the forward run kept; receives the gradients before the activations.
-    pub(crate) gates: SeqMut<'a>,
+    /// The units whose gradients are computed: all, or a worker's, who begins at a multiple of 16.
+    pub(crate) units: Range<usize>,
+    /// (steps, rows, gradients a unit · H'): what the forward run kept, a slot for each; receives the gradients before the
+    /// activations.
+    pub(crate) gates: SlotsMut<'a>,
     /// (steps, rows, O): every state.
     pub(crate) y: SeqRef<'a>,
     /// The states before each step that the cell asks for: h of a GRU, c of an LSTM.
     pub(crate) history: History<'a>,
-    /// (steps, rows, O): the gradient that reaches each state from above.
+    /// (steps, rows, O, or the units alone): the gradient that reaches each state from above.
     pub(crate) d_y: SeqRef<'a>,
-    /// (rows, O): the gradient that reaches the last state besides.
+    /// (rows, the same): the gradient that reaches the last state besides.
     pub(crate) d_h_n: Option<Mat<'a>>,
-    /// (G·H, O) in panels: `weight_hh`.
+    /// (G·H, the same) in panels: `weight_hh`.
     pub(crate) w_hh: PanelsRef<'a>,
+    /// Set when other workers compute the remaining units: called after each step with the step's index and the next
+    /// operand, and once more at the end with the bypass in one: other units' columns it must fill in.
+    pub(crate) exchange: Option<Exchange<'a>>,
     /// What a projection takes.
     pub(crate) projection: Option<BackProjection<'a>>,
     /// Room for the carried gradients of one step and of the next, (rows, G·H').
@@ -41,9 +48,19 @@ pub(crate) struct Backward<'a, 'c> {
     pub(crate) bypass: &'a mut [f32],
     /// (rows, widest of H' and O'): room for unfinished chains.
     pub(crate) spill: &'a mut [f32],
-    /// (rows, O): receives the gradient of the first state, where it is wanted.
-    pub(crate) d_h_0: Option<&'a mut [f32]>,
+    /// The gradient of the first state, where it is wanted.
+    pub(crate) first: Option<FirstGradient<'a>>,
     pub(crate) kc: usize,
+}
+
+/// The gradient of the first state, of all units: a product with all of `weight_hh`.
+pub(crate) struct FirstGradient<'a> {
+    /// (rows, O): receives it.
+    pub(crate) d_h_0: &'a mut [f32],
+    /// (G·H, O) in panels.
+    pub(crate) w_hh: PanelsRef<'a>,
+    /// (rows, O): the gradient that reaches the last state, which is the first of rows without a step.
+    pub(crate) d_h_n: Option<Mat<'a>>,
 }
 
 /// What the backward pass through a projection takes.
@@ -57,6 +74,8 @@ pub(crate) struct BackProjection<'a> {
 /// What the end of a backward step reads and writes.
 struct BackStep<'a, I> {
     isa: I,
+    /// The first of the units that are computed; those of a tile are counted from there.
+    first: usize,
     /// H'.
     hidden: usize,
     /// (rows, O).
@@ -64,7 +83,7 @@ struct BackStep<'a, I> {
     before: Before<'a>,
     /// (rows, H'): the cell state.
     cell: Mat<'a>,
-    gates: MatMut<'a>,
+    gates: SlotsMat<'a>,
     next: &'a mut [f32],
     bypass: &'a mut [f32],
 }
@@ -75,9 +94,8 @@ impl<I: Copy> BackStep<'_, I> {
     fn cell<V: Vector<Isa = I>, C: CellMath<V>>(&mut self, at: Place, unit: usize, d_h: V) {
         let (isa, width) = (self.isa, self.hidden);
         let mut kept = C::Kept::all(d_h);
-        let row = self.gates.read(at.row());
         for (slot, value) in kept.as_mut().iter_mut().enumerate() {
-            *value = V::load(isa, &row[slot * width + unit..]);
+            *value = V::load(isa, self.gates.read(at.row(), slot, unit));
         }
         let (mut h, mut before, mut c, mut d_c) = (d_h, d_h, d_h, d_h);
         if !C::FACTS.needs_tape() {
@@ -98,9 +116,8 @@ impl<I: Copy> BackStep<'_, I> {
             bypass.store(&mut self.bypass[at.row() * width + unit..]);
         }
         // In the places of what was kept.
-        let row = self.gates.row(at.row());
         for (slot, value) in d_a.as_ref().iter().enumerate() {
-            value.store(&mut row[slot * width + unit..]);
+            value.store(self.gates.at(at.row(), slot, unit));
         }
         // To the step before, by way of W_hh.
         for gate in 0..C::FACTS.gates {
@@ -137,7 +154,7 @@ impl<V: Vector, C: CellMath<V>> Epilogue<V> for BackEnd<'_, C, V::Isa> {
         }
         if C::FACTS.passes_state() {
             for (v, value) in row.iter_mut().enumerate() {
-                *value = value.add(self.step.bypass(at, at.col + v * V::LANES));
+                *value = value.add(self.step.bypass(at, self.step.first + at.col + v * V::LANES));
             }
         }
     }
@@ -157,7 +174,7 @@ impl<V: Vector, C: CellMath<V>> Epilogue<V> for BackEnd<'_, C, V::Isa> {
     #[inline(always)]
     fn finish(&mut self, at: Place, row: &[V]) {
         for (v, &d_h) in row.iter().enumerate() {
-            self.step.cell::<V, C>(at, at.col + v * V::LANES, d_h);
+            self.step.cell::<V, C>(at, self.step.first + at.col + v * V::LANES, d_h);
         }
     }
 }
@@ -202,12 +219,31 @@ impl<V: Vector> Epilogue<V> for First<'_, V::Isa> {
     }
 }
 
+/// Calls `f` with the place of some columns in an operand, the operand, and those columns of the bypass.
+#[inline(always)]
+fn copy_bypass(
+    rows: usize,
+    mr: usize,
+    operand: &mut [f32],
+    bypass: &mut [f32],
+    f: impl Fn(Range<usize>, &mut [f32], &mut [f32]),
+) {
+    let (padded, width) = (operand.len() / rows, bypass.len() / rows);
+    for (i, row) in bypass.chunks_exact_mut(width).enumerate() {
+        let place = place_of(i, rows, mr);
+        for (n, row) in row.chunks_exact_mut(K_BLOCK).enumerate() {
+            let at = place.blocked(padded, n * K_BLOCK);
+            f(at..at + K_BLOCK, operand, row);
+        }
+    }
+}
+
 /// The entries of [`Kernels::recurrence`](crate::kernel::Kernels::recurrence): runs a recurrence backward with the cell `C`.
 #[inline(always)]
 pub(in crate::kernel) fn backward<V: Tiles, C: CellMath<V>>(isa: V::Isa, args: Backward<'_, '_>) {
     const { agrees::<V, C>() };
-    let Backward { direction, hidden, mut gates, y, history, d_y, d_h_n, w_hh, carry, bypass, spill, .. } = args;
-    let mut projection = args.projection;
+    let Backward { direction, hidden, units, mut gates, y, history, d_y, d_h_n, w_hh, carry, bypass, spill, .. } = args;
+    let Backward { mut projection, mut exchange, .. } = args;
     let [steps, rows, out] = y.shape();
     let (chains, mr) = (chains_of(w_hh), V::GEOMETRY.mr);
     if rows == 0 {
@@ -217,7 +253,7 @@ pub(in crate::kernel) fn backward<V: Tiles, C: CellMath<V>>(isa: V::Isa, args: B
     carry.next.fill(0.0);
     let mut tile = tile::<V>(isa);
     let alone = match (chains, &projection, history.resets.0) {
-        (Chains::Four, None, None) if runs_back_alone::<V>(hidden) => {
+        (Chains::Four, None, None) if runs_back_alone::<V>(hidden) && exchange.is_none() => {
             let rows = [StepRows::of(y), StepRows::of(history.states), StepRows::of(d_y)];
             if let ([Some(y), Some(states), Some(d_y)], Some(gates)) = (rows, gates.of_one_row()) {
                 let d_h_n = d_h_n.filter(|_| !C::FACTS.passes_state()).map(|d_h_n| d_h_n.row(0));
@@ -259,6 +295,7 @@ pub(in crate::kernel) fn backward<V: Tiles, C: CellMath<V>>(isa: V::Isa, args: B
         };
         let step = BackStep {
             isa,
+            first: units.start,
             hidden: whole_panels(hidden),
             y: y.step(t),
             before: if C::FACTS.looks_back() { history.before(t) } else { Before::NONE },
@@ -275,6 +312,9 @@ pub(in crate::kernel) fn backward<V: Tiles, C: CellMath<V>>(isa: V::Isa, args: B
                 step_product::<V, _>(isa, chains_of(b), operands, args.kc, &mut tile, &mut end);
             }
         }
+        if let Some(exchange) = &mut exchange {
+            exchange(t, carry.next);
+        }
         carry.turn();
         clear(history.resets.cut(direction, t), rows, mr, carry.now, bypass);
         // Rows that take no earlier step are done. Copy their gradient to the other operand as well: d_h_0 reads whichever
@@ -283,7 +323,15 @@ pub(in crate::kernel) fn backward<V: Tiles, C: CellMath<V>>(isa: V::Isa, args: B
         copy(next..live, rows, mr, carry.now, carry.next);
         alive = live;
     }
-    if let Some(d_h_0) = args.d_h_0 {
+    if let Some(exchange) = exchange
+        && C::FACTS.looks_back()
+    {
+        // By way of an operand, which is what can be exchanged.
+        copy_bypass(rows, mr, carry.next, bypass, |place, operand, row| operand[place].copy_from_slice(row));
+        exchange(steps, carry.next);
+        copy_bypass(rows, mr, carry.next, bypass, |place, operand, row| row.copy_from_slice(&operand[place]));
+    }
+    if let Some(FirstGradient { d_h_0, w_hh, d_h_n }) = args.first {
         let bypass = C::FACTS.passes_state().then_some(&*bypass);
         let without = if steps == 0 { 0 } else { y.lines().at(0).len() };
         let mut first = First { isa, d_h_0, out, bypass, d_h_n, without };

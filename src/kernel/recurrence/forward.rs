@@ -12,7 +12,7 @@ use crate::kernel::product::{Chains, Epilogue, Operands};
 use crate::kernel::tile::{Start, Tiles, tile};
 use crate::simd::Vector;
 use crate::simd::tail::store;
-use crate::tensor::{Direction, Lines, MatMut, Resets, SeqMut, SeqRef};
+use crate::tensor::{Direction, Lines, MatMut, Resets, SeqMut, SeqRef, SlotsMat, SlotsMut};
 
 /// Runs a recurrence forward. With `rows` rows, H hidden units (H' rounded up to 16), of which U are computed (U' rounded
 /// up), G gates, O outputs (H, or those of a projection):
@@ -58,10 +58,10 @@ pub(crate) type Exchange<'a> = &'a mut dyn FnMut(usize, &mut [f32]);
 
 /// What a forward run keeps for the backward pass.
 pub(crate) struct Kept<'a> {
-    /// (steps, rows, values a unit · H'): gate by gate.
-    pub(crate) gates: SeqMut<'a>,
+    /// (steps, rows, values a unit · H'): gate by gate, a slot for each.
+    pub(crate) gates: SlotsMut<'a>,
     /// (steps, rows, H'): every cell state, where there is one.
-    pub(crate) cells: Option<SeqMut<'a>>,
+    pub(crate) cells: Option<SlotsMut<'a>>,
     /// (steps, rows, H'): what was projected, where there is a projection.
     pub(crate) m: Option<SeqMut<'a>>,
 }
@@ -84,8 +84,8 @@ struct Step<'a, I> {
     spill: &'a mut [f32],
     now: &'a [f32],
     c: &'a mut [f32],
-    gates: Option<MatMut<'a>>,
-    cells: Option<MatMut<'a>>,
+    gates: Option<SlotsMat<'a>>,
+    cells: Option<SlotsMat<'a>>,
     target: CellTarget<'a>,
 }
 
@@ -126,14 +126,13 @@ impl<I: Copy> Step<'_, I> {
         if C::FACTS.needs_tape()
             && let Some(gates) = &mut self.gates
         {
-            let row = gates.row(at.row());
             for (slot, value) in kept.as_ref().iter().enumerate() {
-                value.store(&mut row[slot * self.hidden + own..]);
+                value.store(gates.at(at.row(), slot, own));
             }
             if C::FACTS.has_cell_state()
                 && let Some(cells) = &mut self.cells
             {
-                c.store(&mut cells.row(at.row())[own..]);
+                c.store(cells.at(at.row(), 0, own));
             }
         }
         self.put(at, own, h);

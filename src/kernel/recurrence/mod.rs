@@ -33,7 +33,7 @@ mod row;
 mod upstream;
 
 pub(super) use backward::backward;
-pub(crate) use backward::{BackProjection, Backward};
+pub(crate) use backward::{BackProjection, Backward, FirstGradient};
 pub(super) use forward::forward;
 pub(crate) use forward::{Exchange, Forward, Kept};
 

@@ -8,7 +8,7 @@ use crate::kernel::chains::{self, Columns, chains, four_chains, join_four};
 use crate::kernel::layout::{GateColumns, PANEL, PanelsRef, whole_panels};
 use crate::simd::Vector;
 use crate::simd::tail::{load, store};
-use crate::tensor::{Direction, MatMut, StepRows};
+use crate::tensor::{Direction, MatMut, SlotsMat, StepRows};
 
 /// What the forward pass of one row reads and writes; see [`Forward`](super::Forward).
 pub(super) struct Row<'a> {
@@ -22,8 +22,8 @@ pub(super) struct Row<'a> {
     pub(super) c: &'a mut [f32],
     /// Rows for each step: every state, and what is kept, the cell state where there is one.
     pub(super) y: MatMut<'a>,
-    pub(super) gates: Option<MatMut<'a>>,
-    pub(super) cells: Option<MatMut<'a>>,
+    pub(super) gates: Option<SlotsMat<'a>>,
+    pub(super) cells: Option<SlotsMat<'a>>,
 }
 
 /// Whether a forward pass of one row is faster here than by a product for each step. Against that, Elman with AVX-512: 32
@@ -93,7 +93,7 @@ fn cell<V: Vector, C: CellMath<V>>(
     carry: &mut Carry<'_>,
 ) {
     let facts = C::FACTS;
-    let (columns, width) = (GateColumns { gates: facts.gates }, whole_panels(row.hidden));
+    let columns = GateColumns { gates: facts.gates };
     let (mut a, apart) = (sums, sums.as_ref()[facts.gates - 1]);
     if facts.last_apart {
         let last = facts.gates - 1;
@@ -113,14 +113,13 @@ fn cell<V: Vector, C: CellMath<V>>(
     if facts.needs_tape()
         && let Some(gates) = &mut row.gates
     {
-        let gates = gates.row(t);
         for (slot, value) in kept.as_ref().iter().enumerate() {
-            value.store(&mut gates[slot * width + unit..]);
+            value.store(gates.at(t, slot, unit));
         }
         if facts.has_cell_state()
             && let Some(cells) = &mut row.cells
         {
-            c.store(&mut cells.row(t)[unit..]);
+            c.store(cells.at(t, 0, unit));
         }
     }
     h.store(&mut carry.next[unit..]);
@@ -133,7 +132,7 @@ pub(super) struct BackRow<'a> {
     pub(super) direction: Direction,
     pub(super) hidden: usize,
     /// A row for each step.
-    pub(super) gates: MatMut<'a>,
+    pub(super) gates: SlotsMat<'a>,
     pub(super) y: StepRows<'a>,
     /// h of a GRU, c of an LSTM after each step, and the one before the first; zeros where that is not given.
     pub(super) states: StepRows<'a>,
@@ -223,10 +222,9 @@ fn back_cell<V: Vector, C: CellMath<V>>(
 ) {
     let (facts, hidden) = (C::FACTS, row.hidden);
     let width = whole_panels(hidden);
-    let gates = row.gates.row(t);
     let mut kept = C::Kept::all(d_h);
     for (slot, value) in kept.as_mut().iter_mut().enumerate() {
-        *value = V::load(isa, &gates[slot * width + unit..]);
+        *value = V::load(isa, row.gates.read(t, slot, unit));
     }
     let (mut h, mut before, mut c, mut d_c) = (d_h, d_h, d_h, d_h);
     if !facts.needs_tape() {
@@ -252,7 +250,7 @@ fn back_cell<V: Vector, C: CellMath<V>>(
     }
     // In the places of what was kept, and to the step before by way of W_hh.
     for (slot, value) in d_a.as_ref().iter().enumerate() {
-        value.store(&mut gates[slot * width + unit..]);
+        value.store(row.gates.at(t, slot, unit));
     }
     for gate in 0..facts.gates {
         d_a.as_ref()[facts.recurrent(gate)].store(&mut next[gate * width + unit..]);

@@ -6,6 +6,8 @@
 //! d_x_t   = d_a_t·W_ih,  d_h_0 = d_a_0·W_hh
 //! ```
 
+use std::ops::Range;
+
 use super::forward::fill_rows;
 use super::gradients::{LayerGradients, Sums};
 use super::memory::{Scratch, Tape, Worker};
@@ -13,12 +15,12 @@ use super::weights::{Layer, Weights, check_len};
 use super::{Sizes, Write};
 use crate::error::{Error, Result, check_shape};
 use crate::gemm::{OperandRows, Product, WORKING, multiply};
-use crate::kernel::layout::{Depth, PanelsRef, whole_panels};
+use crate::kernel::layout::{Depth, GateColumns, PanelsRef, whole_panels};
 use crate::kernel::product::Chains;
-use crate::kernel::recurrence::{BackProjection, Backward, Carry, Projection};
+use crate::kernel::recurrence::{BackProjection, Backward, Carry, Exchange, FirstGradient, Projection};
 use crate::parallel::{Divide, try_share};
 use crate::plan::Plan;
-use crate::tensor::{History, Mask, Mat, Resets, SeqMut, SeqRef};
+use crate::tensor::{History, Mask, Mat, Resets, SeqMut, SeqRef, SlotsMut};
 
 /// What a backward pass reads and writes.
 #[derive(Debug)]
@@ -54,11 +56,11 @@ pub struct BackwardPass<'a> {
 }
 
 /// What one worker of the recurrence writes.
-struct BackwardOutput<'a> {
-    gates: SeqMut<'a>,
-    d_h: Option<SeqMut<'a>>,
-    d_h_0: Option<(&'a mut [f32], usize)>,
-    d_c_0: Option<(&'a mut [f32], usize)>,
+pub(super) struct BackwardOutput<'a> {
+    pub(super) gates: SlotsMut<'a>,
+    pub(super) d_h: Option<SeqMut<'a>>,
+    pub(super) d_h_0: Option<(&'a mut [f32], usize)>,
+    pub(super) d_c_0: Option<(&'a mut [f32], usize)>,
 }
 
 impl Divide for BackwardOutput<'_> {
@@ -74,8 +76,8 @@ impl Divide for BackwardOutput<'_> {
 
 /// What one worker of the recurrence reads.
 #[derive(Clone, Copy)]
-struct BackwardInput<'a> {
-    y: SeqRef<'a>,
+pub(super) struct BackwardInput<'a> {
+    pub(super) y: SeqRef<'a>,
     history: History<'a>,
     d_y: SeqRef<'a>,
     d_h_n: Option<Mat<'a>>,
@@ -94,9 +96,17 @@ impl<'a> BackwardInput<'a> {
 }
 
 /// The weights that the recurrence multiplies with.
-struct BackwardWeights<'a> {
+#[derive(Clone, Copy)]
+pub(super) struct BackwardWeights<'a> {
     w_hh: PanelsRef<'a>,
     w_hr: PanelsRef<'a>,
+}
+
+/// The units of one worker, and who is told of them.
+pub(super) struct BackwardShare<'a> {
+    pub(super) units: Range<usize>,
+    /// Set where other workers compute the remaining units.
+    pub(super) exchange: Option<Exchange<'a>>,
 }
 
 impl Layer {
@@ -113,6 +123,7 @@ impl Layer {
         let Sizes { cell, input, hidden, projection, direction } = self.sizes;
         let facts = cell.facts();
         let (lines, width, output) = (pass.x.lines().compact(), whole_panels(hidden), self.sizes.output());
+        let plan = &plan.for_shape(self.sizes.shape(lines.steps(), lines.rows()));
         let BackwardPass { weights, x, y, d_y, tape, gradients, d_x, .. } = pass;
 
         let Tape { gates: d_a, cells, m, d_h, filled } = tape;
@@ -121,9 +132,9 @@ impl Layer {
         d_h.try_resize("tape", if projection > 0 { lines.end() * whole_panels(output) } else { 0 })?;
         let cells = facts.has_cell_state().then(|| SeqRef::over(cells, lines, width));
 
-        scratch.reserve(plan.row_workers.max(plan.gradient_workers));
+        scratch.reserve(plan.row_workers.max(plan.unit_workers).max(plan.gradient_workers));
         self.lay_out_backward(weights, scratch)?;
-        let Scratch { workers, w_hh, w_ih, w_hr, zeros, .. } = scratch;
+        let Scratch { workers, w_hh, w_ih, w_hr, zeros, team, .. } = scratch;
         let back = BackwardWeights { w_hh: w_hh.view(), w_hr: w_hr.view() };
         let resets = Resets(pass.resets);
         let [h_0, c_0, d_h_n, d_c_n] =
@@ -131,14 +142,19 @@ impl Layer {
         let (states, first) = cells.map_or((y, h_0), |cells| (cells, c_0));
         let read = BackwardInput { y, history: History { states, first, resets, direction }, d_y, d_h_n, d_c_n };
         let written = BackwardOutput {
-            gates: SeqMut::over(d_a, lines, facts.gradients() * width),
+            gates: SlotsMut::over(d_a, lines, facts.gradients(), width),
             d_h: (projection > 0).then(|| SeqMut::over(d_h, lines, whole_panels(output))),
             d_h_0: pass.d_h_0.map(|d_h_0| (d_h_0, output)),
             d_c_0: pass.d_c_0.map(|d_c_0| (d_c_0, hidden)),
         };
-        try_share(plan.rows(lines), written, workers, &|rows, written, worker: &mut Worker| {
-            self.backward_rows(plan, read.narrow_rows(rows.start, rows.len()), &back, written, worker)
-        })?;
+        if plan.unit_workers > 1 {
+            self.backward_units(plan, read, back, written, (workers, team))?;
+        } else {
+            try_share(plan.rows(lines), written, workers, &|rows, written, worker: &mut Worker| {
+                let all = BackwardShare { units: 0..hidden, exchange: None };
+                self.back(plan, read.narrow_rows(rows.start, rows.len()), back, written, all, worker)
+            })?;
+        }
 
         let d_a = SeqRef::over(d_a, lines, facts.gradients() * width);
         let projected = (projection > 0).then(|| {
@@ -181,44 +197,48 @@ impl Layer {
         Ok(())
     }
 
-    /// One worker's rows, backward through time.
-    fn backward_rows(
+    /// One worker's rows and units, backward through time.
+    pub(super) fn back(
         &self,
         plan: &Plan,
         read: BackwardInput<'_>,
-        back: &BackwardWeights<'_>,
+        back: BackwardWeights<'_>,
         written: BackwardOutput<'_>,
+        share: BackwardShare<'_>,
         worker: &mut Worker,
     ) -> Result<()> {
-        let Sizes { cell, hidden, projection, direction, .. } = self.sizes;
+        let Sizes { cell, hidden, direction, .. } = self.sizes;
         let facts = cell.facts();
-        let (output, width, rows) = (self.sizes.output(), whole_panels(hidden), read.y.shape()[1]);
+        let (width, rows) = (whole_panels(hidden), read.y.shape()[1]);
+        self.make_room_back(worker, rows)?;
         let Worker { carry: [now, next], operand, bypass, spill, .. } = worker;
-        let carried = rows * facts.gates * width;
-        now.try_resize(WORKING, carried)?;
-        next.try_resize(WORKING, carried)?;
-        operand.try_resize(WORKING, if projection > 0 { rows * whole_panels(output) } else { 0 })?;
-        spill.try_resize(WORKING, rows * width)?;
-        bypass.try_resize(WORKING, if facts.looks_back() { rows * width } else { 0 })?;
         if facts.looks_back() {
             fill_rows(bypass, width, if facts.has_cell_state() { read.d_c_n } else { read.d_h_n });
         }
         let projection =
             written.d_h.map(|d_h| BackProjection { projection: Projection { w_hr: back.w_hr, operand }, d_h });
+        let BackwardShare { units, mut exchange } = share;
+        // Of all units these are the whole matrices.
+        let own = if units == (0..hidden) { None } else { Some(&units) };
         let args = Backward {
             direction,
             hidden,
             gates: written.gates,
             y: read.y,
             history: read.history,
-            d_y: read.d_y,
-            d_h_n: read.d_h_n,
-            w_hh: back.w_hh,
+            d_y: own.map_or(read.d_y, |units| read.d_y.narrow_columns(units.start, units.len())),
+            d_h_n: match (own, read.d_h_n) {
+                (Some(units), Some(d_h_n)) => Some(d_h_n.narrow_columns(units.start, units.len())),
+                (_, d_h_n) => d_h_n,
+            },
+            w_hh: own.map_or(back.w_hh, |units| back.w_hh.panels(GateColumns { gates: 1 }.panels(units.clone()))),
+            units: units.clone(),
+            exchange: exchange.as_mut().map(|exchange| &mut **exchange as Exchange<'_>),
             projection,
             carry: &mut Carry { now, next },
             bypass,
             spill,
-            d_h_0: written.d_h_0.map(|(d_h_0, _)| d_h_0),
+            first: written.d_h_0.map(|(d_h_0, _)| FirstGradient { d_h_0, w_hh: back.w_hh, d_h_n: read.d_h_n }),
             kc: plan.backward.kc,
         };
         (self.kernels.recurrence(cell).backward)(args);
@@ -228,6 +248,18 @@ impl Layer {
             }
         }
         Ok(())
+    }
+
+    /// Room for a worker that goes back over these rows.
+    pub(super) fn make_room_back(&self, worker: &mut Worker, rows: usize) -> Result<()> {
+        let facts = self.sizes.cell.facts();
+        let width = whole_panels(self.sizes.hidden);
+        let Worker { carry, operand, bypass, spill, .. } = worker;
+        carry.iter_mut().try_for_each(|carry| carry.try_resize(WORKING, rows * facts.gates * width))?;
+        let projected = self.sizes.projection > 0;
+        operand.try_resize(WORKING, if projected { rows * whole_panels(self.sizes.output()) } else { 0 })?;
+        spill.try_resize(WORKING, rows * width)?;
+        bypass.try_resize(WORKING, if facts.looks_back() { rows * width } else { 0 })
     }
 
     fn check_backward(&self, pass: &BackwardPass<'_>) -> Result<()> {

@@ -14,7 +14,7 @@ use crate::kernel::recurrence::{Carry, Exchange, Forward, Kept, Projection};
 use crate::kernel::tile::Start;
 use crate::parallel::{Divide, try_share};
 use crate::plan::{Plan, Work};
-use crate::tensor::{Buffer, Mask, Mat, Resets, SeqMut, SeqRef};
+use crate::tensor::{Buffer, Mask, Mat, Resets, SeqMut, SeqRef, SlotsMut};
 
 /// What a forward pass reads and writes.
 #[derive(Debug)]
@@ -57,6 +57,12 @@ pub(super) struct ForwardOutput<'a> {
     pub(super) h_n: Option<(&'a mut [f32], usize)>,
     pub(super) c_n: Option<(&'a mut [f32], usize)>,
     pub(super) kept: Option<Kept<'a>>,
+}
+
+impl Divide for SlotsMut<'_> {
+    fn divide(self, rows: usize) -> (Self, Self) {
+        self.split_rows(rows)
+    }
 }
 
 impl Divide for Kept<'_> {
@@ -116,19 +122,19 @@ impl Layer {
         let Sizes { hidden, projection, .. } = self.sizes;
         let (lines, width, output) = (pass.x.lines().compact(), whole_panels(hidden), self.sizes.output());
         let facts = self.sizes.cell.facts();
-        let plan = &plan.for_work(self.sizes.shape(lines.steps(), lines.rows()), pass.work());
+        let plan = &plan.for_shape(self.sizes.shape(lines.steps(), lines.rows()));
         let (mut filled, mut kept) = (None, None);
         if let Some(tape) = pass.tape {
             let Tape { gates, cells, m, filled: of, .. } = tape;
             *of = None;
-            let (total, slots) = (lines.end(), facts.gradients() * width);
-            gates.try_resize("tape", total * slots)?;
+            let total = lines.end();
+            gates.try_resize("tape", total * facts.gradients() * width)?;
             cells.try_resize("tape", if facts.has_cell_state() { total * width } else { 0 })?;
             m.try_resize("tape", if projection > 0 { total * width } else { 0 })?;
             filled = Some(of);
             kept = facts.needs_tape().then(|| Kept {
-                gates: SeqMut::over(gates, lines, slots),
-                cells: facts.has_cell_state().then(|| SeqMut::over(cells, lines, width)),
+                gates: SlotsMut::over(gates, lines, facts.gradients(), width),
+                cells: facts.has_cell_state().then(|| SlotsMut::over(cells, lines, 1, width)),
                 m: (projection > 0).then(|| SeqMut::over(m, lines, width)),
             });
         }
@@ -191,8 +197,8 @@ impl Layer {
             let input = Product { a: x, b: w_ih, chains: Chains::One, start: bias, c: &mut z[..], stride: own };
             multiply(self.kernels, plan.forward, input, gemm)?;
             let kept = kept.as_mut().map(|Kept { gates, cells, m }| Kept {
-                gates: steps_of(gates, first, block),
-                cells: cells.as_mut().map(|cells| steps_of(cells, first, block)),
+                gates: slots_of(gates, first, block),
+                cells: cells.as_mut().map(|cells| slots_of(cells, first, block)),
                 m: m.as_mut().map(|m| steps_of(m, first, block)),
             });
             let args = Forward {
@@ -290,6 +296,11 @@ impl Layer {
 /// The steps `first..first + steps` for a shorter life.
 fn steps_of<'a>(seq: &'a mut SeqMut<'_>, first: usize, steps: usize) -> SeqMut<'a> {
     seq.reborrow().split_steps(first).1.split_steps(steps).0
+}
+
+/// The same of slots.
+fn slots_of<'a>(slots: &'a mut SlotsMut<'_>, first: usize, steps: usize) -> SlotsMut<'a> {
+    slots.reborrow().split_steps(first).1.split_steps(steps).0
 }
 
 /// Sets rows of `width` elements to those of `from`, or zeros.

@@ -1,5 +1,10 @@
-//! A layer forward by workers that own hidden units: they show each other their states after every step.
+//! A layer by workers that own hidden units: forward they show each other their states after every step, backward their
+//! gradients.
 
+use std::iter::repeat_n;
+use std::ops::Range;
+
+use super::backward::{BackwardInput, BackwardOutput, BackwardShare, BackwardWeights};
 use super::forward::{ForwardInput, ForwardOutput, Share};
 use super::memory::{Scratch, Worker};
 use super::weights::Layer;
@@ -8,9 +13,37 @@ use crate::gemm::WORKING;
 use crate::gemm::panel::{pack_rows, unpack_rows};
 use crate::kernel::groups::groups;
 use crate::kernel::layout::{K_BLOCK, PANEL, whole_blocks, whole_panels};
-use crate::parallel::Member;
+use crate::kernel::recurrence::Kept;
+use crate::parallel::Team;
 use crate::plan::Plan;
 use crate::tensor::{Lines, SeqMut};
+
+/// What a member writes.
+struct UnitOutput<'a> {
+    /// The output and the last states, of the first.
+    whole: Option<(SeqMut<'a>, [Option<(&'a mut [f32], usize)>; 2])>,
+    kept: Option<Kept<'a>>,
+}
+
+/// What a member writes who owns those panels of units, the first of all that are left; and what is left.
+fn divide<'a>(left: UnitOutput<'a>, panels: Range<usize>) -> (UnitOutput<'a>, UnitOutput<'a>) {
+    let (own, others) = left
+        .kept
+        .map(|Kept { gates, cells, .. }| {
+            let (gates, other_gates) = gates.split_units(panels.end * PANEL);
+            let (cells, other_cells) = cells.map(|cells| cells.split_units(panels.end * PANEL)).unzip();
+            (Kept { gates, cells, m: None }, Kept { gates: other_gates, cells: other_cells, m: None })
+        })
+        .unzip();
+    (UnitOutput { whole: left.whole, kept: own }, UnitOutput { whole: None, kept: others })
+}
+
+/// The same backward: the gradients of the first states are the first member's.
+fn divide_back<'a>(left: BackwardOutput<'a>, panels: Range<usize>) -> (BackwardOutput<'a>, BackwardOutput<'a>) {
+    let (gates, others) = left.gates.split_units(panels.end * PANEL);
+    let others = BackwardOutput { gates: others, d_h: None, d_h_0: None, d_c_0: None };
+    (BackwardOutput { gates, ..left }, others)
+}
 
 impl Layer {
     /// All rows forward, by workers that own units and show each other their states after every step.
@@ -40,9 +73,13 @@ impl Layer {
         workers[..members].iter_mut().try_for_each(|worker| self.reserve(worker, rows, block))?;
         // An operand is made of groups of rows, and of each a panel has its part.
         team.arrange(members, panels, groups(rows, mr).map(|(_, size)| size * K_BLOCK))?;
-        team.meet(written, &mut workers[..members], &|mut member: Member<'_>, written, worker: &mut Worker| {
-            // The first member has the whole output in hand after each step; no other needs to write it.
-            let (mut y, states) = written.map_or((None, [None, None]), |all| (Some(all.y), [all.h_n, all.c_n]));
+        let ForwardOutput { y, h_n, c_n, kept } = written;
+        // The first member has the whole output in hand after each step; no other needs to write it. What is kept of a unit
+        // is written by who computes it.
+        let whole = UnitOutput { whole: Some((y, [h_n, c_n])), kept };
+        team.meet(whole, &mut workers[..members], &divide, &|mut member, written, worker: &mut Worker| {
+            let UnitOutput { whole, kept } = written;
+            let (mut y, states) = whole.map_or((None, [None, None]), |(y, states)| (Some(y), states));
             let share = member.share();
             let units = share.start * PANEL..(share.end * PANEL).min(hidden);
             // Its own units it writes at the end of a tile.
@@ -57,7 +94,7 @@ impl Layer {
                     unpack_rows(self.kernels, next, rows, after, others.step(t));
                 }
             };
-            let share = Share { units, exchange: Some(&mut exchange), y: own, kept: None };
+            let share = Share { units, exchange: Some(&mut exchange), y: own, kept };
             self.run(plan, read, share, worker).expect("room that was reserved");
             if cell_state {
                 // By way of an operand, which is what can be exchanged.
@@ -69,6 +106,40 @@ impl Layer {
             if let Some(y) = y {
                 self.last_states(read, y, states, worker);
             }
+        });
+        Ok(())
+    }
+
+    /// All rows backward, by workers that own units and show each other their gradients after every step.
+    ///
+    /// # Errors
+    /// [`Error::Memory`](crate::Error::Memory).
+    pub(super) fn backward_units(
+        &self,
+        plan: &Plan,
+        read: BackwardInput<'_>,
+        weights: BackwardWeights<'_>,
+        written: BackwardOutput<'_>,
+        (workers, team): (&mut [Worker], &mut Team),
+    ) -> Result<()> {
+        let (hidden, mr) = (self.sizes.hidden, self.kernels.geometry().mr);
+        let (panels, gates) = (hidden.div_ceil(PANEL), self.sizes.cell.gates());
+        let rows = read.y.lines().rows();
+        if rows == 0 {
+            return Ok(());
+        }
+        let members = plan.unit_workers.min(panels);
+        // A member that failed would leave the others waiting.
+        workers[..members].iter_mut().try_for_each(|worker| self.make_room_back(worker, rows))?;
+        // Of each group of rows a panel of units has its part in every gate.
+        let pieces = groups(rows, mr).flat_map(|(_, size)| repeat_n(size * K_BLOCK, gates));
+        team.arrange(members, panels, pieces)?;
+        team.meet(written, &mut workers[..members], &divide_back, &|mut member, written, worker: &mut Worker| {
+            let share = member.share();
+            let units = share.start * PANEL..(share.end * PANEL).min(hidden);
+            let mut exchange = |_: usize, next: &mut [f32]| member.exchange(next);
+            let share = BackwardShare { units, exchange: Some(&mut exchange) };
+            self.back(plan, read, weights, written, share, worker).expect("room that was made");
         });
         Ok(())
     }
@@ -108,7 +179,7 @@ mod tests {
         };
         layer.forward(&plan, pass, &mut scratch).unwrap();
         // What is predicted is what is done.
-        assert_eq!(plan.for_work(sizes.shape(2, 1), work).unit_workers, scratch.workers.len());
+        assert_eq!(plan.for_shape(sizes.shape(2, 1)).unit_workers, scratch.workers.len());
         scratch.workers.len()
     }
 
@@ -117,8 +188,8 @@ mod tests {
         let train = Work::Train { d_input: true };
         for (cell, projection, expected) in [
             (Cell::Elman(Nonlinearity::Tanh), 0, [3, 3]),
-            (Cell::Gru, 0, [3, 1]),
-            (Cell::Lstm, 0, [3, 1]),
+            (Cell::Gru, 0, [3, 3]),
+            (Cell::Lstm, 0, [3, 3]),
             (Cell::Lstm, 8, [1, 1]),
         ] {
             assert_eq!([Work::Infer, train].map(|work| workers(cell, projection, work)), expected, "{cell:?}");

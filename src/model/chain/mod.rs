@@ -100,6 +100,16 @@ impl Chain {
         self.stages.iter().any(Stage::leaves_one_step)
     }
 
+    /// Floating-point operations of the largest linear layer over so many rows.
+    pub(super) fn largest_linear_flop(&self, rows: usize) -> f64 {
+        let flops = self.stages.iter().map(|stage| match &stage.kind {
+            Kind::Linear(linear) => linear.flop(rows),
+            Kind::Residual { chain, .. } => chain.largest_linear_flop(rows),
+            _ => 0.0,
+        });
+        flops.fold(0.0, f64::max)
+    }
+
     /// How many indices the first layer knows, where that is an embedding.
     pub(super) fn vocabulary(&self) -> Option<usize> {
         match self.stages.first() {

@@ -11,6 +11,11 @@ use crate::tensor::{Lines, SeqRef};
 
 impl Run<'_, '_> {
     pub(super) fn go_back(&mut self, d_output: Option<OutputGradient<'_>>, upstream: Upstream<'_>) -> Result<()> {
+        let (threads, flop) = (self.threads, self.model.largest_flop(&self.input));
+        threads.inside_for(flop, || self.go_back_inside(d_output, upstream))
+    }
+
+    fn go_back_inside(&mut self, d_output: Option<OutputGradient<'_>>, upstream: Upstream<'_>) -> Result<()> {
         let Self { model, input, memory, state, threads } = self;
         let Workspace { batch, x, resets, stages, room, own, sorted, last, back, .. } = memory.get_mut();
         let BackMemory {

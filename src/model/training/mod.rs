@@ -77,7 +77,8 @@ impl Model {
         threads: Threads,
     ) -> Result<Run<'a, 'w>> {
         let input = input.into();
-        self.train_forward(&input, state, training, workspace, threads)?;
+        let flop = self.largest_flop(&input);
+        threads.inside_for(flop, || self.train_forward(&input, state, training, workspace, threads))?;
         Ok(Run { model: self, input, memory: Memory::Lent(workspace), state, threads })
     }
 

@@ -9,10 +9,14 @@ fn play(members: usize, len: usize, turns: usize) -> usize {
     let mut team = Team::default();
     team.arrange(members, len, [1, 1].into_iter()).unwrap();
     let mut scratch = vec![(Vec::new(), 0); members];
-    team.meet((), &mut scratch, &|mut member, first, (data, seat)| {
+    let divide = |left: Range<usize>, part: Range<usize>| {
+        assert_eq!(left.start, part.start);
+        (part.clone(), part.end..left.end)
+    };
+    team.meet(0..len, &mut scratch, &divide, &|mut member, own, (data, seat)| {
         *data = vec![1.0; 2 * len];
         *seat = 1 + member.seat;
-        assert_eq!(first.is_some(), member.seat == 0);
+        assert_eq!(own, member.share());
         for turn in 0..turns {
             let sum = data.iter().sum::<f32>() / data.len() as f32;
             assert_eq!(sum, turn as f32 + 1.0);
@@ -72,7 +76,7 @@ fn a_member_that_panics_does_not_leave_the_others_waiting() {
     let outcome = std::panic::catch_unwind(|| {
         let mut team = Team::default();
         team.arrange(2, 1, [2].into_iter()).unwrap();
-        team.meet((), &mut [(), ()], &|mut member, _, ()| {
+        team.meet((), &mut [(), ()], &|(), _| ((), ()), &|mut member, (), ()| {
             // Alone, the first member is the one.
             assert!(member.seat + 1 < member.members, "on purpose");
             member.exchange(&mut [0.0; 2]);

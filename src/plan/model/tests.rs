@@ -135,7 +135,7 @@ fn every_limit_of_a_machine_counts() {
         others.push(Machine { caches, ..known });
     }
     let times = |machine: &Machine| {
-        let shapes = [[64, 8], [256, 64], [1024, 1], [2048, 64]];
+        let shapes = [[32, 8], [64, 8], [256, 64], [1024, 1], [2048, 64]];
         shapes.map(|[hidden, batch]| predict_on(shape(Cell::Lstm, hidden, batch, 50), Work::Infer, 2, machine).total())
     };
     for other in others {

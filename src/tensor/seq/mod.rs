@@ -1,10 +1,13 @@
-//! A sequence of (batch, width) matrices: owned here, borrowed in `view.rs`, and borrowed to be written in `view_mut.rs`.
+//! A sequence of (batch, width) matrices: owned here, borrowed in `view.rs`, and borrowed to be written in `view_mut.rs` and
+//! `slots.rs`.
 
+mod slots;
 mod view;
 mod view_mut;
 
 use std::fmt;
 
+pub(crate) use slots::{SlotsMat, SlotsMut};
 pub use view::{Mat, SeqRef};
 pub use view_mut::{MatMut, SeqMut};
 

@@ -53,6 +53,17 @@ impl<'a> Mat<'a> {
         Self { data, rows, ..*self }
     }
 
+    /// The columns `first..first + width`.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub(crate) fn narrow_columns(self, first: usize, width: usize) -> Self {
+        let all = self.width;
+        assert!(first <= all && width <= all - first, "{width} columns from {first} on, of {all}");
+        let data = if self.rows == 0 { &[] } else { &self.data[first..] };
+        Self { data, width, ..self }
+    }
+
     /// Every row in one piece, row-major, where all columns are in view.
     #[must_use]
     pub fn flat(&self) -> Option<&'a [f32]> {

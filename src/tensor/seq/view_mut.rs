@@ -149,6 +149,16 @@ impl<'a> SeqMut<'a> {
         Some(MatMut { start, rows: rows.len(), pitch: self.pitch, width: self.width, borrow: PhantomData })
     }
 
+    /// Every row of every step in one piece, where the whole batch and all columns are in view.
+    pub(crate) fn flat_mut(&mut self) -> Option<&mut [f32]> {
+        let rows = self.lines.whole().filter(|_| self.pitch == self.width)?;
+        // SAFETY: as in `step`, of all rows that `lines` names, which lie side by side where a row is as long as the way to
+        // the next.
+        Some(unsafe {
+            std::slice::from_raw_parts_mut(self.start.add(rows.start * self.width), rows.len() * self.width)
+        })
+    }
+
     /// The view for a shorter life.
     pub fn reborrow(&mut self) -> SeqMut<'_> {
         SeqMut { borrow: PhantomData, ..*self }
