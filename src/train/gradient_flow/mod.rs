@@ -42,9 +42,10 @@ use crate::tensor::SeqMut;
 /// # Ok::<(), elman::Error>(())
 /// ```
 ///
-/// It is exact: the model runs one step at a time, in the bits of the whole sequence, and every step's backward pass begins
-/// with what the one after it gave. It runs without dropout, as in inference. It takes some three times as long as a step of
-/// training, on the calling thread, and beside that step's memory a state for each step.
+/// It is the whole gradient and not a truncated one: the model runs one step at a time, each from the state of the one before
+/// in the bits of the whole sequence, and each step's backward pass begins with what the one after it gave. Only how sums are
+/// rounded is not that of one call. It runs without dropout, as in inference; on the calling thread; over every step three
+/// times forward and twice back. Beside what a step of training takes it keeps a state for each step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GradientFlow {
     loss: f32,
