@@ -8,12 +8,14 @@
 mod batches;
 mod gradient_flow;
 mod schedule;
+mod scheduler;
 mod stopping;
 mod trainer;
 
 pub use crate::model::TrainingState;
 pub use batches::{Batches, padding};
 pub use gradient_flow::{GradientFlow, Verdict};
-pub use schedule::{Plateau, Schedule, ScheduleState, Scheduler};
+pub use schedule::{Plateau, Schedule};
+pub use scheduler::{ScheduleState, Scheduler};
 pub use stopping::{EarlyStopping, StoppingState};
 pub use trainer::Trainer;

@@ -260,7 +260,7 @@ fn verdicts_are_those_of_powers_of_the_recurrent_weights() {
     };
     // 0.125⁷ = 4.8e-7: the first power below 1e-6. tanh has a slope of 1 at 0.
     let small = of(&diagonal(Nonlinearity::Tanh, 0.125), 0.0);
-    assert_eq!(small.verdict(), Verdict::vanishing(7));
+    assert_eq!(small.verdict(), Verdict::Vanishing { after: 7 });
     assert_eq!(small.norms()[0][39], 0.125 * 3.0_f32.sqrt());
     assert_eq!(
         small.to_string(),
@@ -268,7 +268,7 @@ fn verdicts_are_those_of_powers_of_the_recurrent_weights() {
     );
     // 2¹⁰ = 1024.
     let large = of(&diagonal(Nonlinearity::Relu, 2.0), 1e-3);
-    assert_eq!(large.verdict(), Verdict::exploding(10));
+    assert_eq!(large.verdict(), Verdict::Exploding { after: 10 });
     assert_eq!(
         large.to_string(),
         "layer 0: the gradient explodes: above 1000 times the last step's after 10 steps back"
@@ -292,7 +292,7 @@ fn an_lstms_cells_count_where_its_h_leads_nowhere() {
     let flow = GradientFlow::of(&lstm, &x, &mut last).unwrap();
     assert!(flow.norms()[0].iter().all(|&norm| norm == 0.0));
     // The forget gates are a half: 2⁻²⁰ = 9.5e-7.
-    assert_eq!(flow.verdict(), Verdict::vanishing(20));
+    assert_eq!(flow.verdict(), Verdict::Vanishing { after: 20 });
     assert_eq!(flow.cell_norms()[0][29], 2.0 * flow.cell_norms()[0][28]);
 }
 
@@ -306,13 +306,13 @@ fn the_last_step_with_a_gradient_is_where_steps_are_counted_from() {
     };
     let flow = GradientFlow::of(&model, &x, &mut early).unwrap();
     assert!(flow.norms()[0][12..].iter().all(|&norm| norm == 0.0) && flow.norms()[0][11] > 0.0);
-    assert_eq!(flow.verdict(), Verdict::vanishing(7));
+    assert_eq!(flow.verdict(), Verdict::Vanishing { after: 7 });
     let mut broken = |_: SeqRef<'_>, mut d: SeqMut<'_>| {
         (0..20).for_each(|t| d.step(t).row(0).fill(f32::NAN));
         Ok(f32::NAN)
     };
     let flow = GradientFlow::of(&model, &x, &mut broken).unwrap();
-    assert_eq!(flow.verdict(), Verdict::exploding(0));
+    assert_eq!(flow.verdict(), Verdict::Exploding { after: 0 });
 }
 
 /// A layer that explodes comes before one that vanishes, whichever is first.
@@ -328,12 +328,15 @@ fn the_worst_layer_is_told() {
     }
     let x = Seq::zeros(40, 1, 1).unwrap();
     let flow = GradientFlow::of(&model, &x, &mut last).unwrap();
-    assert_eq!(flow.verdict_of(1), Some(Verdict::exploding(10)));
-    assert_eq!(flow.verdict(), Verdict::exploding(10));
+    assert_eq!(flow.verdict_of(1), Some(Verdict::Exploding { after: 10 }));
+    assert_eq!(flow.verdict(), Verdict::Exploding { after: 10 });
     model.params_mut().set("b.weight_hh_l0", &[2, 2], &eye(0.5)).unwrap();
     model.params_mut().set("a.weight_hh_l0", &[2, 2], &eye(0.0)).unwrap();
     let flow = GradientFlow::of(&model, &x, &mut last).unwrap();
-    assert_eq!((flow.verdict_of(0), flow.verdict_of(1)), (Some(Verdict::Absent), Some(Verdict::vanishing(20))));
+    assert_eq!(
+        (flow.verdict_of(0), flow.verdict_of(1)),
+        (Some(Verdict::Absent), Some(Verdict::Vanishing { after: 20 }))
+    );
     assert!(flow.to_string().starts_with("layer 1: the gradient vanishes"), "{flow}");
 }
 
