@@ -150,7 +150,7 @@
 //! |---|---|---|
 //! | `safetensors` | yes | model files, read and written under PyTorch's names: the module `format` and `Model::open` |
 //! | `threads` | yes | more than one thread, by rayon; without it every call runs on the calling thread |
-//! | `serde` | no | `Serialize` and `Deserialize` of specs, of the settings of optimisers and of their states |
+//! | `serde` | no | `Serialize` and `Deserialize` of specs, of the settings of optimisers and of schedules, and of their states |
 //!
 //! The hidden module `internals` is for Elman's own benches, tests and command line; it may change in any version.
 //!

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use elman::internals::{BackwardArgs, Kernels, NetworkConfig, Recurrent, RecurrentWorkspace};
 use elman::loss::MeanSquaredError;
-use elman::optim::{Adam, AdamConfig, Optimizer, Sgd, SgdConfig};
+use elman::optim::{Adam, AdamConfig, Optimizer, Sgd, SgdConfig, SparseAdam, SparseAdamConfig};
 use elman::params::ParamTable;
 use elman::tensor::{PackedSequence, Seq};
 use elman::train::{Trainer, TrainingState};
@@ -277,7 +277,8 @@ fn models(builder: ModelBuilder, [steps, batch]: [usize; 2], threads: Threads, w
     let state = model.zero_state(batch).unwrap();
     let adam = Adam::new(model.params(), AdamConfig::default()).unwrap();
     let sgd = Sgd::new(model.params(), SgdConfig::default().momentum(0.9)).unwrap();
-    let optimizers: [Box<dyn Optimizer>; 2] = [Box::new(adam), Box::new(sgd)];
+    let sparse = SparseAdam::new(model.params(), SparseAdamConfig::default(), ["fc.weight"]).unwrap();
+    let optimizers: [Box<dyn Optimizer>; 3] = [Box::new(adam), Box::new(sgd), Box::new(sparse)];
     for optimizer in optimizers {
         let mut trainer = Trainer::new(optimizer).training(TrainingState::new(1)).threads(threads).clip_norm(1.0);
         assert_allocates_nothing(threads, &what, || {

@@ -5,8 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use elman::internals::{Cell, Direction};
+use elman::optim::SparseAdam;
 use elman::params::{ParamId, ParamTable};
 use elman::tensor::{Mat, MatMut, PackedRef, PackedSequence, Seq, SeqMut, SeqRef};
+use elman::train::{Batches, EarlyStopping, GradientFlow, Scheduler};
 use elman::{
     Error, ErrorKind, Input, Isa, Lstm, Model, ModelSpec, Nonlinearity, Params, Rng, State, Threads, Workspace,
 };
@@ -29,6 +31,7 @@ fn public_types_can_be_shared_between_threads_and_printed() {
     is_shared::<(Seq, PackedSequence)>();
     is_shared::<(SeqRef<'_>, SeqMut<'_>, PackedRef<'_>, Mat<'_>)>();
     is_shared::<(Error, ErrorKind, Isa, Cell, Direction, Nonlinearity)>();
+    is_shared::<(GradientFlow, Batches, EarlyStopping, Scheduler, SparseAdam)>();
     is_sent::<(Rng, Threads)>();
 }
 

@@ -57,19 +57,22 @@ mod adamw;
 mod clip;
 mod moments;
 mod sgd;
+mod sparse_adam;
 mod state;
 
 pub use adam::{Adam, AdamConfig};
 pub use adamw::{AdamW, AdamWConfig};
 pub(crate) use clip::clip_together;
 pub use clip::{clip_grad_norm, clip_grad_value};
+pub(crate) use moments::power;
 pub use sgd::{Sgd, SgdConfig};
+pub use sparse_adam::{SparseAdam, SparseAdamConfig};
 pub use state::{OptimizerState, StateTensor};
 
 use crate::error::{Error, Result};
 use crate::params::Params;
 
-/// What makes steps of gradients. [`Adam`], [`AdamW`] and [`Sgd`] are; so is whatever else implements it.
+/// What makes steps of gradients. [`Adam`], [`AdamW`], [`SparseAdam`] and [`Sgd`] are; so is whatever else implements it.
 ///
 /// ```
 /// use elman::optim::{Adam, AdamConfig, Optimizer, Sgd, SgdConfig};

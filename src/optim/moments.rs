@@ -1,4 +1,6 @@
-//! What Adam and AdamW have in common: two running means over the gradients and their squares.
+//! What Adam, AdamW and SparseAdam have in common: two running means over the gradients and their squares.
+
+use std::ops::Range;
 
 use super::{OptimizerState, check_fraction, check_not_empty, check_not_negative};
 use crate::error::Result;
@@ -12,7 +14,7 @@ const FLOP: f64 = 32.0;
 /// PyTorch's names of the two means.
 const BUFFERS: [&str; 2] = ["exp_avg", "exp_avg_sq"];
 
-/// The settings that both have.
+/// The settings that all have.
 pub(super) struct Settings {
     pub(super) lr: f32,
     pub(super) betas: (f64, f64),
@@ -45,6 +47,15 @@ pub(super) struct Moments {
     step: u64,
 }
 
+/// What of a step depends on how many there were.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Factors {
+    /// `lr / (1 - beta1^t)`.
+    pub(super) step_size: f64,
+    /// `sqrt(1 - beta2^t)`, by which the root is divided before `eps` is added.
+    pub(super) correction: f64,
+}
+
 impl Moments {
     pub(super) fn new(params: &Params, settings: Settings) -> Result<Self> {
         let Settings { lr, betas, eps, decay, isa } = settings;
@@ -61,27 +72,42 @@ impl Moments {
     }
 
     pub(super) fn step(&mut self, params: &mut Params, gradients: &Params) -> Result<()> {
+        let factors = self.begin(params, gradients)?;
+        self.update(params, gradients, 0..gradients.data().len(), factors);
+        Ok(())
+    }
+
+    /// Counts a step over those parameters. [`update`](Self::update) does it, part by part.
+    pub(super) fn begin(&mut self, params: &Params, gradients: &Params) -> Result<Factors> {
         self.tensors.check("parameters", params)?;
         self.tensors.check("gradients", gradients)?;
         self.step = self.step.saturating_add(1);
         let (beta1, beta2) = self.betas;
-        let lr = f64::from(self.lr);
+        Ok(Factors {
+            step_size: f64::from(self.lr) / (1.0 - power(beta1, self.step)),
+            correction: (1.0 - power(beta2, self.step)).sqrt(),
+        })
+    }
+
+    /// The step of the elements in that range.
+    pub(super) fn update(&mut self, params: &mut Params, gradients: &Params, range: Range<usize>, factors: Factors) {
+        let (beta1, beta2) = self.betas;
         let (weight_decay, shrink) = match self.decay {
             Decay::Gradient(weight_decay) => (weight_decay, 1.0),
-            Decay::Parameter(weight_decay) => (0.0, (1.0 - lr * f64::from(weight_decay)) as f32),
+            Decay::Parameter(weight_decay) => (0.0, (1.0 - f64::from(self.lr) * f64::from(weight_decay)) as f32),
         };
-        let parameters = [params.data_mut(), self.mean.data_mut(), self.square.data_mut()].map(|data| (data, 1));
-        let step_size = (lr / (1.0 - power(beta1, self.step))) as f32;
-        let correction = (1.0 - power(beta2, self.step)).sqrt() as f32;
-        let (n, gradients) = (gradients.data().len(), gradients.data());
-        share_rows(n, FLOP * n as f64, parameters, &|range, [(parameters, _), (mean, _), (square, _)]| {
+        let gradients = &gradients.data()[range.clone()];
+        let all = [params.data_mut(), self.mean.data_mut(), self.square.data_mut()];
+        let written = all.map(|data| (&mut data[range.clone()], 1));
+        let n = gradients.len();
+        share_rows(n, FLOP * n as f64, written, &|range, [(parameters, _), (mean, _), (square, _)]| {
             (self.kernels.adam)(elementwise::AdamStep {
                 parameters,
                 gradients: &gradients[range],
                 mean,
                 square,
-                step_size,
-                correction,
+                step_size: factors.step_size as f32,
+                correction: factors.correction as f32,
                 rest1: (1.0 - beta1) as f32,
                 beta2: beta2 as f32,
                 rest2: (1.0 - beta2) as f32,
@@ -90,7 +116,6 @@ impl Moments {
                 shrink,
             });
         });
-        Ok(())
     }
 
     pub(super) fn state(&self, name: &str) -> OptimizerState {
@@ -108,7 +133,7 @@ impl Moments {
 
 /// `base`ⁿ by repeated squaring. Of the number of steps alone, so that it need not be saved; `powi` may give other bits on
 /// another machine.
-fn power(base: f64, n: u64) -> f64 {
+pub(crate) fn power(base: f64, n: u64) -> f64 {
     let (mut result, mut square, mut rest) = (1.0, base, n);
     while rest > 0 {
         if rest & 1 == 1 {
@@ -120,7 +145,7 @@ fn power(base: f64, n: u64) -> f64 {
     result
 }
 
-/// Defines one of the two: its settings, its optimiser, and what `weight_decay` does.
+/// Defines Adam or AdamW: its settings, its optimiser, and what `weight_decay` does.
 macro_rules! adam {
     (
         $(#[$config_doc:meta])* $config:ident,

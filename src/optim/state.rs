@@ -28,7 +28,7 @@ use crate::params::Params;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct OptimizerState {
-    /// Which optimiser's: `Adam`, `AdamW` or `SGD`.
+    /// Which optimiser's: `Adam`, `AdamW`, `SparseAdam` or `SGD`.
     pub name: String,
     /// The learning rate of the next step.
     pub learning_rate: f32,
@@ -50,7 +50,7 @@ pub struct OptimizerState {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct StateTensor {
-    /// What it is, by PyTorch's name: `exp_avg` and `exp_avg_sq` of Adam and AdamW, `momentum_buffer` of SGD.
+    /// What it is, by PyTorch's name: `exp_avg` and `exp_avg_sq` of Adam, AdamW and SparseAdam, `momentum_buffer` of SGD.
     pub buffer: String,
     /// The parameter it is for.
     pub parameter: String,
