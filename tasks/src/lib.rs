@@ -12,14 +12,14 @@
 
 //pub mod baselines;
 mod error;
-//pub mod long;
+pub mod long;
 //pub mod metrics;
 mod rows;
 mod source;
-//pub mod split;
+pub mod split;
 pub mod table;
-//pub mod text;
+pub mod text;
 //pub mod transform;
-//pub mod vocabulary;
+pub mod vocabulary;
 
 pub use error::{Error, Result};
