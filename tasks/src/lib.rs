@@ -10,16 +10,16 @@
 //! Nothing here prints or draws, and nothing depends on the machine: the same input gives the same output everywhere,
 //! to within the rounding of `ln` and `exp`.
 
-//pub mod baselines;
+pub mod baselines;
 mod error;
 pub mod long;
-//pub mod metrics;
+pub mod metrics;
 mod rows;
 mod source;
 pub mod split;
 pub mod table;
 pub mod text;
-//pub mod transform;
+pub mod transform;
 pub mod vocabulary;
 
 pub use error::{Error, Result};

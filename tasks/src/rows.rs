@@ -148,7 +148,10 @@ pub(crate) fn number(field: &str) -> Result<f64, String> {
 mod tests {
     use super::*;
 
-    fn lines(text: &str) -> Result<(Vec<(usize, Vec<String>)>, usize), String> {
+    /// Rows with their lines, and the count of blank lines.
+    type Read = (Vec<(usize, Vec<String>)>, usize);
+
+    fn lines(text: &str) -> Result<Read, String> {
         let source = Source::new("x.csv".into(), text.as_bytes().to_vec()).map_err(|error| error.to_string())?;
         let mut rows = Rows::new(&source, b',').map_err(|error| error.to_string())?;
         let mut all = Vec::new();
