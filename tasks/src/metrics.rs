@@ -95,6 +95,9 @@ pub fn accuracy<T: PartialEq>(answer: &[T], truth: &[T]) -> Result<f64> {
     Ok(answer.iter().zip(truth).filter(|(a, b)| a == b).count() as f64 / truth.len() as f64)
 }
 
+/// The counts take 128 MB then. Labels that are no classes, but other for each row, would take all memory there is.
+const MOST_CLASSES: usize = 4_096;
+
 /// How often each class was taken for each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confusion {
@@ -106,9 +109,12 @@ impl Confusion {
     /// Counts answers, numbers of classes less than `classes`.
     ///
     /// # Errors
-    /// No answers, not as many as there are truths, or a class beyond the last.
+    /// No answers, not as many as there are truths, a class beyond the last, or more than 4,096 classes.
     pub fn new(classes: usize, answer: &[usize], truth: &[usize]) -> Result<Self> {
         check(answer.len(), truth.len())?;
+        if classes > MOST_CLASSES {
+            return Err(Error::expected("confusion matrix", format_args!("at most {MOST_CLASSES} classes"), classes));
+        }
         let mut counts = vec![0; classes * classes];
         for (&answer, &truth) in answer.iter().zip(truth) {
             let class = answer.max(truth);
@@ -231,6 +237,9 @@ mod tests {
         assert!(mase(&[1.0], &[1.0], &[1.0], 1).unwrap_err().to_string().ends_with("got 1 steps and a period of 1"));
         assert!(mase(&[1.0], &[1.0], &[1.0, 1.0], 1).unwrap_err().to_string().contains("that changes"));
         assert!(Confusion::new(2, &[2], &[0]).unwrap_err().to_string().ends_with("less than 2, got 2"));
+        assert!(
+            Confusion::new(125_000, &[0], &[0]).unwrap_err().to_string().ends_with("at most 4096 classes, got 125000")
+        );
         assert!(error_rates(&[vec![1]], &[vec![]]).is_err() && error_rates(&[vec![1]], &[vec![vec![]]]).is_err());
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::logistic::{Logistic, Sparse, check_labels, largest};
+use super::logistic::{Logistic, Sparse, check_labels, check_weights, largest};
 use crate::error::{Error, Result};
 use crate::vocabulary::Unit;
 
@@ -102,8 +102,8 @@ impl Classifier {
     /// Fits to the texts of training. Features that do not occur in them are passed by later on.
     ///
     /// # Errors
-    /// No texts, not a label for each, a label beyond the last class, runs of no tokens; and for
-    /// [`Method::Logistic`] what [`Logistic::fit`] says.
+    /// No texts, not a label for each, a label beyond the last class, runs of no tokens, features times classes of more
+    /// than 2²⁴; and for [`Method::Logistic`] what [`Logistic::fit`] says.
     pub fn fit<S: AsRef<str>>(
         features: Features,
         method: Method,
@@ -130,7 +130,10 @@ impl Classifier {
                 labels.iter().for_each(|&label| counts[label] += 1.0);
                 Model::Majority(largest(&counts))
             }
-            Method::NaiveBayes => naive_bayes(&rows, numbers.len(), labels, classes),
+            Method::NaiveBayes => {
+                check_weights(numbers.len(), classes)?;
+                naive_bayes(&rows, numbers.len(), labels, classes)
+            }
             Method::Logistic(c) => Model::Logistic(Logistic::fit(&rows, numbers.len(), labels, classes, c)?),
         };
         Ok(Self { features, numbers, model })

@@ -46,16 +46,18 @@ impl Normal {
             a[i * n + i] += ridge * self.rows as f64;
         }
         for i in 0..n {
-            let pivot = a[i * n + i] - (0..i).map(|k| a[k * n + i].powi(2)).sum::<f64>();
+            // All below row i are without what the rows above them explain; rows are gone through in one piece each.
+            let (done, below) = a.split_at_mut((i + 1) * n);
+            let row = &mut done[i * n + i..];
+            let pivot = row[0];
             if pivot.is_nan() || pivot <= 0.0 {
                 let got = "inputs that are sums of each other, or too large";
                 return Err(Error::expected("least squares", "inputs that tell different things", got));
             }
-            let pivot = pivot.sqrt();
-            a[i * n + i] = pivot;
-            for j in i + 1..n {
-                let sum: f64 = (0..i).map(|k| a[k * n + i] * a[k * n + j]).sum();
-                a[i * n + j] = (a[i * n + j] - sum) / pivot;
+            row.iter_mut().for_each(|x| *x /= pivot.sqrt());
+            for (j, other) in below.chunks_exact_mut(n).enumerate() {
+                let factor = row[j + 1];
+                other[i + j + 1..].iter_mut().zip(&row[j + 1..]).for_each(|(x, y)| *x -= factor * y);
             }
         }
         let mut w = self.targets;

@@ -8,6 +8,9 @@ const TOLERANCE: f64 = 1e-5;
 /// More steps than any of the baselines takes to get there.
 const ITERATIONS: usize = 300;
 
+/// A weight takes 8 bytes in each of some 25 vectors while it is fitted: 3.4 GB then.
+const MOST_WEIGHTS: usize = 1 << 24;
+
 /// Rows of a few features each, all others being 0.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sparse {
@@ -52,6 +55,16 @@ pub(super) fn check_labels(rows: usize, labels: &[usize], classes: usize) -> Res
     }
 }
 
+/// Checks that a weight for each feature and class does not take more memory than a machine has.
+pub(super) fn check_weights(features: usize, classes: usize) -> Result<()> {
+    if features.saturating_add(1).saturating_mul(classes) > MOST_WEIGHTS {
+        let got = format!("{features} features and {classes} classes");
+        let expected = format!("features times classes of at most {MOST_WEIGHTS}");
+        return Err(Error::expected("classifier", expected, got));
+    }
+    Ok(())
+}
+
 /// A fitted model: a weight for each feature and class, and an intercept for each class.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Logistic {
@@ -66,7 +79,7 @@ impl Logistic {
     ///
     /// # Errors
     /// No rows, not a label for each, fewer than two classes, a label or a feature beyond the last, a value that is not
-    /// finite, or a `c` that is not above 0.
+    /// finite, a `c` that is not above 0, or features times classes of more than 2²⁴.
     pub fn fit(rows: &Sparse, features: usize, labels: &[usize], classes: usize, c: f64) -> Result<Self> {
         check_labels(rows.rows(), labels, classes)?;
         if classes < 2 || !(c > 0.0 && c.is_finite()) {
@@ -79,6 +92,7 @@ impl Logistic {
             return Err(Error::expected("feature", expected, got));
         }
         let outputs = if classes == 2 { 1 } else { classes };
+        check_weights(features, outputs)?;
         let penalty = 1.0 / (c * rows.rows() as f64);
         let mut this = Self { classes, weights: vec![0.0; (features + 1) * outputs] };
         let mut weights = this.weights.clone();
@@ -208,6 +222,7 @@ mod tests {
             told(1, &[0], 2, 1.0),
             "feature: expected finite values, and numbers less than 1, got 1 for number 1"
         );
+        assert!(told(1 << 22, &[0], 5, 1.0).ends_with("got 4194304 features and 5 classes"));
         assert!(told(2, &[0], 1, 1.0).contains("1 classes") && told(2, &[0], 2, 0.0).ends_with("c = 0"));
     }
 }
