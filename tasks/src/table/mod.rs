@@ -87,7 +87,7 @@ impl Series {
     /// The column of this index in [`Table::names`], step by step.
     ///
     /// # Panics
-    /// There are no so many columns.
+    /// There are not so many columns.
     pub fn column(&self, column: usize) -> Vec<f64> {
         let columns = self.values.len().checked_div(self.steps()).unwrap_or(0);
         assert!(column < columns, "column: expected less than {columns}, got {column}");
