@@ -1,0 +1,25 @@
+//! The data side of what recurrent networks are used for: forecasting numbers, telling classes of sequences, generating
+//! sequences, and turning one sequence into another.
+//!
+//! Files are read by [`table`] (series of numbers), [`text`] (labelled or paired texts) and [`long`] (sequences of many
+//! steps, a row each), which tell the line and column of what they cannot read and count what they skip. [`vocabulary`]
+//! makes numbers of tokens, [`transform`] makes numbers that a network learns easily, [`split`] keeps apart what is
+//! trained on and what is tested on. [`metrics`] says how good an answer is and [`baselines`] how good the answers of
+//! simple methods are, which a network has to beat.
+//!
+//! Nothing here prints or draws, and nothing depends on the machine: the same input gives the same output everywhere,
+//! to within the rounding of `ln` and `exp`.
+
+pub mod baselines;
+mod error;
+pub mod long;
+pub mod metrics;
+mod rows;
+mod source;
+pub mod split;
+pub mod table;
+pub mod text;
+pub mod transform;
+pub mod vocabulary;
+
+pub use error::{Error, Result};
