@@ -1,4 +1,5 @@
-//! Floor 5: training. A [`Trainer`] takes one step after the other over any [`Model`](crate::Model); a loop of one's own
+//! Floor 5: training. [`Fit`] is the whole of it in one call, over a [`Learner`], such as [`Supervised`] with examples in
+//! memory. A [`Trainer`] takes one step after the other over any [`Model`](crate::Model); a loop of one's own
 //! calls [`Model::forward`](crate::Model::forward), the run's backward pass, and an
 //! [`Optimizer`](crate::optim::Optimizer).
 //!
@@ -6,16 +7,22 @@
 //! to end, and [`GradientFlow`] how far back in time a gradient reaches.
 
 mod batches;
+mod fit;
 mod gradient_flow;
+mod learner;
 mod schedule;
 mod scheduler;
 mod stopping;
+mod supervised;
 mod trainer;
 
 pub use crate::model::TrainingState;
 pub use batches::{Batches, padding};
+pub use fit::{Best, EpochReport, Fit, FitConfig, FitReport, Identity, Progress};
 pub use gradient_flow::{GradientFlow, Verdict};
+pub use learner::{Learner, Lesson, Score};
 pub use schedule::{Plateau, Schedule};
 pub use scheduler::{ScheduleState, Scheduler};
 pub use stopping::{EarlyStopping, StoppingState};
+pub use supervised::{Supervised, Targets};
 pub use trainer::Trainer;
