@@ -16,7 +16,7 @@
 //! | `test` | `MODEL DATA` | |
 //! | `predict` | `MODEL [INPUT]`, `-` for the standard input | `[-o OUT]` |
 //!
-//! The verbs from `convert` on are not there yet; their words are taken, and say what serves until then. One meaning for an option wherever it stands:
+//! `convert` and `compare` are not there yet; their words are taken, and say what serves until then. One meaning for an option wherever it stands:
 //! `-o FILE` is where the result goes, `--json` prints one JSON object a line and nothing else, `--threads N` is how many
 //! may be used, `--csv` says that data are CSV files, `--only PREFIX` takes a part of a model, `--rename OLD=NEW`,
 //! `--layers LIST` and `--spec FILE` say what a model file does not, `--precision` is that of the weights.
@@ -60,8 +60,8 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
-use verbs::{Failure, bench, common, inspect, peak, reserved, run, sine};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use verbs::{Failure, bench, common, inspect, peak, predict, reserved, run, sine, test, train};
 
 /// Recurrent networks at the limit of the machine's arithmetic.
 #[derive(Parser)]
@@ -83,17 +83,27 @@ enum Verb {
     Peak(peak::Args),
     /// Teach a small network the sine, let it run freely, and draw what it does
     Sine(sine::Args),
+    /// Train a network on a file of yours, score it beside methods that need none, and draw how it went
+    Train(train::Args),
+    /// Score a model that 'train' made on other data
+    Test(test::Args),
+    /// What a model that 'train' made says of new data, line by line
+    Predict(predict::Args),
     #[command(flatten)]
     Reserved(reserved::Verb),
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::try_parse() {
+    let command = Cli::command().mut_subcommand("train", train::with_help);
+    let result = match command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(Cli { verb: Verb::Run(args) }) => run::run(&args),
         Ok(Cli { verb: Verb::Inspect(args) }) => inspect::run(&args),
         Ok(Cli { verb: Verb::Bench(args) }) => bench::run(&args),
         Ok(Cli { verb: Verb::Peak(args) }) => peak::run(&args),
         Ok(Cli { verb: Verb::Sine(args) }) => sine::run(&args),
+        Ok(Cli { verb: Verb::Train(args) }) => train::run(&args),
+        Ok(Cli { verb: Verb::Test(args) }) => test::run(&args),
+        Ok(Cli { verb: Verb::Predict(args) }) => predict::run(&args),
         Ok(Cli { verb: Verb::Reserved(verb) }) => Err(verb.refusal()),
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp

@@ -12,6 +12,7 @@
 
 pub mod baselines;
 mod error;
+pub mod forecast;
 pub mod long;
 pub mod metrics;
 pub mod net;

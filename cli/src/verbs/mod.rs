@@ -9,9 +9,12 @@ pub(crate) mod memory;
 mod model;
 pub(crate) mod peak;
 mod plot;
+pub(crate) mod predict;
 pub(crate) mod reserved;
 pub(crate) mod run;
 pub(crate) mod sine;
+pub(crate) mod test;
+pub(crate) mod train;
 
 use std::io;
 

@@ -1,10 +1,11 @@
-//! The picture that `elman sine` leaves behind, as PNG or SVG.
+//! Pictures as PNG or SVG: how they are drawn, and the one that `elman sine` leaves behind.
 //!
 //! Plotters draws the shapes, on a grid finer than the pixels: averaged down, it gives the PNG
 //! smooth edges, and the SVG a curve without kinks. The letters of the PNG are set here, in a font
 //! inside the binary, as plotters' own `ab_glyph` text has uneven gaps and sits off its line.
 
 mod canvas;
+pub(crate) mod chart;
 
 use std::error::Error;
 use std::ops::Range;
@@ -36,6 +37,9 @@ const TITLE: Type = Type(160.0, INK, FontStyle::Bold, notosans::BOLD_TTF);
 const HEADING: Type = Type(116.0, INK, FontStyle::Bold, notosans::BOLD_TTF);
 const LABEL: Type = Type(108.0, INK, FontStyle::Normal, notosans::REGULAR_TTF);
 const SMALL: Type = Type(96.0, FADED, FontStyle::Normal, notosans::REGULAR_TTF);
+
+/// On a dark ground.
+const ON_DARK: Type = Type(96.0, WHITE, FontStyle::Normal, notosans::REGULAR_TTF);
 
 type Point = (f64, f64);
 
@@ -87,20 +91,24 @@ pub(crate) struct Panel<'a> {
     pub(crate) predictions: &'a [Point],
 }
 
-/// Draws `picture` and returns the bytes of the whole file.
-///
-/// Points far off the curve move to the edge; a note counts them and those that are not finite.
-pub(crate) fn render(picture: &Picture<'_>, format: Format) -> Result<Vec<u8>, String> {
+/// What can be drawn on a picture's grid.
+pub(crate) trait Drawing {
+    /// Draws it on a white area of the grid's size.
+    fn draw<DB: DrawingBackend>(&self, on: &Canvas<DB>) -> Drawn<DB>;
+}
+
+/// Draws `drawing` and returns the bytes of the whole file.
+pub(crate) fn render(drawing: &impl Drawing, format: Format) -> Result<Vec<u8>, String> {
     match format {
-        Format::Png => png(picture),
-        Format::Svg => svg(picture),
+        Format::Png => png(drawing),
+        Format::Svg => svg(drawing),
     }
     .map_err(|error| error.to_string())
 }
 
-fn png(picture: &Picture<'_>) -> Result<Vec<u8>, Box<dyn Error>> {
+fn png(drawing: &impl Drawing) -> Result<Vec<u8>, Box<dyn Error>> {
     let mut pixels = vec![0; 3 * (GRID.0 * GRID.1) as usize];
-    draw(picture, BitMapBackend::with_buffer(&mut pixels, GRID), true)?;
+    draw(drawing, BitMapBackend::with_buffer(&mut pixels, GRID), true)?;
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, SIZE.0, SIZE.1);
     encoder.set_color(png::ColorType::Rgb);
@@ -108,11 +116,18 @@ fn png(picture: &Picture<'_>) -> Result<Vec<u8>, Box<dyn Error>> {
     Ok(file)
 }
 
-fn svg(picture: &Picture<'_>) -> Result<Vec<u8>, Box<dyn Error>> {
+fn svg(drawing: &impl Drawing) -> Result<Vec<u8>, Box<dyn Error>> {
     let mut svg = String::new();
-    draw(picture, SVGBackend::with_string(&mut svg, GRID), false)?;
+    draw(drawing, SVGBackend::with_string(&mut svg, GRID), false)?;
     let size = |(width, height)| format!(r#"width="{width}" height="{height}""#);
     Ok(svg.replacen(&size(GRID), &size(SIZE), 1).into_bytes())
+}
+
+fn draw<DB: DrawingBackend>(drawing: &impl Drawing, to: DB, letters: bool) -> Drawn<DB> {
+    let on = Canvas { area: to.into_drawing_area(), letters };
+    on.area.fill(&WHITE)?;
+    drawing.draw(&on)?;
+    on.area.present()
 }
 
 /// Averages the pixels of the grid into those of the picture.
@@ -127,39 +142,41 @@ fn shrink(pixels: &[u8]) -> Vec<u8> {
     pixels.chunks_exact(N * N * ROW).flat_map(shrink).collect()
 }
 
-fn draw<DB: DrawingBackend>(picture: &Picture<'_>, to: DB, letters: bool) -> Drawn<DB> {
-    let on = Canvas { area: to.into_drawing_area(), letters };
-    on.area.fill(&WHITE)?;
-    let axes = Axes::of(&picture.panels);
-    let mut astray = 0;
-    for (panel, ends) in picture.panels.iter().zip(PANELS) {
-        axes.draw(&on, ends)?;
-        on.text(panel.title, (ends.0, TOP - 240), 0.0, &HEADING)?;
-        on.text(panel.subtitle, (ends.0, TOP - 100), 0.0, &SMALL)?;
-        let curve = panel.curve.iter().filter(near).map(|&point| axes.spot(point, ends));
-        on.line(curve.collect::<Vec<_>>(), 14, CURVE)?;
-        for (points, mark) in [(panel.heard, HEARD), (panel.predictions, PREDICTION)] {
-            astray += points.iter().filter(|point| !axes.hold(point)).count();
-            let finite = points.iter().filter(|(t, v)| t.is_finite() && v.is_finite());
-            finite.map(|&point| axes.spot(point, ends)).try_for_each(|spot| on.mark(spot, mark))?;
+impl Drawing for Picture<'_> {
+    // Points far off the curve move to the edge; a note counts them and those that are not finite.
+    fn draw<DB: DrawingBackend>(&self, on: &Canvas<DB>) -> Drawn<DB> {
+        let picture = self;
+        let axes = Axes::of(&picture.panels);
+        let mut astray = 0;
+        for (panel, ends) in picture.panels.iter().zip(PANELS) {
+            axes.draw(on, ends)?;
+            on.text(panel.title, (ends.0, TOP - 240), 0.0, &HEADING)?;
+            on.text(panel.subtitle, (ends.0, TOP - 100), 0.0, &SMALL)?;
+            let curve = panel.curve.iter().filter(near).map(|&point| axes.spot(point, ends));
+            on.line(curve.collect::<Vec<_>>(), 14, CURVE)?;
+            for (points, mark) in [(panel.heard, HEARD), (panel.predictions, PREDICTION)] {
+                astray += points.iter().filter(|point| !axes.hold(point)).count();
+                let finite = points.iter().filter(|(t, v)| t.is_finite() && v.is_finite());
+                finite.map(|&point| axes.spot(point, ends)).try_for_each(|spot| on.mark(spot, mark))?;
+            }
         }
-    }
 
-    let left = PANELS[0].0;
-    on.text(picture.title, (left, 280), 0.0, &TITLE)?;
-    on.text(picture.subtitle, (left, 456), 0.0, &SMALL)?;
-    let (y, line) = (686, 720);
-    on.line([(left, y), (left + 176, y)], 14, CURVE)?;
-    on.text("sin(t)", (left + 224, line), 0.0, &LABEL)?;
-    on.mark((left + 760, y), HEARD)?;
-    on.text("true points heard", (left + 840, line), 0.0, &LABEL)?;
-    on.mark((left + 2000, y), PREDICTION)?;
-    on.text("predictions, each fed back as the next input", (left + 2080, line), 0.0, &LABEL)?;
-    if astray > 0 {
-        let note = format!("points beyond the axes (at the edge) or not finite: {astray}");
-        on.text(&note, (PANELS[1].1, 456), 1.0, &SMALL)?;
+        let left = PANELS[0].0;
+        on.text(picture.title, (left, 280), 0.0, &TITLE)?;
+        on.text(picture.subtitle, (left, 456), 0.0, &SMALL)?;
+        let (y, line) = (686, 720);
+        on.line([(left, y), (left + 176, y)], 14, CURVE)?;
+        on.text("sin(t)", (left + 224, line), 0.0, &LABEL)?;
+        on.mark((left + 760, y), HEARD)?;
+        on.text("true points heard", (left + 840, line), 0.0, &LABEL)?;
+        on.mark((left + 2000, y), PREDICTION)?;
+        on.text("predictions, each fed back as the next input", (left + 2080, line), 0.0, &LABEL)?;
+        if astray > 0 {
+            let note = format!("points beyond the axes (at the edge) or not finite: {astray}");
+            on.text(&note, (PANELS[1].1, 456), 1.0, &SMALL)?;
+        }
+        Ok(())
     }
-    on.area.present()
 }
 
 /// Not NaN, nor so far out that sums and differences could overflow.

@@ -10,12 +10,6 @@ pub(crate) enum Verb {
     Convert(Rest),
     #[command(hide = true)]
     Compare(Rest),
-    #[command(hide = true)]
-    Train(Rest),
-    #[command(hide = true)]
-    Test(Rest),
-    #[command(hide = true)]
-    Predict(Rest),
 }
 
 /// Whatever else was given.
@@ -32,11 +26,6 @@ impl Verb {
             Verb::Compare(_) => {
                 ("compare", "'elman run MODEL INPUT -o OUT' writes each model's output, to be compared")
             }
-            Verb::Train(_) => ("train", "the library trains, as its examples classify and forecast show"),
-            Verb::Test(_) => {
-                ("test", "'elman run MODEL INPUT -o OUT' writes what a model gives, to be compared with what it should")
-            }
-            Verb::Predict(_) => ("predict", "'elman run MODEL INPUT' runs a model"),
         };
         Failure::Usage(format!("{verb} is not there yet; for now {instead}"))
     }

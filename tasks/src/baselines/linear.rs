@@ -5,7 +5,8 @@ use crate::error::{Error, Result};
 /// Sums over rows of inputs x, with 1 as the last of them, and a target y: the upper triangle of x xᵀ, and x y.
 ///
 /// Inputs and target should be about 0 with a deviation about 1: the normal equations square the condition number.
-pub(super) struct Normal {
+#[derive(Clone, Debug)]
+pub(crate) struct Normal {
     width: usize,
     rows: usize,
     products: Vec<f64>,
@@ -14,12 +15,12 @@ pub(super) struct Normal {
 
 impl Normal {
     /// Of `width` inputs, the last of them, which is 1, included.
-    pub(super) fn new(width: usize) -> Self {
+    pub(crate) fn new(width: usize) -> Self {
         Self { width, rows: 0, products: vec![0.0; width * width], targets: vec![0.0; width] }
     }
 
     /// Takes a row.
-    pub(super) fn add(&mut self, inputs: &[f64], target: f64) {
+    pub(crate) fn add(&mut self, inputs: &[f64], target: f64) {
         self.rows += 1;
         for (i, &x) in inputs.iter().enumerate() {
             self.targets[i] += x * target;
@@ -31,7 +32,7 @@ impl Normal {
     }
 
     /// How many rows there were.
-    pub(super) fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.rows
     }
 
@@ -40,7 +41,7 @@ impl Normal {
     ///
     /// # Errors
     /// The equations have no single solution in the precision of f64.
-    pub(super) fn solve(mut self, ridge: f64) -> Result<Vec<f64>> {
+    pub(crate) fn solve(mut self, ridge: f64) -> Result<Vec<f64>> {
         let (n, a) = (self.width, &mut self.products);
         for i in 0..n - 1 {
             a[i * n + i] += ridge * self.rows as f64;

@@ -8,6 +8,6 @@ pub mod classify;
 pub mod forecast;
 pub mod generate;
 mod lbfgs;
-mod linear;
+pub(crate) mod linear;
 pub mod logistic;
 pub mod transduce;

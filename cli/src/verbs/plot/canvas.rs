@@ -11,10 +11,10 @@ pub(super) struct Type(pub(super) f32, pub(super) RGBColor, pub(super) FontStyle
 /// Two discs, by radius and colour; white sets them off from what lies below.
 pub(super) type Mark = [(u32, RGBColor); 2];
 pub(super) type Spot = (i32, i32);
-pub(super) type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
+pub(crate) type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
 
 /// A drawing area; `letters` says that they are to be set here.
-pub(super) struct Canvas<DB: DrawingBackend> {
+pub(crate) struct Canvas<DB: DrawingBackend> {
     pub(super) area: DrawingArea<DB, Shift>,
     pub(super) letters: bool,
 }
@@ -28,6 +28,11 @@ impl<DB: DrawingBackend> Canvas<DB> {
     pub(super) fn mark(&self, at: Spot, mark: Mark) -> Drawn<DB> {
         let discs = mark.map(|(radius, color)| Circle::new(at, radius, color.filled()));
         discs.iter().try_for_each(|disc| self.area.draw(disc))
+    }
+
+    /// A filled rectangle between two corners.
+    pub(super) fn block(&self, corners: [Spot; 2], color: RGBColor) -> Drawn<DB> {
+        self.area.draw(&Rectangle::new(corners, color.filled()))
     }
 
     /// Writes `text` on a line at `(x, y)`, with `share` of its width to the left of that.

@@ -1,0 +1,179 @@
+//! `elman predict`: what a trained model says of new data, line by line as they come.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+
+use elman::Model;
+use elman_tasks::classify::Classifier;
+use elman_tasks::forecast::Forecaster;
+use elman_tasks::job::TASK_KEY;
+
+use super::Failure;
+use super::common::{visible, whole};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// A model that 'elman train' made
+    model: PathBuf,
+    /// The data, '-' for the standard input; a forecast needs none and goes on where the training file ended
+    input: Option<PathBuf>,
+    /// Of a classifier, print the probabilities too
+    #[arg(long)]
+    probabilities: bool,
+    /// Of a classifier, print so many classes, the likeliest first
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = top)]
+    top: usize,
+    /// Of a forecast, keep the rows that were read in this model file, to go on from there
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+}
+
+fn top(text: &str) -> Result<usize, String> {
+    whole(text, 1..=1_000_000)
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let model = Model::open(&args.model)?;
+    let named = |error: elman_tasks::Error| Failure::Run(format!("{}: {error}", args.model.display()));
+    match model.metadata(TASK_KEY) {
+        Some("classify") => {
+            if args.save.is_some() {
+                return Err(Failure::Usage("--save: is of a forecast; a classifier keeps nothing".into()));
+            }
+            classify(args, &Classifier::new(model).map_err(named)?)
+        }
+        Some("forecast") => {
+            if args.probabilities || args.top != 1 {
+                return Err(Failure::Usage("--probabilities and --top are of a classifier".into()));
+            }
+            forecast(args, Forecaster::new(model).map_err(named)?)
+        }
+        other => Err(no_task(&args.model, other)),
+    }
+}
+
+/// That a model is of no task, or of one that is not known.
+pub(super) fn no_task(path: &Path, task: Option<&str>) -> Failure {
+    let path = path.display();
+    Failure::Run(match task {
+        None => format!("{path}: expected a model that 'elman train' made; 'elman run {path} INPUT' runs any other"),
+        Some(task) => format!("{path}: expected a model of the task classify or forecast, got one of '{task}'"),
+    })
+}
+
+/// The lines of a file or of the standard input.
+fn lines(input: Option<&Path>) -> Result<(String, Box<dyn BufRead>), Failure> {
+    match input {
+        Some(path) if path != Path::new("-") => {
+            let file =
+                File::open(path).map_err(|error| Failure::Run(format!("cannot read {}: {error}", path.display())))?;
+            Ok((path.display().to_string(), Box::new(BufReader::new(file))))
+        }
+        _ => Ok(("standard input".into(), Box::new(BufReader::new(io::stdin())))),
+    }
+}
+
+fn classify(args: &Args, classifier: &Classifier) -> Result<(), Failure> {
+    let (name, mut from) = lines(args.input.as_deref())?;
+    let mut out = io::stdout().lock();
+    let (mut bytes, mut number) = (Vec::new(), 0);
+    loop {
+        bytes.clear();
+        number += 1;
+        let read = from.read_until(b'\n', &mut bytes);
+        if read.map_err(|error| Failure::Run(format!("cannot read {name}: {error}")))? == 0 {
+            return Ok(());
+        }
+        let at = |reason: String| Failure::Run(format!("{name}: line {number}: {reason}"));
+        let line = std::str::from_utf8(&bytes).map_err(|_| at("expected UTF-8, got other bytes".into()))?;
+        let line = line.trim_start_matches('\u{feff}').trim();
+        let answer = if classifier.reads_texts() {
+            classifier.predict(line)
+        } else {
+            let each = line.split(|c: char| c == ',' || c.is_whitespace()).filter(|part| !part.is_empty());
+            let values: Result<Vec<f64>, _> = each.map(|part| part.parse::<f64>().map_err(|_| part)).collect();
+            let values = values.map_err(|part| at(format!("expected numbers, got '{}'", visible(part))))?;
+            classifier.predict_numbers(&values)
+        };
+        let answer = answer.map_err(|error| at(error.to_string()))?;
+        let shown = answer.iter().take(args.top).map(|(class, probability)| match args.probabilities {
+            true => format!("{class}\t{probability:.4}"),
+            false => class.clone(),
+        });
+        writeln!(out, "{}", shown.collect::<Vec<_>>().join("\t"))?;
+        out.flush()?;
+    }
+}
+
+fn forecast(args: &Args, mut forecaster: Forecaster) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    let text = |levels: &[f64]| levels.iter().map(|level| format!("{level}")).collect::<Vec<_>>().join("\t");
+    if args.input.is_none() {
+        let groups: Vec<(String, String)> =
+            forecaster.series().map(|(group, time)| (group.to_string(), time.to_string())).collect();
+        for (group, time) in groups {
+            let first = if group.is_empty() { format!("after {time}") } else { format!("{group}, after {time}") };
+            let levels = forecaster.forecast(&group)?;
+            writeln!(out, "{}\t{}", visible(&first), levels.map_or("too few rows".into(), |levels| text(&levels)))?;
+        }
+    } else {
+        rows(args, &mut forecaster, &mut |time, levels| {
+            writeln!(out, "{}\t{}", visible(time), levels.map_or("too few rows".into(), text))?;
+            out.flush()
+        })?;
+    }
+    if let Some(path) = &args.save {
+        forecaster.into_model()?.save(path)?;
+    }
+    Ok(())
+}
+
+/// Takes the rows of a CSV file with a header one by one; tells the forecast after each.
+fn rows(
+    args: &Args,
+    forecaster: &mut Forecaster,
+    tell: &mut dyn FnMut(&str, Option<&[f64]>) -> io::Result<()>,
+) -> Result<(), Failure> {
+    let (name, from) = lines(args.input.as_deref())?;
+    let mut reader = csv::ReaderBuilder::new().flexible(false).from_reader(from);
+    let failed = |error: csv::Error| Failure::Run(format!("{name}: {error}"));
+    let header = reader.headers().map_err(failed)?.clone();
+    let data = forecaster.settings().data.clone();
+    let place = |column: &str| {
+        let found = header.iter().position(|other| other.trim_start_matches('\u{feff}') == column);
+        let columns = header.iter().collect::<Vec<_>>().join(", ");
+        found.ok_or_else(|| Failure::Run(format!("{name}: expected a column '{column}', got {}", visible(&columns))))
+    };
+    let columns = forecaster.columns().to_vec();
+    let places = columns.iter().map(|column| place(column)).collect::<Result<Vec<_>, _>>()?;
+    let (time, group) = (data.time.as_deref().map(place).transpose()?, data.group.as_deref().map(place).transpose()?);
+    for record in reader.records() {
+        let record = record.map_err(failed)?;
+        let line = record.position().map_or(0, csv::Position::line);
+        let mut row = Vec::new();
+        for (column, &place) in columns.iter().zip(&places) {
+            let cell = record[place].trim();
+            let missing = matches!(cell.to_ascii_lowercase().as_str(), "" | "na" | "n/a" | "nan");
+            let refused = data.missing == elman_tasks::table::Missing::Refuse;
+            let value = if missing {
+                (!refused).then_some(f64::NAN)
+            } else {
+                cell.parse().ok().filter(|x: &f64| x.is_finite())
+            };
+            row.push(value.ok_or_else(|| {
+                let cell = visible(cell);
+                Failure::Run(format!(
+                    "{name}: line {line}, column '{}': expected a number, got '{cell}'",
+                    visible(column)
+                ))
+            })?);
+        }
+        let group = group.map_or("", |at| &record[at]).to_string();
+        let time = time.map_or_else(|| format!("line {line}"), |at| record[at].to_string());
+        forecaster.push(&group, &time, &row)?;
+        let levels = forecaster.forecast(&group)?;
+        tell(&time, levels.as_deref())?;
+    }
+    Ok(())
+}

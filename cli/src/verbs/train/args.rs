@@ -1,0 +1,239 @@
+//! The options that every kind of training has.
+
+use std::path::PathBuf;
+
+use clap::Command;
+use elman::Threads;
+use elman::train::{FitConfig, Plateau, Schedule};
+use elman_tasks::job::Job;
+use elman_tasks::net::{Cell, Net};
+use elman_tasks::split::Shares;
+
+use super::super::Failure;
+use super::super::common::{threads, whole};
+
+/// What an option says, it says over the file of `--config`, and that over the defaults.
+#[derive(clap::Args)]
+pub(crate) struct Shared {
+    /// The data
+    #[arg(required_unless_present = "print_config")]
+    pub(super) data: Option<PathBuf>,
+    /// The cell: rnn, gru or lstm
+    #[arg(long, value_name = "CELL", value_parser = cell)]
+    cell: Option<Cell>,
+    /// Hidden units of every layer
+    #[arg(long, value_name = "N", value_parser = size)]
+    hidden: Option<usize>,
+    /// Recurrent layers
+    #[arg(long, value_name = "N", value_parser = size)]
+    layers: Option<usize>,
+    /// Go through time both ways
+    #[arg(long)]
+    bidirectional: bool,
+    /// Features of a token's vector, where tokens are read
+    #[arg(long, value_name = "N", value_parser = size)]
+    embedding: Option<usize>,
+    /// The probability of dropout between layers
+    #[arg(long, value_name = "P", value_parser = share)]
+    dropout: Option<f64>,
+    /// How many times every example is learned from, at most
+    #[arg(long, value_name = "N", value_parser = epochs)]
+    epochs: Option<u64>,
+    /// Examples of a minibatch
+    #[arg(long, value_name = "N", value_parser = size)]
+    batch: Option<usize>,
+    /// The learning rate
+    #[arg(long, value_name = "X", value_parser = above_zero)]
+    lr: Option<f32>,
+    /// How it changes: constant, step:EVERY:GAMMA and cosine:WARMUP:STEPS (both by steps), plateau:PATIENCE:FACTOR
+    #[arg(long, value_name = "SCHEDULE", value_parser = schedule)]
+    schedule: Option<Schedule>,
+    /// The largest norm of the gradients, 0 for any
+    #[arg(long, value_name = "X", value_parser = at_least_zero)]
+    clip: Option<f32>,
+    /// Epochs without a better validation loss after which training stops, 0 for never
+    #[arg(long, value_name = "N", value_parser = epochs_or_none)]
+    patience: Option<u64>,
+    /// The seed of everything that is drawn
+    #[arg(long, value_name = "N", value_parser = seed)]
+    seed: Option<u64>,
+    /// The share that settings are chosen by and training is stopped by
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    valid: Option<f64>,
+    /// The share that is scored once, at the end
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    test: Option<f64>,
+    /// Threads that may be used; one for each core unless set
+    #[arg(long, value_name = "N", value_parser = threads, allow_hyphen_values = true)]
+    threads: Option<Threads>,
+    /// Where the trained model goes: a safetensors file under PyTorch's names [default: KIND.safetensors]
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+    /// Where the picture goes, a .png or .svg file [default: beside the model]
+    #[arg(long, value_name = "FILE")]
+    pub(super) plot: Option<PathBuf>,
+    /// Go on from the checkpoint that a run before left beside its model
+    #[arg(long)]
+    pub(super) resume: bool,
+    /// Go on though the data have changed since
+    #[arg(long, requires = "resume")]
+    pub(super) allow_changed_data: bool,
+    /// Take the settings of a file (TOML), as --print-config writes it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print all settings as TOML, and do nothing
+    #[arg(long)]
+    pub(super) print_config: bool,
+    /// Print one JSON object and nothing else
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// The parts of a task's settings that [`Shared`] speaks of.
+pub(crate) struct Common<'a> {
+    pub(crate) seed: &'a mut u64,
+    pub(crate) net: &'a mut Net,
+    pub(crate) fit: &'a mut FitConfig,
+    pub(crate) shares: &'a mut Shares,
+}
+
+impl Shared {
+    /// The settings of the file, or the defaults.
+    pub(super) fn settings<J: Job + Default>(&self) -> Result<J, Failure> {
+        let Some(path) = &self.config else { return Ok(J::default()) };
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Failure::Usage(format!("--config: cannot read {}: {error}", path.display())))?;
+        J::from_toml(&text).map_err(|error| Failure::Usage(format!("--config {}: {error}", path.display())))
+    }
+
+    /// What the options say, over the settings.
+    pub(super) fn apply(&self, common: Common<'_>) {
+        let Common { seed, net, fit, shares } = common;
+        fn set<T: Clone>(to: &mut T, from: &Option<T>) {
+            if let Some(from) = from {
+                *to = from.clone();
+            }
+        }
+        set(&mut net.cell, &self.cell);
+        set(&mut net.hidden, &self.hidden);
+        set(&mut net.layers, &self.layers);
+        net.bidirectional |= self.bidirectional;
+        set(&mut net.embedding, &self.embedding);
+        set(&mut net.dropout, &self.dropout.map(|p| p as f32));
+        set(&mut fit.epochs, &self.epochs);
+        set(&mut fit.batch, &self.batch);
+        set(&mut fit.lr, &self.lr);
+        set(&mut fit.schedule, &self.schedule);
+        set(&mut fit.clip_norm, &self.clip.map(|clip| Some(clip).filter(|clip| *clip > 0.0)));
+        set(&mut fit.patience, &self.patience.map(|patience| Some(patience).filter(|patience| *patience > 0)));
+        set(&mut fit.seed, &self.seed);
+        set(seed, &self.seed);
+        set(&mut shares.valid, &self.valid);
+        set(&mut shares.test, &self.test);
+    }
+
+    pub(super) fn threads(&self) -> Threads {
+        self.threads.unwrap_or_else(Threads::available)
+    }
+}
+
+/// Says in a kind's help what its settings are where no option is given.
+pub(super) fn with_defaults(command: Command, common: &Common<'_>) -> Command {
+    let Common { seed, net, fit, shares } = common;
+    let schedule = match fit.schedule {
+        Schedule::Constant => "constant".to_string(),
+        other => format!("{other:?}"),
+    };
+    let told = [
+        ("cell", format!("{:?}", net.cell).to_lowercase()),
+        ("hidden", net.hidden.to_string()),
+        ("layers", net.layers.to_string()),
+        ("embedding", net.embedding.to_string()),
+        ("dropout", net.dropout.to_string()),
+        ("epochs", fit.epochs.to_string()),
+        ("batch", fit.batch.to_string()),
+        ("lr", fit.lr.to_string()),
+        ("schedule", schedule),
+        ("clip", fit.clip_norm.unwrap_or(0.0).to_string()),
+        ("patience", fit.patience.unwrap_or(0).to_string()),
+        ("seed", seed.to_string()),
+        ("valid", shares.valid.to_string()),
+        ("test", shares.test.to_string()),
+    ];
+    told.into_iter().fold(command, |command, (name, value)| {
+        command.mut_arg(name, |arg| {
+            let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+            arg.help(format!("{help} [default: {value}]"))
+        })
+    })
+}
+
+fn cell(text: &str) -> Result<Cell, String> {
+    match text {
+        "rnn" => Ok(Cell::Rnn),
+        "gru" => Ok(Cell::Gru),
+        "lstm" => Ok(Cell::Lstm),
+        _ => Err("expected rnn, gru or lstm".into()),
+    }
+}
+
+fn size(text: &str) -> Result<usize, String> {
+    whole(text, 1..=1 << 20)
+}
+
+fn epochs(text: &str) -> Result<u64, String> {
+    whole(text, 1..=1_000_000)
+}
+
+fn epochs_or_none(text: &str) -> Result<u64, String> {
+    whole(text, 0..=1_000_000)
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    whole(text, 0..=i64::MAX as u64)
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share: &f64| (0.0..1.0).contains(share));
+    share.ok_or_else(|| "expected a number of at least 0 and below 1".into())
+}
+
+fn above_zero(text: &str) -> Result<f32, String> {
+    let number = text.parse().ok().filter(|x: &f32| x.is_finite() && *x > 0.0);
+    number.ok_or_else(|| "expected a finite number above 0".into())
+}
+
+fn at_least_zero(text: &str) -> Result<f32, String> {
+    let number = text.parse().ok().filter(|x: &f32| x.is_finite() && *x >= 0.0);
+    number.ok_or_else(|| "expected a finite number of at least 0".into())
+}
+
+fn schedule(text: &str) -> Result<Schedule, String> {
+    let expected = || "expected constant, step:EVERY:GAMMA, cosine:WARMUP:STEPS or plateau:PATIENCE:FACTOR".to_string();
+    let parts: Vec<&str> = text.split(':').collect();
+    let count = |text: &str| text.parse::<u64>().map_err(|_| expected());
+    let factor = |text: &str| text.parse::<f64>().map_err(|_| expected());
+    match parts[..] {
+        ["constant"] => Ok(Schedule::Constant),
+        ["step", every, gamma] => Ok(Schedule::step(count(every)?, factor(gamma)?)),
+        ["cosine", warmup, steps] => Ok(Schedule::cosine(count(warmup)?, count(steps)?, 0.0)),
+        ["plateau", patience, by] => Ok(Plateau::default().patience(count(patience)?).factor(factor(by)?).into()),
+        _ => Err(expected()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schedules_are_read_and_others_told() {
+        assert_eq!(schedule("constant"), Ok(Schedule::Constant));
+        assert_eq!(schedule("step:3:0.5"), Ok(Schedule::step(3, 0.5)));
+        assert_eq!(schedule("cosine:10:200"), Ok(Schedule::cosine(10, 200, 0.0)));
+        assert_eq!(schedule("plateau:4:0.2"), Ok(Plateau::default().patience(4).factor(0.2).into()));
+        for wrong in ["", "step", "step:x:0.5", "cosine:1", "plateau:1:2:3", "linear"] {
+            assert!(schedule(wrong).unwrap_err().starts_with("expected constant, step:"), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! `elman train`: from a file to a trained model, an honest score beside methods that need no network, and a picture.
+
+mod args;
+mod classify;
+mod forecast;
+pub(crate) mod table;
+mod watch;
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use clap::Command;
+use elman::format::{check_writable, write_atomic};
+use elman::train::{Fit, FitReport, Identity, Learner, Progress};
+use elman::{Model, Threads};
+use elman_tasks::job::Job;
+use elman_tasks::scores::Scores;
+use serde::Serialize;
+
+use super::Failure;
+use super::common::{count, same_file, visible};
+use super::plot::chart::{Chart, Curve, Pane, Panel};
+use super::plot::{Format, render};
+use args::{Common, Shared, with_defaults};
+use watch::{Watch, clock};
+
+#[derive(clap::Args)]
+#[command(disable_help_subcommand = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    kind: Kind,
+}
+
+#[derive(clap::Subcommand)]
+enum Kind {
+    /// The next steps of a series of numbers, from the last ones (CSV): sequence to sequence
+    Forecast(forecast::Args),
+    /// The class of a text or of a sequence of numbers: sequence to vector
+    Classify(classify::Args),
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    match &args.kind {
+        Kind::Forecast(args) => train::<forecast::Kind>(args),
+        Kind::Classify(args) => train::<classify::Kind>(args),
+    }
+}
+
+/// The command with what each setting is where no option is given.
+pub(crate) fn with_help(command: Command) -> Command {
+    fn of<T: Trained>(command: Command) -> Command {
+        let mut settings = T::Settings::default();
+        with_defaults(command, &T::common(&mut settings))
+    }
+    command.mut_subcommand("forecast", of::<forecast::Kind>).mut_subcommand("classify", of::<classify::Kind>)
+}
+
+/// A kind of training: what differs between them.
+trait Trained: Sized {
+    type Settings: Job + Default;
+    type Args;
+    type Learner: Learner;
+
+    fn shared(args: &Self::Args) -> &Shared;
+    fn common(settings: &mut Self::Settings) -> Common<'_>;
+    /// What the options of this kind alone say, over the settings.
+    fn apply(args: &Self::Args, settings: &mut Self::Settings) -> Result<(), Failure>;
+    fn prepare(data: &Path, settings: Self::Settings) -> Result<Self, elman_tasks::Error>;
+    /// Sentences about what was read.
+    fn told(&self) -> Vec<String>;
+    fn fit(&self, threads: Threads) -> Result<Fit<Self::Learner>, elman_tasks::Error>;
+    /// The trained model as it is saved, and sentences about it.
+    fn finish(&self, learner: Self::Learner) -> Result<(Model, Vec<String>), elman_tasks::Error>;
+    /// The tables of the test part, and what of it is drawn beside the curves of learning.
+    fn score(&self, model: &Model) -> Result<(Vec<Scores>, Option<Pane>), elman_tasks::Error>;
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report<'a> {
+    task: &'a str,
+    model: String,
+    plot: String,
+    seconds: f64,
+    epochs: usize,
+    best_epoch: Option<u64>,
+    valid_loss: Option<f64>,
+    parameters: usize,
+    threads: usize,
+    notes: &'a [String],
+    scores: &'a [Scores],
+}
+
+/// Where the results of a run go.
+struct Places {
+    model: PathBuf,
+    plot: PathBuf,
+    format: Format,
+    checkpoint: PathBuf,
+}
+
+impl Places {
+    fn of(shared: &Shared, task: &str) -> Result<Self, Failure> {
+        let model = shared.out.clone().unwrap_or_else(|| PathBuf::from(format!("{task}.safetensors")));
+        let plot = shared.plot.clone().unwrap_or_else(|| model.with_extension("png"));
+        let format = Format::of(&plot).map_err(|reason| Failure::Usage(format!("--plot: {reason}")))?;
+        let mut checkpoint = model.clone().into_os_string();
+        checkpoint.push(".checkpoint");
+        if same_file(&model, &plot) {
+            let got = plot.display();
+            return Err(Failure::Usage(format!("--plot: expected another file than the model's, got {got}")));
+        }
+        check_writable(&model)?;
+        check_writable(&plot)?;
+        Ok(Self { model, plot, format, checkpoint: checkpoint.into() })
+    }
+}
+
+impl From<elman_tasks::Error> for Failure {
+    fn from(error: elman_tasks::Error) -> Self {
+        Failure::Run(error.to_string())
+    }
+}
+
+fn train<T: Trained>(args: &T::Args) -> Result<(), Failure> {
+    let shared = T::shared(args);
+    let mut settings: T::Settings = shared.settings()?;
+    shared.apply(T::common(&mut settings));
+    T::apply(args, &mut settings)?;
+    let toml = settings.to_toml()?;
+    if shared.print_config {
+        write!(io::stdout(), "{toml}")?;
+        return Ok(());
+    }
+    let task = T::Settings::TASK;
+    let data = shared.data.as_ref().expect("clap asks for it");
+    let places = Places::of(shared, task)?;
+    let identity = settings.identity(data)?;
+    let (epochs, threads) = (T::common(&mut settings).fit.epochs, shared.threads());
+    let prepared = T::prepare(data, settings)?;
+    let mut notes = prepared.told();
+    if !shared.json {
+        notes.iter().try_for_each(|note| writeln!(io::stdout(), "{}", visible(note)))?;
+    }
+    let mut fit = prepared.fit(threads)?.checkpoints(&places.checkpoint, identity.clone())?;
+    if shared.resume {
+        resume(&mut fit, &places, &identity, shared)?;
+    }
+    let (report, seconds) = watched(&mut fit, epochs, shared.json, &places)?;
+    let (mut model, more) = prepared.finish(fit.into_learner())?;
+    if !shared.json {
+        more.iter().try_for_each(|note| writeln!(io::stdout(), "{}", visible(note)))?;
+    }
+    notes.extend(more);
+    let (scores, pane) = prepared.score(&model)?;
+    model.set_metadata("elman.data", data.display().to_string())?;
+    model.save(&places.model)?;
+    let parameters = model.params().data().len();
+    write_atomic(&places.plot, &picture(&scores, &report, pane, places.format)?)?;
+    if shared.json {
+        let best = report.best;
+        let report = Report {
+            task,
+            model: places.model.display().to_string(),
+            plot: places.plot.display().to_string(),
+            seconds,
+            epochs: report.epochs.len(),
+            best_epoch: best.map(|best| best.epoch + 1),
+            valid_loss: best.map(|best| best.loss),
+            parameters,
+            threads: threads.get(),
+            notes: &notes,
+            scores: &scores,
+        };
+        let text = serde_json::to_string(&report).map_err(|error| Failure::Run(error.to_string()))?;
+        writeln!(io::stdout(), "{text}")?;
+        return Ok(());
+    }
+    scores.iter().try_for_each(table::print)?;
+    let mut out = io::stdout().lock();
+    writeln!(out)?;
+    let best = report.best.map_or(String::new(), |best| format!(", the best the {}", ordinal(best.epoch + 1)));
+    let epochs = count(report.epochs.len() as u64, "epoch");
+    writeln!(
+        out,
+        "trained     {epochs} in {}{best}; {} parameters",
+        clock(seconds),
+        indicatif::HumanCount(parameters as u64)
+    )?;
+    writeln!(out, "model       {}", visible(&places.model.display().to_string()))?;
+    writeln!(out, "picture     {}", visible(&places.plot.display().to_string()))?;
+    Ok(())
+}
+
+fn resume<L: Learner>(fit: &mut Fit<L>, places: &Places, identity: &Identity, shared: &Shared) -> Result<(), Failure> {
+    let path = &places.checkpoint;
+    if !path.exists() {
+        let path = path.display();
+        return Err(Failure::Run(format!(
+            "--resume: there is no checkpoint {path}; a run without --resume begins one"
+        )));
+    }
+    // What the checkpoint has to belong to: the data too, unless they may have changed.
+    let names = if shared.allow_changed_data { &["task", "settings"][..] } else { &["task", "settings", "data"] };
+    let of = |name: &&str| Some((*name, identity.get(name)?));
+    let asked = names.iter().filter_map(of).fold(Identity::default(), |all, (name, value)| all.with(name, value));
+    fit.resume(path, &asked).map_err(|error| {
+        let text = error.to_string();
+        let help = match text.split(' ').next() {
+            Some("data") => "; --allow-changed-data goes on with other data",
+            Some("settings") => "; it goes on with the settings that it began with alone (see --config)",
+            _ => "",
+        };
+        Failure::Run(format!("--resume {}: {text}{help}", path.display()))
+    })?;
+    if !shared.json {
+        writeln!(io::stdout(), "going on after {}", count(fit.report().epochs.len() as u64, "epoch"))?;
+    }
+    Ok(())
+}
+
+/// Trains to the end, and shows how it goes.
+fn watched<L: Learner>(
+    fit: &mut Fit<L>,
+    epochs: u64,
+    silent: bool,
+    places: &Places,
+) -> Result<(FitReport, f64), Failure> {
+    let mut watch = Watch::new(epochs, silent);
+    let mut lost: io::Result<()> = Ok(());
+    let result = fit.run(&mut |progress: Progress<'_>| {
+        lost = watch.see(progress);
+        lost.is_ok()
+    });
+    let result = result.cloned().map_err(|error| {
+        let kept = if places.checkpoint.exists() { places.checkpoint.display().to_string() } else { "none".into() };
+        Failure::Run(format!("training stopped: {error}; the last good checkpoint: {kept}"))
+    });
+    let seconds = watch.end();
+    lost?;
+    Ok((result?, seconds))
+}
+
+/// The curves of learning, and what the kind has to show.
+fn picture(scores: &[Scores], report: &FitReport, pane: Option<Pane>, format: Format) -> Result<Vec<u8>, Failure> {
+    let curve = |name: &str, color, f: &dyn Fn(&elman::train::EpochReport) -> Option<f64>| Curve {
+        name: name.into(),
+        color,
+        points: report.epochs.iter().filter_map(|epoch| Some((epoch.epoch as f64 + 1.0, f(epoch)?))).collect(),
+    };
+    let curves = vec![curve("training", 2, &|epoch| Some(epoch.train)), curve("validation", 1, &|epoch| epoch.valid)];
+    let learning = Panel { title: "Loss by epoch".into(), x: "epoch".into(), log: false, curves };
+    let network = scores.first().and_then(|scores| scores.rows.iter().find(|row| row.is_network));
+    let title = network.map_or("Trained".into(), |row| row.method.clone());
+    let told = |scores: &Scores| -> Option<String> {
+        let row = scores.rows.iter().find(|row| row.is_network)?;
+        let values = row.values.iter().zip(&scores.measures);
+        let each =
+            values.filter_map(|(value, measure)| Some(format!("{} {:.*}", measure.name, measure.digits, (*value)?)));
+        Some(format!("{}: {}", scores.part, each.collect::<Vec<_>>().join(", ")))
+    };
+    let subtitle = scores.first().and_then(told).unwrap_or_default();
+    let panes = std::iter::once(Pane::Curves(learning)).chain(pane).collect();
+    render(&Chart { title, subtitle, panes }, format).map_err(Failure::Run)
+}
+
+/// `1st`, `2nd`, `13th`.
+fn ordinal(n: u64) -> String {
+    let ending = match (n % 10, n % 100) {
+        (1, tens) if tens != 11 => "st",
+        (2, tens) if tens != 12 => "nd",
+        (3, tens) if tens != 13 => "rd",
+        _ => "th",
+    };
+    format!("{n}{ending}")
+}

@@ -1,0 +1,103 @@
+//! What is seen while training goes on: a bar in a terminal, a line for each epoch elsewhere.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Instant;
+
+use elman::train::Progress;
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+
+/// How a run of training is shown.
+pub(super) struct Watch {
+    bar: ProgressBar,
+    /// Lines for epochs.
+    lines: bool,
+    epochs: u64,
+    start: Instant,
+    /// Steps of examples since the epoch began.
+    steps: u64,
+    epoch_start: Instant,
+    /// The loss so far, smoothed.
+    loss: Option<f64>,
+}
+
+impl Watch {
+    /// Of so many epochs at most; `silent` shows nothing.
+    pub(super) fn new(epochs: u64, silent: bool) -> Self {
+        let terminal = io::stderr().is_terminal() && !silent;
+        let style = ProgressStyle::with_template("{wide_bar} {msg}").expect("a valid template");
+        let bar =
+            if terminal { ProgressBar::new(0).with_style(style.progress_chars("=> ")) } else { ProgressBar::hidden() };
+        let now = Instant::now();
+        Self { bar, lines: !silent, epochs, start: now, steps: 0, epoch_start: now, loss: None }
+    }
+
+    /// Shows what has happened.
+    pub(super) fn see(&mut self, progress: Progress<'_>) -> io::Result<()> {
+        match progress {
+            Progress::Batch { epoch, batch, batches, loss, steps, .. } => {
+                self.steps += steps as u64;
+                let smooth = self.loss.map_or(loss, |before| 0.95 * before + 0.05 * loss);
+                self.loss = Some(smooth);
+                self.bar.set_length(batches * self.epochs);
+                let done = epoch * batches + batch;
+                self.bar.set_position(done);
+                let elapsed = self.start.elapsed().as_secs_f64();
+                let left = elapsed / done.max(1) as f64 * (batches * self.epochs - done) as f64;
+                let rate = HumanCount(self.rate() as u64);
+                let epochs = self.epochs;
+                self.bar.set_message(format!(
+                    "epoch {}/{epochs}  loss {smooth:.4}  {rate} steps/s  {} left at most",
+                    epoch + 1,
+                    clock(left)
+                ));
+            }
+            Progress::Epoch { report, is_best, .. } => {
+                let valid = report.valid.map_or(String::new(), |valid| format!("  validation {valid:.4}"));
+                let best = if is_best { "  best" } else { "" };
+                let line = format!(
+                    "epoch {:>3}  loss {:.4}{valid}  {} steps/s{best}",
+                    report.epoch + 1,
+                    report.train,
+                    HumanCount(self.rate() as u64)
+                );
+                if self.lines {
+                    self.bar.suspend(|| writeln!(io::stdout(), "{line}"))?;
+                }
+                (self.steps, self.epoch_start) = (0, Instant::now());
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Steps a second since the epoch began.
+    fn rate(&self) -> f64 {
+        self.steps as f64 / self.epoch_start.elapsed().as_secs_f64().max(1e-9)
+    }
+
+    /// Takes the bar away; gives the seconds of the whole.
+    pub(super) fn end(self) -> f64 {
+        self.bar.finish_and_clear();
+        self.start.elapsed().as_secs_f64()
+    }
+}
+
+/// `42 s`, `3 min 20 s`, `1 h 5 min`.
+pub(super) fn clock(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        0..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
+        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::clock;
+
+    #[test]
+    fn times_are_told_by_their_two_largest_units() {
+        assert_eq!([0.4, 59.6, 200.0, 3900.0].map(clock), ["0 s", "1 min 0 s", "3 min 20 s", "1 h 5 min"]);
+    }
+}

@@ -1,0 +1,314 @@
+//! Forecasting: the last steps of a series in, the next ones out; sequence to sequence, one step further.
+//!
+//! ```text
+//! rows of a window ─ changes, scales ─┬─ linear autoregression ──────────────┐
+//!                                     └─ recurrent network ─ what it leaves ─┴─ + ─ back to levels ─▶ the next steps
+//! ```
+//!
+//! Scales, the autoregression and the network are fitted to the training part alone, which comes first in time; the validation
+//! part, which follows, decides on the autoregression's ridge and on when to stop; the test part, the end, is scored once.
+
+mod predict;
+mod prepared;
+mod score;
+mod settings;
+
+use std::path::Path;
+
+use elman::train::{Fit, Supervised, Targets};
+use elman::{Model, Readout, Rng, Threads, Workspace};
+
+pub use predict::Forecaster;
+pub use score::HorizonScores;
+pub use settings::{Data, Mode, Settings};
+
+use crate::error::{Error, Result};
+use crate::job::{self, Job};
+use crate::net::Reads;
+use crate::split::{Spans, chronological, walk_forward};
+use crate::table::{self, Missing, Options, Report};
+use crate::transform::{Scaler, Transform};
+use prepared::{Prepared, Window};
+
+/// The metadata key of scales, autoregression and last rows, as JSON.
+pub const FORECAST_KEY: &str = "elman.task.forecast";
+
+/// A file that is made ready for a network to forecast it.
+#[derive(Clone, Debug)]
+pub struct Forecast {
+    settings: Settings,
+    report: Report,
+    series: Vec<OneSeries>,
+    prepared: Prepared,
+    train: Vec<Window>,
+    valid: Vec<Window>,
+}
+
+/// One series of the file.
+#[derive(Clone, Debug)]
+pub(super) struct OneSeries {
+    group: String,
+    times: Vec<String>,
+    /// (T, columns); NaN where there is no number.
+    rows: Vec<f64>,
+    spans: Spans,
+}
+
+impl Forecast {
+    /// Reads a file and fits what is fitted beside the network.
+    ///
+    /// # Errors
+    /// What [`table::read`] gives, settings out of their range, and a series that is too short for a window in each part.
+    pub fn prepare(path: &Path, settings: Settings) -> Result<Self> {
+        let shares = settings.shares;
+        Self::prepare_spans(path, settings, &|len| chronological(len, shares))
+    }
+
+    /// The same for fold `fold` of `folds`, each of which trains on all before its own test part and is tested on as long a
+    /// stretch (walk-forward).
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare), and a series that is too short for so many folds.
+    pub fn prepare_fold(path: &Path, settings: Settings, fold: usize, folds: usize) -> Result<Self> {
+        let shares = settings.shares;
+        Self::prepare_spans(path, settings, &|len| {
+            let of = |share: f64| ((len as f64 * share) as usize).max(1);
+            let all = walk_forward(len, folds, of(shares.valid), of(shares.test))?;
+            all.into_iter().nth(fold).ok_or_else(|| Error::expected("fold", format!("less than {folds}"), fold))
+        })
+    }
+
+    fn prepare_spans(path: &Path, settings: Settings, spans: &dyn Fn(usize) -> Result<Spans>) -> Result<Self> {
+        let table = table::read(path, &Options::from(&settings.data))?;
+        let (features, target) = (table.features, table.target);
+        settings.check(features, target < features)?;
+        let mut series = Vec::new();
+        for one in table.series {
+            let mut rows = one.values;
+            rows.iter_mut().zip(&one.mask).for_each(|(value, there)| {
+                *value = if *there || settings.data.missing != Missing::Mask { *value } else { f64::NAN }
+            });
+            let spans = spans(one.times.len())?;
+            series.push(OneSeries { group: one.group, times: one.times, rows, spans });
+        }
+        let prepared = scales(&settings, &series, table.names, features, target)?;
+        let mut all = Self { settings, report: table.report, series, prepared, train: Vec::new(), valid: Vec::new() };
+        all.train = all.windows(|spans| spans.train.clone());
+        all.valid = all.windows(|spans| spans.valid.clone());
+        if all.train.is_empty() || all.valid.is_empty() {
+            let Settings { window, horizon, .. } = all.settings;
+            let expected = format!("enough rows for a window of {window} and a horizon of {horizon} in each part");
+            return Err(Error::expected("series", expected, format_args!("{} rows", all.report.rows))
+                .in_file(path.display().to_string()));
+        }
+        all.prepared.fit_linear(&all.settings, &all.train, &all.valid)?;
+        Ok(all)
+    }
+
+    /// What a reader may want to know of the file.
+    #[must_use]
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Steps of the training, validation and test parts, of all series.
+    #[must_use]
+    pub fn steps(&self) -> [usize; 3] {
+        let sum = |f: fn(&Spans) -> usize| self.series.iter().map(|one| f(&one.spans)).sum();
+        [sum(|spans| spans.train.len()), sum(|spans| spans.valid.len()), sum(|spans| spans.test.len())]
+    }
+
+    /// A network that has seen nothing, ready to be fitted. Its head is zeros: it begins with the autoregression's forecast.
+    ///
+    /// # Errors
+    /// The network's settings, and those of the training.
+    pub fn fit(&self, threads: Threads) -> Result<Fit<Supervised>> {
+        let Settings { net, fit, seed, .. } = &self.settings;
+        let outputs = self.settings.outputs();
+        let spec = net.spec(Reads::Numbers(self.prepared.width()), Readout::Last, outputs);
+        let mut model = Model::init(spec, &mut Rng::new(*seed))?;
+        silence(&mut model, outputs, net.hidden * (1 + usize::from(net.bidirectional)))?;
+        let all = || self.train.iter().chain(&self.valid);
+        let x = all().map(|window| window.x.iter().map(|&x| x as f32).collect()).collect();
+        let y = all().map(|window| self.prepared.target_of(window)).collect();
+        let learner = Supervised::new(model, x, Targets::Values(y))?;
+        let (train, end) = (self.train.len(), self.train.len() + self.valid.len());
+        Ok(Fit::new(learner, fit.clone(), (0..train).collect(), (train..end).collect())?.threads(threads))
+    }
+
+    /// What training has left as a model whose file has all that [`Forecaster`] needs. Where the network made the validation
+    /// part's forecasts worse than the autoregression alone, it is silenced: gives whether it was kept.
+    ///
+    /// # Errors
+    /// As of a run of the model.
+    pub fn finish(&self, mut model: Model) -> Result<(Model, bool)> {
+        let targets: Vec<Vec<f32>> = self.valid.iter().map(|window| self.prepared.target_of(window)).collect();
+        let answers = self.answers(&model, &self.valid)?;
+        let error = |of: &dyn Fn(usize, usize) -> f64| -> f64 {
+            let each = targets
+                .iter()
+                .enumerate()
+                .flat_map(|(n, target)| target.iter().enumerate().map(move |(k, &t)| (n, k, f64::from(t))));
+            each.map(|(n, k, target)| (of(n, k) - target).powi(2)).sum()
+        };
+        let kept = error(&|n, k| f64::from(answers[n][k])) < error(&|_, _| 0.0) || !self.settings.linear;
+        if !kept {
+            let Settings { net, .. } = &self.settings;
+            silence(&mut model, self.settings.outputs(), net.hidden * (1 + usize::from(net.bidirectional)))?;
+        }
+        job::describe(&mut model, &self.settings, None, None)?;
+        let state = predict::Saved { prepared: self.prepared.clone(), last: self.last_rows() };
+        let json = serde_json::to_string(&state).map_err(|error| Error::new(format!("metadata: {error}")))?;
+        model.set_metadata(FORECAST_KEY, json)?;
+        Ok((model, kept))
+    }
+
+    /// Of each series the rows that a forecast of the next step looks at.
+    fn last_rows(&self) -> Vec<predict::LastRows> {
+        let needs = self.prepared.needs() * self.prepared.columns();
+        let of = |one: &OneSeries| {
+            let rows = one.rows[one.rows.len().saturating_sub(needs)..].iter();
+            let rows = rows.map(|value| (!value.is_nan()).then_some(*value)).collect();
+            predict::LastRows { group: one.group.clone(), time: one.times.last().cloned().unwrap_or_default(), rows }
+        };
+        self.series.iter().map(of).collect()
+    }
+
+    /// Windows of all series whose steps to be forecast all lie in a part; none without a known level or target.
+    fn windows(&self, part: impl Fn(&Spans) -> std::ops::Range<usize>) -> Vec<Window> {
+        let (prepared, outputs) = (&self.prepared, self.settings.outputs());
+        let (needs, columns) = (prepared.needs(), prepared.columns());
+        let mut windows = Vec::new();
+        for (series, one) in self.series.iter().enumerate() {
+            let part = part(&one.spans);
+            let level = |t: usize| one.rows[t * columns + prepared.target];
+            for origin in needs.max(part.start).max(1) - 1..part.end.saturating_sub(outputs) {
+                let last = level(origin);
+                let y: Option<Vec<f64>> = (0..outputs)
+                    .map(|output| {
+                        let change = change(prepared.transform, last, level(origin + 1 + output));
+                        (!change.is_nan()).then(|| prepared.changes.scale(output, change))
+                    })
+                    .collect();
+                if let Some(y) = y.filter(|_| origin + 1 >= part.start) {
+                    let x = prepared.scaled(&one.rows[(origin + 1 - needs) * columns..(origin + 1) * columns]);
+                    windows.push(Window { series, origin, x, y });
+                }
+            }
+        }
+        windows
+    }
+
+    /// What the network gives for windows, in batches.
+    fn answers(&self, model: &Model, windows: &[Window]) -> Result<Vec<Vec<f32>>> {
+        let mut workspace = Workspace::default();
+        run(
+            model,
+            windows.iter().map(|window| &window.x[..]),
+            [self.prepared.window, self.prepared.width()],
+            &mut workspace,
+        )
+    }
+}
+
+/// Runs a network over windows (steps, width), in batches.
+fn run<'a>(
+    model: &Model,
+    windows: impl Iterator<Item = &'a [f64]>,
+    [steps, width]: [usize; 2],
+    workspace: &mut Workspace,
+) -> Result<Vec<Vec<f32>>> {
+    let windows: Vec<&[f64]> = windows.collect();
+    let mut answers = Vec::with_capacity(windows.len());
+    for batch in windows.chunks(256) {
+        let mut x = elman::tensor::Seq::zeros(steps, batch.len(), width)?;
+        for (row, window) in batch.iter().enumerate() {
+            for (t, step) in window.chunks_exact(width).enumerate() {
+                let at = (t * batch.len() + row) * width;
+                x.data_mut()[at..at + width].iter_mut().zip(step).for_each(|(to, &from)| *to = from as f32);
+            }
+        }
+        let output = model.run_with(&x, None, workspace, Threads::one())?;
+        answers.extend((0..batch.len()).map(|row| output.values().step(0).row(row).to_vec()));
+    }
+    Ok(answers)
+}
+
+/// Zeros in the head: the network adds nothing.
+fn silence(model: &mut Model, outputs: usize, features: usize) -> Result<()> {
+    let mut params = model.params_mut();
+    params.set("fc.weight", &[outputs, features], &vec![0.0; outputs * features])?;
+    params.set("fc.bias", &[outputs], &vec![0.0; outputs])?;
+    Ok(())
+}
+
+/// The change from one level to another.
+fn change(transform: Transform, from: f64, to: f64) -> f64 {
+    match transform {
+        Transform::None if from.is_nan() => f64::NAN,
+        Transform::None => to,
+        Transform::Diff => to - from,
+        Transform::LogDiff => (to / from).ln(),
+    }
+}
+
+/// The scales of inputs and changes, fitted to the training parts.
+fn scales(
+    settings: &Settings,
+    series: &[OneSeries],
+    names: Vec<String>,
+    features: usize,
+    target: usize,
+) -> Result<Prepared> {
+    let (columns, outputs) = (names.len(), settings.outputs());
+    // Not asked for anything before it is whole.
+    let ones = |n: usize| Scaler::fit(&vec![0.0; n], None, n, 0..1);
+    let mut prepared = Prepared {
+        features,
+        target,
+        window: settings.window,
+        transform: settings.transform,
+        marks: settings.data.missing == Missing::Mask,
+        inputs: ones(features)?,
+        changes: ones(outputs)?,
+        linear: Vec::new(),
+        rest: vec![1.0; outputs],
+        names,
+    };
+    let (mut inputs, mut changes) = (Vec::new(), Vec::new());
+    for one in series {
+        let rows: Vec<&[f64]> = one.rows.chunks_exact(columns).collect();
+        for t in one.spans.train.clone() {
+            let level = rows[t][target];
+            if settings.transform == Transform::LogDiff && level <= 0.0 {
+                let name = format!("{} at {}", prepared.names[target], one.times[t]);
+                return Err(Error::expected(&name, "a number above 0, as its logarithm is taken", level));
+            }
+            let before = t.checked_sub(1).map(|before| rows[before]);
+            inputs.extend((0..features).map(|column| prepared.feature(before, rows[t], column)));
+            let later = |h: usize| {
+                if t + h < one.spans.train.end {
+                    change(settings.transform, level, rows[t + h][target])
+                } else {
+                    f64::NAN
+                }
+            };
+            changes.extend((1..=outputs).map(later));
+        }
+    }
+    let fit = |values: Vec<f64>, columns: usize| {
+        let mask: Vec<bool> = values.iter().map(|value| !value.is_nan()).collect();
+        Scaler::fit(&values, Some(&mask), columns, 0..values.len() / columns)
+    };
+    (prepared.inputs, prepared.changes) = (fit(inputs, features)?, fit(changes, outputs)?);
+    Ok(prepared)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! What the forecasts of the test part come to, beside those of methods that need no network.
+
+use std::collections::HashMap;
+
+use elman::{Model, Workspace};
+
+use super::{Forecast, Mode, run};
+use crate::error::Result;
+use crate::metrics::{direction, mae, mase, rmse};
+use crate::scores::{Better, Measure, Row, Scores};
+
+/// The scores of one horizon, and the forecasts behind them.
+#[derive(Clone, Debug)]
+pub struct HorizonScores {
+    /// Steps ahead.
+    pub horizon: usize,
+    /// The table.
+    pub scores: Scores,
+    /// The time, the truth, and the network's forecast of it, step by step, of all series one after the other.
+    pub forecasts: Vec<(String, f64, f64)>,
+}
+
+/// What all methods forecast for one step.
+struct OneStep {
+    time: String,
+    truth: f64,
+    /// The last level that was known.
+    last: f64,
+    network: f64,
+    linear: Option<f64>,
+    season: Option<f64>,
+}
+
+impl Forecast {
+    /// Scores a model on the test part, horizon by horizon.
+    ///
+    /// # Errors
+    /// A model of other sizes, and a test part of which no step can be forecast.
+    pub fn score(&self, model: &Model) -> Result<Vec<HorizonScores>> {
+        let silent: Vec<f64> = vec![0.0; self.settings.outputs()];
+        let origins = self.origins();
+        let mut workspace = Workspace::default();
+        let by_network = self.levels(&origins, &mut |windows| {
+            let size = [self.prepared.window, self.prepared.width()];
+            let answers = run(model, windows.iter().map(|window| &window[..]), size, &mut workspace)?;
+            Ok(answers.into_iter().map(|answer| answer.into_iter().map(f64::from).collect()).collect())
+        })?;
+        let by_linear = self.levels(&origins, &mut |windows| Ok(vec![silent.clone(); windows.len()]))?;
+        (1..=self.settings.horizon).map(|horizon| self.score_of(horizon, &origins, [&by_network, &by_linear])).collect()
+    }
+
+    /// All steps that a forecast of the test part begins from: series and last known step.
+    fn origins(&self) -> Vec<(usize, usize)> {
+        let needs = self.prepared.needs();
+        let mut origins = Vec::new();
+        for (series, one) in self.series.iter().enumerate() {
+            let test = &one.spans.test;
+            let first = test.start.saturating_sub(self.settings.horizon).max(needs - 1);
+            origins.extend((first..test.end.saturating_sub(1)).map(|origin| (series, origin)));
+        }
+        origins
+    }
+
+    /// The levels that are forecast from each origin for every horizon, by a network's answers to windows.
+    fn levels(
+        &self,
+        origins: &[(usize, usize)],
+        network: &mut dyn FnMut(&[Vec<f64>]) -> Result<Vec<Vec<f64>>>,
+    ) -> Result<Vec<Vec<f64>>> {
+        let (prepared, horizon) = (&self.prepared, self.settings.horizon);
+        let (needs, columns) = (prepared.needs(), prepared.columns());
+        let mut histories: Vec<Vec<f64>> = origins
+            .iter()
+            .map(|&(series, origin)| {
+                self.series[series].rows[(origin + 1 - needs) * columns..(origin + 1) * columns].to_vec()
+            })
+            .collect();
+        let mut levels = vec![Vec::with_capacity(horizon); origins.len()];
+        let rounds = if self.settings.mode == Mode::Recursive { horizon } else { 1 };
+        for _ in 0..rounds {
+            let windows: Vec<Vec<f64>> = histories.iter().map(|rows| prepared.scaled(rows)).collect();
+            let answers = network(&windows)?;
+            for (((history, x), answer), levels) in histories.iter_mut().zip(&windows).zip(answers).zip(&mut levels) {
+                let last = history[history.len() - columns + prepared.target];
+                let next = answer.iter().enumerate().map(|(output, &y)| prepared.level(last, x, output, y));
+                let next: Vec<f64> = next.collect();
+                if self.settings.mode == Mode::Recursive {
+                    // The target is the only column: the forecast is the next row.
+                    history.drain(..columns);
+                    history.push(next[0]);
+                }
+                levels.extend(next);
+            }
+        }
+        Ok(levels)
+    }
+
+    fn score_of(&self, horizon: usize, origins: &[(usize, usize)], levels: [&[Vec<f64>]; 2]) -> Result<HorizonScores> {
+        let (target, columns) = (self.prepared.target, self.prepared.columns());
+        let mut steps = Vec::new();
+        for (n, &(series, origin)) in origins.iter().enumerate() {
+            let (one, step) = (&self.series[series], origin + horizon);
+            let level = |t: usize| one.rows[t * columns + target];
+            let known = one.spans.test.contains(&step) && !level(step).is_nan() && !level(origin).is_nan();
+            if !known {
+                continue;
+            }
+            let season = self.settings.season;
+            let back = if season == 0 { 0 } else { horizon.div_ceil(season) * season };
+            steps.push(OneStep {
+                time: one.times[step].clone(),
+                truth: level(step),
+                last: level(origin),
+                network: levels[0][n][horizon - 1],
+                linear: self.settings.linear.then(|| levels[1][n][horizon - 1]),
+                season: (back > 0 && step >= back).then(|| level(step - back)),
+            });
+        }
+        let truth: Vec<f64> = steps.iter().map(|step| step.truth).collect();
+        let last: Vec<f64> = steps.iter().map(|step| step.last).collect();
+        // Of the first series: where there are several, their scales may differ, and it stands for them.
+        let train: Vec<f64> = self.series[0]
+            .spans
+            .train
+            .clone()
+            .map(|t| self.series[0].rows[t * columns + target])
+            .filter(|x| !x.is_nan())
+            .collect();
+        let row = |method: String, is_network: bool, forecast: Option<Vec<f64>>| -> Result<Option<Row>> {
+            let Some(forecast) = forecast else { return Ok(None) };
+            let hits = direction(&forecast, &truth, &last)?;
+            let values = vec![
+                Some(rmse(&forecast, &truth)?),
+                Some(mae(&forecast, &truth)?),
+                mase(&forecast, &truth, &train, 1).ok(),
+                (hits.of > 0).then(|| 100.0 * hits.share()),
+            ];
+            Ok(Some(Row { method, is_network, values }))
+        };
+        let all = |f: &dyn Fn(&OneStep) -> Option<f64>| steps.iter().map(f).collect::<Option<Vec<f64>>>();
+        let net = &self.settings.net;
+        let name = format!("{:?} {}", net.cell, net.hidden).to_uppercase();
+        let with = if self.settings.linear { " + linear" } else { "" };
+        let rows = [
+            row(format!("{name}{with}"), true, all(&|step| Some(step.network)))?,
+            row(format!("linear autoregression ({})", self.prepared.window), false, all(&|step| step.linear))?,
+            row("last value".into(), false, all(&|step| Some(step.last)))?,
+            row(format!("the season before ({})", self.settings.season), false, all(&|step| step.season))?,
+        ];
+        let places = digits(&truth);
+        let measures = vec![
+            Measure::new("RMSE", Better::Less, places),
+            Measure::new("MAE", Better::Less, places),
+            Measure::new("MASE", Better::Less, 3),
+            Measure::new("direction %", Better::More, 1),
+        ];
+        let ahead = if self.settings.horizon == 1 { String::new() } else { format!(", {horizon} ahead") };
+        let part = format!("test part, {} steps{ahead}", truth.len());
+        let forecasts = steps.into_iter().map(|step| (step.time, step.truth, step.network)).collect();
+        Ok(HorizonScores {
+            horizon,
+            scores: Scores { part, measures, rows: rows.into_iter().flatten().collect() },
+            forecasts,
+        })
+    }
+
+    /// The mean of a measure over series is not that of one: groups by name, for those who want to look at one.
+    #[must_use]
+    pub fn groups(&self) -> HashMap<&str, usize> {
+        self.series.iter().map(|one| (&one.group[..], one.times.len())).collect()
+    }
+}
+
+/// Digits behind the point that tell numbers of this size apart.
+fn digits(values: &[f64]) -> usize {
+    let mean = values.iter().map(|value| value.abs()).sum::<f64>() / values.len().max(1) as f64;
+    (3.0 - mean.max(1e-9).log10().floor()).clamp(2.0, 8.0) as usize
+}

@@ -1,0 +1,214 @@
+//! Series made here: what is forecast, what is fitted to what, and what is refused.
+
+use std::path::PathBuf;
+
+use super::*;
+use crate::split::SplitMix64;
+
+/// A file of one column, and the folder that it lies in.
+fn file(values: &[f64]) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("series.csv");
+    let rows: String = values.iter().map(|value| format!("{value}\n")).collect();
+    std::fs::write(&path, format!("x\n{rows}")).unwrap();
+    (folder, path)
+}
+
+/// x[t+1] = 0.9 sin(3 x[t]) + noise: nothing that a linear function of the past can tell.
+fn wild(len: usize) -> Vec<f64> {
+    let mut rng = SplitMix64::new(3);
+    let mut x = vec![0.3];
+    while x.len() < len {
+        let noise = rng.next_u64() as f64 / 2.0_f64.powi(64) - 0.5;
+        x.push(0.9 * (3.0 * x[x.len() - 1]).sin() + 0.05 * noise);
+    }
+    x
+}
+
+fn settings() -> Settings {
+    let fit = Settings::default().fit.epochs(25).lr(0.01).batch(16);
+    Settings { window: 4, fit, net: crate::net::Net { hidden: 16, ..Settings::default().net }, ..Settings::default() }
+}
+
+/// Trains, and gives the model.
+fn trained(task: &Forecast) -> (Model, bool) {
+    let mut fit = task.fit(Threads::one()).unwrap();
+    fit.run(&mut |_| true).unwrap();
+    task.finish(fit.into_learner().into_model()).unwrap()
+}
+
+fn value(scores: &HorizonScores, method: &str) -> f64 {
+    let row = scores.scores.rows.iter().find(|row| row.method.starts_with(method)).expect(method);
+    row.values[0].unwrap()
+}
+
+#[test]
+fn a_network_finds_what_no_line_can() {
+    let (_folder, path) = file(&wild(900));
+    let task = Forecast::prepare(&path, settings()).unwrap();
+    let (model, kept) = trained(&task);
+    let scores = &task.score(&model).unwrap()[0];
+    let (network, linear, last) = (value(scores, "GRU"), value(scores, "linear"), value(scores, "last"));
+    assert!(kept && network < 0.3 * linear && linear < last, "{network}, {linear}, {last}");
+    assert!(scores.scores.winner().unwrap().is_network);
+    assert_eq!((scores.forecasts.len(), task.steps()), (90, [720, 90, 90]));
+}
+
+#[test]
+fn a_network_that_only_adds_noise_is_silenced() {
+    // A random walk: nothing can be known but the last value.
+    let mut rng = SplitMix64::new(8);
+    let mut x = vec![0.0];
+    while x.len() < 400 {
+        x.push(x[x.len() - 1] + rng.next_u64() as f64 / 2.0_f64.powi(64) - 0.5);
+    }
+    let (_folder, path) = file(&x);
+    let settings = Settings { transform: Transform::Diff, ..settings() };
+    let task = Forecast::prepare(&path, settings).unwrap();
+    // The weights of a network that learned the training part by heart.
+    let mut model = task.fit(Threads::one()).unwrap().into_learner().into_model();
+    model.params_mut().data_mut().iter_mut().for_each(|w| *w += 0.5);
+    let (model, kept) = task.finish(model).unwrap();
+    assert!(!kept);
+    let scores = &task.score(&model).unwrap()[0];
+    assert_eq!(value(scores, "GRU"), value(scores, "linear"));
+    assert!(value(scores, "GRU") < 1.02 * value(scores, "last"));
+}
+
+#[test]
+fn nothing_of_the_end_is_known_before() {
+    let mut x = wild(300);
+    let (_one, path) = file(&x);
+    let last = x.len() - 1;
+    x[last] += 1e6;
+    let (_other, changed) = file(&x);
+    let settings = Settings { fit: settings().fit.epochs(3), ..settings() };
+    let tasks = [path, changed].map(|path| Forecast::prepare(&path, settings.clone()).unwrap());
+    assert_eq!(tasks[0].prepared, tasks[1].prepared);
+    assert_eq!((&tasks[0].train, &tasks[0].valid), (&tasks[1].train, &tasks[1].valid));
+    let models = tasks.each_ref().map(|task| trained(task).0);
+    assert_eq!(models[0].params().data(), models[1].params().data());
+    let forecasts = [0, 1].map(|n| tasks[n].score(&models[n]).unwrap().remove(0).forecasts);
+    let network = |n: usize| forecasts[n].iter().map(|(_, _, forecast)| forecast.to_bits()).collect::<Vec<_>>();
+    assert_eq!(network(0), network(1));
+}
+
+#[test]
+fn a_file_of_the_model_alone_goes_on_with_new_rows() {
+    let x = wild(420);
+    let (_folder, path) = file(&x[..400]);
+    for (transform, mode, horizon) in
+        [(Transform::None, Mode::Direct, 1), (Transform::Diff, Mode::Direct, 3), (Transform::Diff, Mode::Recursive, 3)]
+    {
+        let settings = Settings { transform, mode, horizon, fit: settings().fit.epochs(2), ..settings() };
+        let task = Forecast::prepare(&path, settings).unwrap();
+        let (model, _) = trained(&task);
+        // What is forecast for the last steps of the file, from as many steps before.
+        let truth = task.score(&model).unwrap();
+        let mut forecaster = Forecaster::new(Model::from_bytes(model.to_bytes().unwrap()).unwrap()).unwrap();
+        assert_eq!((forecaster.columns(), forecaster.horizon()), (&["x".to_string()][..], horizon));
+        assert_eq!(forecaster.series().collect::<Vec<_>>(), [("", "400")]);
+        // Another one is given the rows up to there, one by one.
+        let mut again = Forecaster::new(model).unwrap();
+        for (t, &x) in x[..400 - horizon].iter().enumerate() {
+            again.push("", &format!("{}", t + 1), &[x]).unwrap();
+        }
+        let forecast = again.forecast("").unwrap().unwrap();
+        for (h, level) in forecast.iter().enumerate() {
+            let (time, _, scored) = &truth[h].forecasts[truth[h].forecasts.len() - (horizon - h)];
+            assert_eq!((&time[..], *level), (&format!("{}", 400 - horizon + 1 + h)[..], *scored), "{mode:?} {h}");
+        }
+        // The saved one knows the end of the file, and goes on from there; saved once more, it still does.
+        let ahead = forecaster.forecast("").unwrap().unwrap();
+        assert_eq!(ahead.len(), horizon);
+        forecaster.push("", "401", &[x[400]]).unwrap();
+        let next = forecaster.forecast("").unwrap().unwrap();
+        assert_ne!(ahead, next);
+        let mut saved =
+            Forecaster::new(Model::from_bytes(forecaster.into_model().unwrap().to_bytes().unwrap()).unwrap()).unwrap();
+        assert_eq!(saved.forecast("").unwrap().unwrap(), next);
+        // A new series has to come to a window first.
+        saved.push("new", "1", &[0.5]).unwrap();
+        assert_eq!(saved.forecast("new").unwrap(), None);
+        assert!(saved.forecast("none").unwrap_err().to_string().contains("one of , new"));
+        assert!(saved.push("", "402", &[0.0, 1.0]).is_err());
+    }
+}
+
+#[test]
+fn levels_come_back_from_every_transform() {
+    // 2 % a step, and a wave: known but for rounding.
+    let x: Vec<f64> = (0..300).map(|t| 1.02_f64.powi(t / 3) * (2.0 + (f64::from(t) * 0.3).sin())).collect();
+    let (_folder, path) = file(&x);
+    for transform in [Transform::Diff, Transform::LogDiff] {
+        let settings = Settings { transform, window: 30, fit: settings().fit.epochs(1), ..settings() };
+        let task = Forecast::prepare(&path, settings).unwrap();
+        let (model, _) = trained(&task);
+        let scores = &task.score(&model).unwrap()[0];
+        assert!(value(scores, "GRU") < 0.6 * value(scores, "last"), "{transform:?} {:?}", scores.scores);
+    }
+}
+
+#[test]
+fn other_columns_groups_and_holes_are_looked_at() {
+    // y follows x by one step; two series, and numbers missing.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("series.csv");
+    let mut text = String::from("day,shop,x,y\n");
+    let x = wild(400);
+    for t in 1..400 {
+        let missing = if t % 50 == 7 { String::new() } else { x[t].to_string() };
+        text += &format!("{t},a,{missing},{}\n{t},b,{},{}\n", x[t - 1], -x[t], -x[t - 1]);
+    }
+    std::fs::write(&path, text).unwrap();
+    let data = Data {
+        target: Some("y".into()),
+        features: Some(vec!["x".into()]),
+        time: Some("day".into()),
+        group: Some("shop".into()),
+        missing: Missing::Mask,
+    };
+    let task = Forecast::prepare(&path, Settings { data, ..settings() }).unwrap();
+    assert_eq!((task.report().missing, task.groups()["a"], task.prepared.width()), (8, 399, 2));
+    let (model, _) = trained(&task);
+    let scores = &task.score(&model).unwrap()[0];
+    assert!(value(scores, "GRU") < 0.25 * value(scores, "last"), "{:?}", scores.scores);
+}
+
+#[test]
+fn folds_walk_forward() {
+    let (_folder, path) = file(&wild(500));
+    let steps: Vec<[usize; 3]> =
+        (0..3).map(|fold| Forecast::prepare_fold(&path, settings(), fold, 3).unwrap().steps()).collect();
+    assert!(steps[0][0] < steps[1][0] && steps[1][0] < steps[2][0], "{steps:?}");
+    assert!(steps.iter().all(|steps| steps[1..] == [50, 50]));
+    assert!(Forecast::prepare_fold(&path, settings(), 3, 3).is_err());
+}
+
+#[test]
+fn what_cannot_be_forecast_is_told() {
+    let told = |values: &[f64], settings: Settings| {
+        let (_folder, path) = file(values);
+        Forecast::prepare(&path, settings).unwrap_err().to_string()
+    };
+    let x = wild(100);
+    assert!(
+        told(&x[..30], settings())
+            .contains("enough rows for a window of 4 and a horizon of 1 in each part, got 30 rows")
+    );
+    assert!(told(&x, Settings { window: 0, ..settings() }).starts_with("window: expected at least 1 step"));
+    assert!(told(&x, Settings { window: 5000, ..settings() }).contains("in each part"));
+    let log = told(&x, Settings { transform: Transform::LogDiff, ..settings() });
+    assert!(log.contains("expected a number above 0, as its logarithm is taken"), "{log}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("two.csv");
+    let rows: String = x.iter().map(|x| format!("{x},{x}\n")).collect();
+    std::fs::write(&path, format!("a,b\n{rows}")).unwrap();
+    let data = Data { target: Some("a".into()), ..Data::default() };
+    let settings = Settings { mode: Mode::Recursive, horizon: 2, data, ..settings() };
+    let error = Forecast::prepare(&path, settings).unwrap_err().to_string();
+    assert!(error.contains("mode recursive: expected the target as the only feature"), "{error}");
+    // A model of something else.
+    let other = elman::Gru::builder(1, 4).linear("fc", 1).model(&mut Rng::new(1)).unwrap();
+    assert!(Forecaster::new(other).unwrap_err().to_string().contains("forecast"));
+}
