@@ -97,6 +97,12 @@ impl fmt::Display for Error {
     }
 }
 
+impl From<elman::Error> for Error {
+    fn from(error: elman::Error) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.cause.as_ref().map(|cause| &**cause as _)

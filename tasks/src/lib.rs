@@ -7,12 +7,19 @@
 //! trained on and what is tested on. [`metrics`] says how good an answer is and [`baselines`] how good the answers of
 //! simple methods are, which a network has to beat.
 //!
+//! A task puts these together: [`classify`] tells classes of sequences, [`generate`] makes sequences of classes. Each has
+//! settings that are a file of TOML ([`job`]), a [`net`]work, a training that can be stopped and gone on with, [`scores`]
+//! beside the baselines', and a predictor that a model's file alone suffices for.
+//!
 //! Nothing here prints or draws, and nothing depends on the machine: the same input gives the same output everywhere,
 //! to within the rounding of `ln` and `exp`.
 
 pub mod baselines;
+pub mod classify;
 mod error;
 pub mod forecast;
+pub mod generate;
+pub mod job;
 pub mod long;
 pub mod metrics;
 pub mod net;

@@ -50,6 +50,19 @@ pub enum Reads {
 }
 
 impl Net {
+    /// What it is called in a table of scores: `GRU 64`, `LSTM 2x128, both ways`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        let cell = match self.cell {
+            Cell::Rnn => "RNN",
+            Cell::Gru => "GRU",
+            Cell::Lstm => "LSTM",
+        };
+        let layers = if self.layers == 1 { String::new() } else { format!("{}x", self.layers) };
+        let both = if self.bidirectional { ", both ways" } else { "" };
+        format!("{cell} {layers}{}{both}", self.hidden)
+    }
+
     /// The recurrent layers, called `rnn`, `gru` or `lstm`.
     #[must_use]
     pub fn recurrent(&self) -> (&'static str, LayerKind) {

@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 
 /// The generator SplitMix64 (Steele, Lea and Flood 2014): 64 bits of state, a counter that is mixed.
@@ -47,7 +49,8 @@ pub fn shuffle<T>(items: &mut [T], rng: &mut SplitMix64) {
 }
 
 /// How much of the data is kept from training. Of `n` items a share is n times it, rounded to the nearest.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Shares {
     /// The share by which settings are chosen and training is stopped. 0.1 by default.
     pub valid: f64,
@@ -84,6 +87,28 @@ impl Shares {
     }
 }
 
+/// A part of the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// What is trained on.
+    Train,
+    /// What settings are chosen by.
+    Valid,
+    /// What is tested on.
+    Test,
+}
+
+impl std::fmt::Display for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Train => "training part",
+            Self::Valid => "validation part",
+            Self::Test => "test part",
+        })
+    }
+}
+
 /// The indices of the items of each part. No index is in two of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Split {
@@ -93,6 +118,18 @@ pub struct Split {
     pub valid: Vec<usize>,
     /// To be tested on.
     pub test: Vec<usize>,
+}
+
+impl Split {
+    /// The indices of the items of a part.
+    #[must_use]
+    pub fn part(&self, part: Part) -> &[usize] {
+        match part {
+            Part::Train => &self.train,
+            Part::Valid => &self.valid,
+            Part::Test => &self.test,
+        }
+    }
 }
 
 /// Parts of a series, each after the one before.

@@ -12,7 +12,7 @@ use crate::train::{Batches, Schedule};
 /// assert_eq!((config.seed, config.schedule), (1, Schedule::Constant));
 /// ```
 #[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
 #[non_exhaustive]
 pub struct FitConfig {
     /// How many times every example is learned from, if nothing stops it before.

@@ -1,0 +1,88 @@
+//! The examples that a classifier learns from.
+
+use elman::loss::{CrossEntropy, Steps};
+use elman::tensor::PackedSequence;
+use elman::train::{Learner, Lesson, Score, TrainingState};
+use elman::{Model, Threads, Workspace};
+
+use crate::split::SplitMix64;
+
+/// A model, sequences and a class for each: [`Supervised`](elman::train::Supervised) with dropout of tokens.
+///
+/// In training each token is replaced by `<unk>` with some probability, anew each time ('word dropout'): a network that
+/// could tell each text of the training by a rare word of it has to look at the others, and learns what to make of a word
+/// it has never seen. Which ones follows from the seed and the step alone, so that training goes on from a checkpoint as
+/// if it had not stopped.
+#[derive(Clone, Debug)]
+pub struct Examples {
+    pub(super) model: Model,
+    /// (steps, width) each, or an index a step.
+    pub(super) sequences: Vec<Vec<f32>>,
+    pub(super) width: usize,
+    pub(super) labels: Vec<i64>,
+    /// The probability, and the number of `<unk>`.
+    pub(super) dropout: Option<(f64, f32)>,
+    pub(super) workspace: Workspace,
+}
+
+impl Examples {
+    /// The model.
+    #[must_use]
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The model alone. [`Model::save`] writes it with all that [`Classifier`](super::Classifier) needs.
+    #[must_use]
+    pub fn into_model(self) -> Model {
+        self.model
+    }
+
+    fn pack(&self, examples: &[usize]) -> elman::Result<PackedSequence> {
+        let rows: Vec<&[f32]> = examples.iter().map(|&n| &self.sequences[n][..]).collect();
+        PackedSequence::from_rows(&rows, self.width)
+    }
+
+    /// The sequences with some of their tokens replaced.
+    fn dropped(&self, examples: &[usize], training: &TrainingState) -> elman::Result<PackedSequence> {
+        let Some((probability, unknown)) = self.dropout else { return self.pack(examples) };
+        // A generator's seed and its place are one number: those of seed and step are mixed first, lest the masks of a step be
+        // those of the step before moved by one token.
+        let [seed, step] = [training.seed(), training.step()].map(|x| SplitMix64::new(x).next_u64());
+        let mut rng = SplitMix64::new(seed ^ step.rotate_left(32));
+        let below = (probability * 2.0_f64.powi(64)) as u64;
+        let mut drop = |&token: &f32| if rng.next_u64() < below { unknown } else { token };
+        let rows: Vec<Vec<f32>> = examples.iter().map(|&n| self.sequences[n].iter().map(&mut drop).collect()).collect();
+        PackedSequence::from_rows(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>(), self.width)
+    }
+
+    fn labels(&self, examples: &[usize]) -> Vec<i64> {
+        examples.iter().map(|&n| self.labels[n]).collect()
+    }
+}
+
+impl Learner for Examples {
+    fn models(&mut self) -> Vec<(&str, &mut Model)> {
+        vec![("", &mut self.model)]
+    }
+
+    fn steps(&self, example: usize) -> usize {
+        self.sequences[example].len() / self.width
+    }
+
+    fn learn(&mut self, examples: &[usize], lesson: &mut Lesson<'_>) -> elman::Result<Score> {
+        let (x, labels) = (self.dropped(examples, lesson.training())?, self.labels(examples));
+        let threads = lesson.threads();
+        let run = self.model.forward_with(&x, None, lesson.training(), &mut self.workspace, threads)?;
+        let (loss, gradients) = run.learn(&mut CrossEntropy::new(&labels).at(Steps::Last))?;
+        lesson.give(0, gradients.parameters())?;
+        Ok(Score::mean(loss, examples.len()))
+    }
+
+    fn evaluate(&mut self, examples: &[usize], threads: Threads) -> elman::Result<Score> {
+        let (x, labels) = (self.pack(examples)?, self.labels(examples));
+        let output = self.model.run_with(&x, None, &mut self.workspace, threads)?;
+        let loss = output.loss(&mut CrossEntropy::new(&labels).at(Steps::Last))?;
+        Ok(Score::mean(loss, examples.len()))
+    }
+}

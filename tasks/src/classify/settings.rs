@@ -1,0 +1,102 @@
+//! What is chosen.
+
+use elman::Readout;
+use elman::train::FitConfig;
+use serde::{Deserialize, Serialize};
+
+use super::Data;
+use crate::error::{Error, Result};
+use crate::job::Job;
+use crate::net::Net;
+use crate::split::Shares;
+
+/// What of a sequence's steps the head sees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pool {
+    /// The last step: what the network remembers at the end. For what hangs on the end or the order, such as a name's
+    /// ending. With both directions it sees all that the forward one knows and of the other the last token's state alone;
+    /// `max` or `mean` then see more.
+    Last,
+    /// The mean over all steps: for what is spread over the sequence.
+    Mean,
+    /// Of each unit the largest over all steps: for a few telling places, such as the words of a review that judge.
+    #[default]
+    Max,
+}
+
+impl From<Pool> for Readout {
+    fn from(pool: Pool) -> Self {
+        match pool {
+            Pool::Last => Self::Last,
+            Pool::Mean => Self::Mean,
+            Pool::Max => Self::Max,
+        }
+    }
+}
+
+/// The settings of [`Classify`](super::Classify), as a file of TOML has them ([`Job`]).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// What the split and the first weights are drawn from; the order of examples has a seed in `fit`.
+    pub seed: u64,
+    /// What the head sees of the steps.
+    pub readout: Pool,
+    /// The probability with which each token is replaced by `<unk>` in training, in [0, 1); of no effect on numbers. It is
+    /// what keeps a network from learning a small file of texts by heart: 0 by default.
+    pub token_dropout: f64,
+    /// The standard deviation of the first token vectors, above 0. PyTorch's and the default is 1; with a smaller one rare
+    /// words, which are hardly learned, say less.
+    pub embedding_std: f32,
+    /// The decay of all parameters (AdamW), at least 0; with 0, the default, the optimiser is Adam.
+    pub weight_decay: f32,
+    /// The shares of validation and test.
+    pub shares: Shares,
+    /// What the file holds.
+    pub data: Data,
+    /// The network.
+    pub net: Net,
+    /// The training.
+    pub fit: FitConfig,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            readout: Pool::default(),
+            token_dropout: 0.0,
+            embedding_std: 1.0,
+            weight_decay: 0.0,
+            shares: Shares::default(),
+            data: Data::default(),
+            net: Net::default(),
+            fit: FitConfig::default(),
+        }
+    }
+}
+
+impl Job for Settings {
+    const TASK: &'static str = "classify";
+}
+
+impl Settings {
+    /// That each is in its range; those of the network and of the training are checked where they are used.
+    pub(super) fn check(&self) -> Result<()> {
+        if !(0.0..1.0).contains(&self.token_dropout) {
+            return Err(Error::expected(
+                "token_dropout",
+                "a probability of at least 0 and less than 1",
+                self.token_dropout,
+            ));
+        }
+        if !(self.embedding_std > 0.0 && self.embedding_std.is_finite()) {
+            return Err(Error::expected("embedding_std", "a finite number above 0", self.embedding_std));
+        }
+        if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
+            return Err(Error::expected("weight_decay", "a finite number of at least 0", self.weight_decay));
+        }
+        Ok(self.fit.check()?)
+    }
+}

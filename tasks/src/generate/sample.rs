@@ -1,0 +1,156 @@
+//! A trained model in use.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use elman::{LayerKind, Model, Stream};
+
+use super::Settings;
+use super::tokens::{END_INDEX, Tokens, UNKNOWN_INDEX};
+use crate::classify::softmax;
+use crate::error::{Error, Result, quoted};
+use crate::job::{CLASSES_KEY, VOCABULARY_KEY, settings_of, tokens_of};
+use crate::split::SplitMix64;
+
+/// What makes texts of a label, out of a model's file alone.
+#[derive(Clone, Debug)]
+pub struct Generator {
+    stream: Stream,
+    settings: Settings,
+    tokens: Tokens,
+}
+
+impl Generator {
+    /// Opens a model that this task trained and [`Model::save`] wrote.
+    ///
+    /// # Errors
+    /// A file that is no model, and those of [`new`](Self::new); each names the file.
+    pub fn open(path: &Path) -> Result<Self> {
+        let model = Model::open(path)?;
+        Self::new(model).map_err(|error| error.in_file(path.display().to_string()))
+    }
+
+    /// A model that this task trained.
+    ///
+    /// # Errors
+    /// A model of another task or of none, and metadata that contradicts the model.
+    pub fn new(model: impl Into<Arc<Model>>) -> Result<Self> {
+        let model: Arc<Model> = model.into();
+        let settings: Settings = settings_of(&model)?;
+        let tokens = Tokens::new(tokens_of(&model, VOCABULARY_KEY)?, tokens_of(&model, CLASSES_KEY)?)?;
+        check(&model, &tokens)?;
+        Ok(Self { stream: Stream::new(model)?, settings, tokens })
+    }
+
+    /// The settings that the model was trained by.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The labels in the order of their numbers.
+    pub fn labels(&self) -> &[String] {
+        self.tokens.labels.tokens()
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        self.stream.model()
+    }
+
+    /// A text of that label, drawn character by character: the same for the same seed.
+    ///
+    /// The logits are divided by the temperature: at 1 characters come as often as the network takes them to be likely, below
+    /// 1 the likely ones come more often, and at 0 always the likeliest, whatever the seed.
+    ///
+    /// # Errors
+    /// An unknown label, and a temperature that is negative or not finite.
+    pub fn sample(&mut self, label: &str, temperature: f64, seed: u64) -> Result<String> {
+        self.sample_after(label, "", temperature, seed)
+    }
+
+    /// The same of a text that begins with `begin`.
+    ///
+    /// # Errors
+    /// As of [`sample`](Self::sample), and a character in `begin` that the training did not have.
+    pub fn sample_after(&mut self, label: &str, begin: &str, temperature: f64, seed: u64) -> Result<String> {
+        if !(temperature >= 0.0 && temperature.is_finite()) {
+            return Err(Error::expected("temperature", "a finite number of at least 0", temperature));
+        }
+        let known = self.tokens.characters(begin)?;
+        if let Some(place) = known.iter().position(|&index| index == UNKNOWN_INDEX) {
+            let got = begin.chars().nth(place).map(String::from).unwrap_or_default();
+            return Err(Error::expected("beginning", "characters that the training had", quoted(&got)));
+        }
+        let mut rng = SplitMix64::new(seed);
+        let mut logits = vec![0.0; self.tokens.outputs()];
+        self.stream.reset();
+        self.stream.step_index(self.tokens.label(label)? as u32, &mut logits)?;
+        let mut text = String::from(begin);
+        for index in known {
+            self.stream.step_index(index as u32, &mut logits)?;
+        }
+        let mut left = self.settings.longest.saturating_sub(text.chars().count());
+        while left > 0 {
+            let next = draw(&mut logits, temperature, &mut rng);
+            if next == END_INDEX {
+                break;
+            }
+            text.push_str(&self.tokens.characters.tokens()[next]);
+            self.stream.step_index(next as u32, &mut logits)?;
+            left -= 1;
+        }
+        Ok(text)
+    }
+
+    /// The natural logarithm of the probability that the network gives a text of that label, its end included.
+    ///
+    /// # Errors
+    /// An unknown label.
+    pub fn log_likelihood(&mut self, label: &str, text: &str) -> Result<f64> {
+        let (read, told) = self.tokens.example(label, text)?;
+        let mut logits = vec![0.0; self.tokens.outputs()];
+        self.stream.reset();
+        let mut sum = 0.0;
+        for (index, next) in read.into_iter().zip(told) {
+            self.stream.step_index(index as u32, &mut logits)?;
+            sum += softmax(&logits)[next as usize].ln();
+        }
+        Ok(sum)
+    }
+}
+
+/// That a model is one of these tokens.
+pub(super) fn check(model: &Model, tokens: &Tokens) -> Result<()> {
+    let known = match model.spec().layers.first().map(|layer| &layer.kind) {
+        Some(LayerKind::Embedding { vocabulary, .. }) => *vocabulary,
+        _ => return Err(Error::new("model: expected an embedding first, got none")),
+    };
+    if (known, model.outputs()) != (tokens.inputs(), tokens.outputs()) {
+        let expected = format!("{} inputs and {} outputs, as there are tokens", tokens.inputs(), tokens.outputs());
+        return Err(Error::expected("model", expected, format_args!("{known} and {}", model.outputs())));
+    }
+    Ok(())
+}
+
+/// The number of a token, never that of `<unk>`, which is no character.
+fn draw(logits: &mut [f32], temperature: f64, rng: &mut SplitMix64) -> usize {
+    logits[UNKNOWN_INDEX] = f32::NEG_INFINITY;
+    let first =
+        (0..logits.len()).fold(END_INDEX, |best, index| if logits[index] > logits[best] { index } else { best });
+    if temperature == 0.0 {
+        return first;
+    }
+    // All relative to the likeliest, so that no power is too large whatever the temperature.
+    let power = |logit: f32| ((f64::from(logit) - f64::from(logits[first])) / temperature).exp();
+    let powers: Vec<f64> = logits.iter().map(|&logit| power(logit)).collect();
+    // 53 bits, all that a number of 64 has, in [0, 1).
+    let mut at = (rng.next_u64() >> 11) as f64 * 2.0_f64.powi(-53) * powers.iter().sum::<f64>();
+    for (index, power) in powers.iter().enumerate() {
+        if at < *power {
+            return index;
+        }
+        at -= power;
+    }
+    // By rounding nothing was left.
+    first
+}
