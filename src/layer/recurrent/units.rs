@@ -18,10 +18,13 @@ use crate::parallel::Team;
 use crate::plan::Plan;
 use crate::tensor::{Lines, SeqMut};
 
+/// h_n or c_n, where it is wanted, and its width.
+type LastState<'a> = Option<(&'a mut [f32], usize)>;
+
 /// What a member writes.
 struct UnitOutput<'a> {
     /// The output and the last states, of the first.
-    whole: Option<(SeqMut<'a>, [Option<(&'a mut [f32], usize)>; 2])>,
+    whole: Option<(SeqMut<'a>, [LastState<'a>; 2])>,
     kept: Option<Kept<'a>>,
 }
 

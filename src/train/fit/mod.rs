@@ -58,6 +58,9 @@ pub struct Fit<L> {
     checkpoint: Option<(PathBuf, Identity)>,
 }
 
+/// Makes an optimiser for the parameters of a model, and its first learning rate.
+pub type MakeOptimizer<'a> = dyn Fn(&Params, f32) -> Result<Box<dyn Optimizer>> + 'a;
+
 /// An optimiser of any kind.
 struct AnyOptimizer(Box<dyn Optimizer>);
 
@@ -104,7 +107,7 @@ impl<L: Learner> Fit<L> {
         config: FitConfig,
         train: Vec<usize>,
         valid: Vec<usize>,
-        optimizer: &dyn Fn(&Params, f32) -> Result<Box<dyn Optimizer>>,
+        optimizer: &MakeOptimizer<'_>,
     ) -> Result<Self> {
         config.check()?;
         if train.is_empty() {

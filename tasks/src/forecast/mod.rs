@@ -23,7 +23,7 @@ pub use score::HorizonScores;
 pub use settings::{Data, Mode, Settings};
 
 use crate::error::{Error, Result};
-use crate::job::{self, Job};
+use crate::job;
 use crate::net::Reads;
 use crate::split::{Spans, chronological, walk_forward};
 use crate::table::{self, Missing, Options, Report};

@@ -20,6 +20,9 @@ pub struct HorizonScores {
     pub forecasts: Vec<(String, f64, f64)>,
 }
 
+/// What a network gives for windows.
+type Network<'a> = dyn FnMut(&[Vec<f64>]) -> Result<Vec<Vec<f64>>> + 'a;
+
 /// What all methods forecast for one step.
 struct OneStep {
     time: String,
@@ -65,7 +68,7 @@ impl Forecast {
     fn levels(
         &self,
         origins: &[(usize, usize)],
-        network: &mut dyn FnMut(&[Vec<f64>]) -> Result<Vec<Vec<f64>>>,
+        network: &mut Network<'_>,
     ) -> Result<Vec<Vec<f64>>> {
         let (prepared, horizon) = (&self.prepared, self.settings.horizon);
         let (needs, columns) = (prepared.needs(), prepared.columns());

@@ -17,7 +17,7 @@ fn file(values: &[f64]) -> (tempfile::TempDir, PathBuf) {
 /// x[t+1] = 0.9 sin(3 x[t]) + noise: nothing that a linear function of the past can tell.
 fn wild(len: usize) -> Vec<f64> {
     let mut rng = SplitMix64::new(3);
-    let mut x = vec![0.3];
+    let mut x: Vec<f64> = vec![0.3];
     while x.len() < len {
         let noise = rng.next_u64() as f64 / 2.0_f64.powi(64) - 0.5;
         x.push(0.9 * (3.0 * x[x.len() - 1]).sin() + 0.05 * noise);

@@ -5,7 +5,7 @@ use std::ops::Range;
 use plotters::prelude::*;
 
 use super::canvas::{Canvas, Drawn, Spot};
-use super::{Drawing, FADED, FAINT, GRID, HEADING, INK, LABEL, Point, SMALL, TITLE};
+use super::{Drawing, FADED, FAINT, GRID, HEADING, LABEL, Point, SMALL, TITLE};
 
 /// Okabe and Ito's colours, which every kind of colour vision tells apart; the first is for what is known, and stays behind.
 const COLORS: [RGBColor; 6] = [
@@ -286,10 +286,10 @@ mod tests {
         render(&Chart { title: "empty".into(), subtitle: String::new(), panes: Vec::new() }, Format::Svg).unwrap();
         for classes in [0, 1, 2, 60] {
             let names = (0..classes).map(|n| format!("class {n}")).collect();
-            let matrix =
-                Matrix { title: "m".into(), subtitle: String::new(), names, counts: vec![3; classes * classes] };
-            let svg = String::from_utf8(render(&matrix, Format::Svg).unwrap()).unwrap();
-            assert_eq!(svg.contains("the first 24 of 60"), classes == 60);
+            let matrix = Matrix { title: "m".into(), names, counts: vec![3; classes * classes] };
+            let chart = Chart { title: "t".into(), subtitle: String::new(), panes: vec![Pane::Matrix(matrix)] };
+            let svg = String::from_utf8(render(&chart, Format::Svg).unwrap()).unwrap();
+            assert_eq!(svg.contains("the first 16 of 60"), classes == 60);
         }
     }
 }

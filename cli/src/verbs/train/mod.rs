@@ -202,8 +202,11 @@ fn resume<L: Learner>(fit: &mut Fit<L>, places: &Places, identity: &Identity, sh
     }
     // What the checkpoint has to belong to: the data too, unless they may have changed.
     let names = if shared.allow_changed_data { &["task", "settings"][..] } else { &["task", "settings", "data"] };
-    let of = |name: &&str| Some((*name, identity.get(name)?));
-    let asked = names.iter().filter_map(of).fold(Identity::default(), |all, (name, value)| all.with(name, value));
+    let whole = |all: Identity, name: &&str| match identity.get(name) {
+        Some(value) => all.with(*name, value),
+        None => all,
+    };
+    let asked = names.iter().fold(Identity::default(), whole);
     fit.resume(path, &asked).map_err(|error| {
         let text = error.to_string();
         let help = match text.split(' ').next() {
