@@ -88,7 +88,7 @@ impl Scheduler {
     }
 
     /// Takes a loss, which only a [`Plateau`](Schedule::Plateau) does something with. Whether the rate has changed. A loss
-    /// that is NaN or infinite is not better.
+    /// that is NaN or +∞ is not better.
     pub fn observe(&mut self, loss: f64) -> bool {
         let Schedule::Plateau(plateau) = self.schedule else { return false };
         let ScheduleState { rate, best, bad } = &mut self.state;

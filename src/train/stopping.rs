@@ -72,8 +72,8 @@ impl EarlyStopping {
         Ok(Self { patience, min_delta, state: StoppingState::default() })
     }
 
-    /// Takes the loss of an epoch. Whether it is better than the best one before; the first one is, but where it is NaN or
-    /// infinite, which is never better.
+    /// Takes the loss of an epoch. Whether it is better than the best one before. The first one is, but NaN and +∞ never
+    /// are.
     pub fn observe(&mut self, loss: f64) -> bool {
         let StoppingState { best, since } = &mut self.state;
         let is_better = loss < best.unwrap_or(f64::INFINITY) - self.min_delta;

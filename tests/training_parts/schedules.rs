@@ -54,10 +54,11 @@ fn assert_trace(scheduler: &mut Scheduler, trace: &[(f64, f32)]) {
 }
 
 /// Better is below 0.9 of the best one; the second in a row that is not is one too many.
-const TRACE: [(f64, f32); 11] = [
+const TRACE: [(f64, f32); 12] = [
     (1.0, 1.0),
     (0.95, 1.0),
     (0.91, 0.5),
+    (0.95, 0.5), // counted from the change on
     (0.89, 0.5), // the best one
     (f64::NAN, 0.5),
     (0.81, 0.25), // not below 0.801
