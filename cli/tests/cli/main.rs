@@ -7,6 +7,7 @@ mod files;
 mod inspect;
 mod run;
 mod sine;
+mod train;
 
 use std::fs;
 use std::path::{Path, PathBuf};
