@@ -95,16 +95,18 @@ impl Drop for Scope {
     }
 }
 
-/// Runs `work` in a region of up to so many threads: the one that this thread owns already, or one that it opens. With one
-/// thread, outside of any.
+/// Runs `work` in a region of up to so many threads: the one that this thread owns already, or one that it opens, where that is
+/// over too. With one thread, outside of any.
 pub(super) fn inside<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> R {
-    let (region, of_region) = CURRENT.get();
-    if threads <= 1 || !region.is_null() {
-        let _scope = Scope::set(if threads <= 1 { ptr::null() } else { region }, threads.min(of_region).max(1));
+    let (current, most) = CURRENT.get();
+    // SAFETY: as in `with_current`.
+    let open = unsafe { current.as_ref() }.is_some_and(|region| region.free.0.load(Ordering::Relaxed) != OVER);
+    let threads = if current.is_null() { threads.min(MOST_SHARES) } else { threads.min(most) };
+    if threads <= 1 || open {
+        let _scope = Scope::set(if threads <= 1 { ptr::null() } else { current }, threads.max(1));
         return work();
     }
     let region = Region::new();
-    let threads = threads.min(MOST_SHARES);
     let owner = || {
         region.owner.store(this_thread(), Ordering::Relaxed);
         let _scope = Scope::set(&region, threads);
@@ -294,8 +296,8 @@ impl Region {
         }
         self.catch(|| job(0));
         if shares > 1 {
-            if flag == 0 {
-                while let Some(share) = self.take(0) {
+            while flag == 0 && self.free.0.load(Ordering::Relaxed) & !OVER != 0 {
+                if let Some(share) = self.take(0) {
                     self.run_share(share);
                 }
             }

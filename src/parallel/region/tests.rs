@@ -113,6 +113,9 @@ fn idle_members_leave() {
             let ran = AtomicU32::new(0);
             let handed = run(2, &|_| _ = ran.fetch_add(1, Ordering::Relaxed));
             assert_eq!(ran.into_inner(), if handed { 2 } else { 0 });
+            // Where it is over, another one is opened inside of it.
+            std::thread::sleep(2 * IDLE);
+            inside(2, || assert!(crew(f64::INFINITY) == 2 && run(2, &|_| ())));
         });
     });
 }
