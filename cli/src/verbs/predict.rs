@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use elman::Model;
 use elman_tasks::classify::Classifier;
 use elman_tasks::forecast::Forecaster;
+use elman_tasks::generate::Generator;
 use elman_tasks::job::TASK_KEY;
 
 use super::Failure;
@@ -16,7 +17,8 @@ use super::common::{visible, whole};
 pub(crate) struct Args {
     /// A model that 'elman train' made
     model: PathBuf,
-    /// The data, '-' for the standard input; a forecast needs none and goes on where the training file ended
+    /// The data, '-' for the standard input. A forecast without any goes on where the training file ended, and a generator
+    /// writes of every label
     input: Option<PathBuf>,
     /// Of a classifier, print the probabilities too
     #[arg(long)]
@@ -24,6 +26,15 @@ pub(crate) struct Args {
     /// Of a classifier, print so many classes, the likeliest first
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = top)]
     top: usize,
+    /// Of a generator, how many texts of each label
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = top)]
+    count: usize,
+    /// Of a generator, how far it strays from the likeliest: 1 as it learned, 0 not at all
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    temperature: f64,
+    /// Of a generator, what its choices are drawn from
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
     /// Of a forecast, keep the rows that were read in this model file, to go on from there
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
@@ -49,8 +60,30 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             }
             forecast(args, Forecaster::new(model).map_err(named)?)
         }
+        Some("generate") => generate(args, Generator::new(model).map_err(named)?),
         other => Err(no_task(&args.model, other)),
     }
+}
+
+/// Texts of every label, or of those that stand on the lines of the input.
+fn generate(args: &Args, mut generator: Generator) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    let labels: Vec<String> = match &args.input {
+        None => generator.labels().to_vec(),
+        input => {
+            let (name, from) = lines(input.as_deref())?;
+            let read = from.lines().collect::<Result<Vec<_>, _>>();
+            let read = read.map_err(|error| Failure::Run(format!("cannot read {name}: {error}")))?;
+            read.into_iter().map(|line| line.trim().to_string()).filter(|line| !line.is_empty()).collect()
+        }
+    };
+    for label in &labels {
+        for n in 0..args.count as u64 {
+            let text = generator.sample(label, args.temperature, args.seed.wrapping_add(n))?;
+            writeln!(out, "{}\t{}", visible(label), visible(&text))?;
+        }
+    }
+    Ok(())
 }
 
 /// That a model is of no task, or of one that is not known.
@@ -58,7 +91,9 @@ pub(super) fn no_task(path: &Path, task: Option<&str>) -> Failure {
     let path = path.display();
     Failure::Run(match task {
         None => format!("{path}: expected a model that 'elman train' made; 'elman run {path} INPUT' runs any other"),
-        Some(task) => format!("{path}: expected a model of the task classify or forecast, got one of '{task}'"),
+        Some(task) => {
+            format!("{path}: expected a model of the task classify, forecast or generate, got one of '{task}'")
+        }
     })
 }
 

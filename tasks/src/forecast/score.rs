@@ -128,11 +128,13 @@ impl Forecast {
         let row = |method: String, is_network: bool, forecast: Option<Vec<f64>>| -> Result<Option<Row>> {
             let Some(forecast) = forecast else { return Ok(None) };
             let hits = direction(&forecast, &truth, &last)?;
+            // The last value goes in no direction.
+            let moves = forecast.iter().zip(&last).any(|(forecast, last)| forecast != last);
             let values = vec![
                 Some(rmse(&forecast, &truth)?),
                 Some(mae(&forecast, &truth)?),
                 mase(&forecast, &truth, &train, 1).ok(),
-                (hits.of > 0).then(|| 100.0 * hits.share()),
+                (hits.of > 0 && moves).then(|| 100.0 * hits.share()),
             ];
             Ok(Some(Row { method, is_network, values }))
         };

@@ -3,6 +3,7 @@
 mod args;
 mod classify;
 mod forecast;
+mod generate;
 pub(crate) mod table;
 mod watch;
 
@@ -37,12 +38,15 @@ enum Kind {
     Forecast(forecast::Args),
     /// The class of a text or of a sequence of numbers: sequence to vector
     Classify(classify::Args),
+    /// Texts like those of a label: vector to sequence
+    Generate(generate::Args),
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     match &args.kind {
         Kind::Forecast(args) => train::<forecast::Kind>(args),
         Kind::Classify(args) => train::<classify::Kind>(args),
+        Kind::Generate(args) => train::<generate::Kind>(args),
     }
 }
 
@@ -52,7 +56,8 @@ pub(crate) fn with_help(command: Command) -> Command {
         let mut settings = T::Settings::default();
         with_defaults(command, &T::common(&mut settings))
     }
-    command.mut_subcommand("forecast", of::<forecast::Kind>).mut_subcommand("classify", of::<classify::Kind>)
+    let command = command.mut_subcommand("forecast", of::<forecast::Kind>);
+    command.mut_subcommand("classify", of::<classify::Kind>).mut_subcommand("generate", of::<generate::Kind>)
 }
 
 /// A kind of training: what differs between them.
