@@ -15,7 +15,8 @@ mod settings;
 
 use std::path::Path;
 
-use elman::train::{Fit, Supervised, Targets};
+use elman::loss::{MeanSquaredError, Steps};
+use elman::train::{Fit, GradientFlow, Supervised, Targets};
 use elman::{Model, Readout, Rng, Threads, Workspace};
 
 pub use predict::Forecaster;
@@ -169,6 +170,20 @@ impl Forecast {
         Ok((model, kept))
     }
 
+    /// How far back in time the gradient of the validation part's loss reaches, in this model.
+    ///
+    /// # Errors
+    /// A model of other sizes.
+    pub fn gradient_flow(&self, model: &Model) -> Result<GradientFlow> {
+        /// More windows tell the same.
+        const WINDOWS: usize = 64;
+        let windows = &self.valid[..self.valid.len().min(WINDOWS)];
+        let x = sequence(windows.iter().map(|window| &window.x[..]), self.prepared.window, self.prepared.width())?;
+        let target: Vec<f32> = windows.iter().flat_map(|window| self.prepared.target_of(window)).collect();
+        let target = elman::tensor::Seq::from_slice(&target, 1, windows.len(), self.settings.outputs())?;
+        Ok(GradientFlow::of(model, &x, &mut MeanSquaredError::new(&target).at(Steps::Last))?)
+    }
+
     /// Of each series the rows that a forecast of the next step looks at.
     fn last_rows(&self) -> Vec<predict::LastRows> {
         let needs = self.prepared.needs() * self.prepared.columns();
@@ -227,17 +242,28 @@ fn run<'a>(
     let windows: Vec<&[f64]> = windows.collect();
     let mut answers = Vec::with_capacity(windows.len());
     for batch in windows.chunks(256) {
-        let mut x = elman::tensor::Seq::zeros(steps, batch.len(), width)?;
-        for (row, window) in batch.iter().enumerate() {
-            for (t, step) in window.chunks_exact(width).enumerate() {
-                let at = (t * batch.len() + row) * width;
-                x.data_mut()[at..at + width].iter_mut().zip(step).for_each(|(to, &from)| *to = from as f32);
-            }
-        }
+        let x = sequence(batch.iter().copied(), steps, width)?;
         let output = model.run_with(&x, None, workspace, Threads::one())?;
         answers.extend((0..batch.len()).map(|row| output.values().step(0).row(row).to_vec()));
     }
     Ok(answers)
+}
+
+/// Windows (steps, width) as a batch of sequences.
+fn sequence<'a>(
+    windows: impl ExactSizeIterator<Item = &'a [f64]>,
+    steps: usize,
+    width: usize,
+) -> Result<elman::tensor::Seq> {
+    let batch = windows.len();
+    let mut x = elman::tensor::Seq::zeros(steps, batch, width)?;
+    for (row, window) in windows.enumerate() {
+        for (t, step) in window.chunks_exact(width).enumerate() {
+            let at = (t * batch + row) * width;
+            x.data_mut()[at..at + width].iter_mut().zip(step).for_each(|(to, &from)| *to = from as f32);
+        }
+    }
+    Ok(x)
 }
 
 /// Zeros in the head: the network adds nothing.

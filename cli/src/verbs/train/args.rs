@@ -78,6 +78,9 @@ pub(crate) struct Shared {
     /// Go on though the data have changed since
     #[arg(long, requires = "resume")]
     pub(super) allow_changed_data: bool,
+    /// Tell and draw how far back in time the gradient reaches: whether it vanishes or explodes
+    #[arg(long)]
+    pub(super) gradient_flow: bool,
     /// Take the settings of a file (TOML), as --print-config writes it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use elman::train::{Fit, Supervised};
+use elman::train::{Fit, GradientFlow, Supervised};
 use elman::{Model, Threads};
 use elman_tasks::forecast::{Forecast, Mode, Settings};
 use elman_tasks::scores::Scores;
@@ -89,6 +89,8 @@ impl Trained for Kind {
     type Settings = Settings;
     type Args = Args;
     type Learner = Supervised;
+    const FLOW: Option<fn(&Self, &Model) -> Result<GradientFlow, elman_tasks::Error>> =
+        Some(|kind, model| kind.0.gradient_flow(model));
 
     fn shared(args: &Args) -> &Shared {
         &args.shared

@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Command;
 use elman::format::{check_writable, write_atomic};
-use elman::train::{Fit, FitReport, Identity, Learner, Progress};
+use elman::train::{Fit, FitReport, GradientFlow, Identity, Learner, Progress};
 use elman::{Model, Threads};
 use elman_tasks::job::Job;
 use elman_tasks::scores::Scores;
+use indicatif::HumanCount;
 use serde::Serialize;
 
 use super::Failure;
@@ -23,7 +24,7 @@ use super::common::{count, same_file, visible};
 use super::plot::chart::{Chart, Curve, Pane, Panel};
 use super::plot::{Format, render};
 use args::{Common, Shared, with_defaults};
-use watch::{Watch, clock};
+use watch::{Seen, Watch, clock};
 
 #[derive(clap::Args)]
 #[command(disable_help_subcommand = true)]
@@ -78,6 +79,8 @@ trait Trained: Sized {
     fn finish(&self, learner: Self::Learner) -> Result<(Model, Vec<String>), elman_tasks::Error>;
     /// The tables of the test part, and what of it is drawn beside the curves of learning.
     fn score(&self, model: &Model) -> Result<(Vec<Scores>, Option<Pane>), elman_tasks::Error>;
+    /// How far back in time the gradient reaches; none of a kind that cannot tell.
+    const FLOW: Option<fn(&Self, &Model) -> Result<GradientFlow, elman_tasks::Error>> = None;
 }
 
 /// What `--json` prints.
@@ -87,6 +90,7 @@ struct Report<'a> {
     model: String,
     plot: String,
     seconds: f64,
+    steps_per_second: f64,
     epochs: usize,
     best_epoch: Option<u64>,
     valid_loss: Option<f64>,
@@ -139,6 +143,10 @@ fn train<T: Trained>(args: &T::Args) -> Result<(), Failure> {
     }
     let task = T::Settings::TASK;
     let data = shared.data.as_ref().expect("clap asks for it");
+    let flow = match (shared.gradient_flow, T::FLOW) {
+        (true, None) => return Err(Failure::Usage("--gradient-flow: is of 'train forecast' alone".into())),
+        (asked, flow) => flow.filter(|_| asked),
+    };
     let places = Places::of(shared, task)?;
     let identity = settings.identity(data)?;
     let (epochs, threads) = (T::common(&mut settings).fit.epochs, shared.threads());
@@ -151,13 +159,21 @@ fn train<T: Trained>(args: &T::Args) -> Result<(), Failure> {
     if shared.resume {
         resume(&mut fit, &places, &identity, shared)?;
     }
-    let (report, seconds) = watched(&mut fit, epochs, shared.json, &places)?;
+    let (report, Seen { seconds, steps_per_second }) = watched(&mut fit, epochs, shared.json, &places)?;
     let (mut model, more) = prepared.finish(fit.into_learner())?;
     if !shared.json {
         more.iter().try_for_each(|note| writeln!(io::stdout(), "{}", visible(note)))?;
     }
     notes.extend(more);
-    let (scores, pane) = prepared.score(&model)?;
+    let (scores, mut pane) = prepared.score(&model)?;
+    if let Some(flow) = flow {
+        let flow = flow(&prepared, &model)?;
+        notes.push(flow.to_string());
+        if !shared.json {
+            writeln!(io::stdout(), "{flow}")?;
+        }
+        pane = Some(Pane::Curves(flow_panel(&flow)));
+    }
     model.set_metadata("elman.data", data.display().to_string())?;
     model.save(&places.model)?;
     let parameters = model.params().data().len();
@@ -169,6 +185,7 @@ fn train<T: Trained>(args: &T::Args) -> Result<(), Failure> {
             model: places.model.display().to_string(),
             plot: places.plot.display().to_string(),
             seconds,
+            steps_per_second,
             epochs: report.epochs.len(),
             best_epoch: best.map(|best| best.epoch + 1),
             valid_loss: best.map(|best| best.loss),
@@ -188,9 +205,10 @@ fn train<T: Trained>(args: &T::Args) -> Result<(), Failure> {
     let epochs = count(report.epochs.len() as u64, "epoch");
     writeln!(
         out,
-        "trained     {epochs} in {}{best}; {} parameters",
+        "trained     {epochs} in {}{best}; {} steps/s, {} parameters",
         clock(seconds),
-        indicatif::HumanCount(parameters as u64)
+        HumanCount(steps_per_second as u64),
+        HumanCount(parameters as u64)
     )?;
     writeln!(out, "model       {}", visible(&places.model.display().to_string()))?;
     writeln!(out, "picture     {}", visible(&places.plot.display().to_string()))?;
@@ -233,7 +251,7 @@ fn watched<L: Learner>(
     epochs: u64,
     silent: bool,
     places: &Places,
-) -> Result<(FitReport, f64), Failure> {
+) -> Result<(FitReport, Seen), Failure> {
     let mut watch = Watch::new(epochs, silent);
     let mut lost: io::Result<()> = Ok(());
     let result = fit.run(&mut |progress: Progress<'_>| {
@@ -244,9 +262,9 @@ fn watched<L: Learner>(
         let kept = if places.checkpoint.exists() { places.checkpoint.display().to_string() } else { "none".into() };
         Failure::Run(format!("training stopped: {error}; the last good checkpoint: {kept}"))
     });
-    let seconds = watch.end();
+    let seen = watch.end();
     lost?;
-    Ok((result?, seconds))
+    Ok((result?, seen))
 }
 
 /// The curves of learning, and what the kind has to show.
@@ -270,6 +288,17 @@ fn picture(scores: &[Scores], report: &FitReport, pane: Option<Pane>, format: Fo
     let subtitle = scores.first().and_then(told).unwrap_or_default();
     let panes = std::iter::once(Pane::Curves(learning)).chain(pane).collect();
     render(&Chart { title, subtitle, panes }, format).map_err(Failure::Run)
+}
+
+/// The norms of the gradient by steps, on a scale of powers of ten.
+fn flow_panel(flow: &GradientFlow) -> Panel {
+    let of = |(layer, norms): (usize, &Vec<f32>)| {
+        let last = norms.len() as f64 - 1.0;
+        let points = norms.iter().enumerate().map(|(t, &norm)| (t as f64 - last, f64::from(norm))).collect();
+        Curve { name: format!("layer {layer}"), color: layer + 1, points }
+    };
+    let curves = flow.norms().iter().enumerate().map(of).collect();
+    Panel { title: "Norm of the gradient at h".into(), x: "steps from the last".into(), log: true, curves }
 }
 
 /// `1st`, `2nd`, `13th`.

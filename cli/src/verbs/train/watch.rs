@@ -1,7 +1,7 @@
 //! What is seen while training goes on: a bar in a terminal, a line for each epoch elsewhere.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use elman::train::Progress;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
@@ -18,6 +18,18 @@ pub(super) struct Watch {
     epoch_start: Instant,
     /// The loss so far, smoothed.
     loss: Option<f64>,
+    /// Steps that were learned from, and the time that took: without validation and checkpoints.
+    learned: u64,
+    learning: Duration,
+    last: Instant,
+}
+
+/// What a run came to.
+pub(super) struct Seen {
+    /// Of the whole.
+    pub(super) seconds: f64,
+    /// Steps of examples that were learned from each second, while that went on.
+    pub(super) steps_per_second: f64,
 }
 
 impl Watch {
@@ -28,7 +40,18 @@ impl Watch {
         let bar =
             if terminal { ProgressBar::new(0).with_style(style.progress_chars("=> ")) } else { ProgressBar::hidden() };
         let now = Instant::now();
-        Self { bar, lines: !silent, epochs, start: now, steps: 0, epoch_start: now, loss: None }
+        Self {
+            bar,
+            lines: !silent,
+            epochs,
+            start: now,
+            steps: 0,
+            epoch_start: now,
+            loss: None,
+            learned: 0,
+            learning: Duration::ZERO,
+            last: now,
+        }
     }
 
     /// Shows what has happened.
@@ -36,6 +59,9 @@ impl Watch {
         match progress {
             Progress::Batch { epoch, batch, batches, loss, steps, .. } => {
                 self.steps += steps as u64;
+                self.learned += steps as u64;
+                self.learning += self.last.elapsed();
+                self.last = Instant::now();
                 let smooth = self.loss.map_or(loss, |before| 0.95 * before + 0.05 * loss);
                 self.loss = Some(smooth);
                 self.bar.set_length(batches * self.epochs);
@@ -63,7 +89,8 @@ impl Watch {
                 if self.lines {
                     self.bar.suspend(|| writeln!(io::stdout(), "{line}"))?;
                 }
-                (self.steps, self.epoch_start) = (0, Instant::now());
+                let now = Instant::now();
+                (self.steps, self.epoch_start, self.last) = (0, now, now);
             }
             _ => {}
         }
@@ -75,10 +102,11 @@ impl Watch {
         self.steps as f64 / self.epoch_start.elapsed().as_secs_f64().max(1e-9)
     }
 
-    /// Takes the bar away; gives the seconds of the whole.
-    pub(super) fn end(self) -> f64 {
+    /// Takes the bar away.
+    pub(super) fn end(self) -> Seen {
         self.bar.finish_and_clear();
-        self.start.elapsed().as_secs_f64()
+        let steps_per_second = self.learned as f64 / self.learning.as_secs_f64().max(1e-9);
+        Seen { seconds: self.start.elapsed().as_secs_f64(), steps_per_second }
     }
 }
 
