@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use elman::train::{Fit, GradientFlow, Supervised};
+use elman::train::{Fit, Supervised};
 use elman::{Model, Threads};
 use elman_tasks::forecast::{Forecast, Mode, Settings};
 use elman_tasks::scores::Scores;
@@ -10,7 +10,7 @@ use elman_tasks::table::Missing;
 use elman_tasks::transform::Transform;
 
 use super::args::{Common, Shared};
-use super::{Failure, Pane, Trained};
+use super::{Failure, Flow, Pane, Trained};
 use crate::verbs::common::{count, listed, whole};
 use crate::verbs::plot::chart::{Curve, Panel};
 
@@ -89,8 +89,7 @@ impl Trained for Kind {
     type Settings = Settings;
     type Args = Args;
     type Learner = Supervised;
-    const FLOW: Option<fn(&Self, &Model) -> Result<GradientFlow, elman_tasks::Error>> =
-        Some(|kind, model| kind.0.gradient_flow(model));
+    const FLOW: Option<Flow<Self>> = Some(|kind, model| kind.0.gradient_flow(model));
 
     fn shared(args: &Args) -> &Shared {
         &args.shared

@@ -61,6 +61,9 @@ pub(crate) fn with_help(command: Command) -> Command {
     command.mut_subcommand("classify", of::<classify::Kind>).mut_subcommand("generate", of::<generate::Kind>)
 }
 
+/// Tells how far back in time the gradient reaches.
+type Flow<T> = fn(&T, &Model) -> Result<GradientFlow, elman_tasks::Error>;
+
 /// A kind of training: what differs between them.
 trait Trained: Sized {
     type Settings: Job + Default;
@@ -80,7 +83,7 @@ trait Trained: Sized {
     /// The tables of the test part, and what of it is drawn beside the curves of learning.
     fn score(&self, model: &Model) -> Result<(Vec<Scores>, Option<Pane>), elman_tasks::Error>;
     /// How far back in time the gradient reaches; none of a kind that cannot tell.
-    const FLOW: Option<fn(&Self, &Model) -> Result<GradientFlow, elman_tasks::Error>> = None;
+    const FLOW: Option<Flow<Self>> = None;
 }
 
 /// What `--json` prints.
