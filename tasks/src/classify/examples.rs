@@ -7,7 +7,8 @@ use elman::{Model, Threads, Workspace};
 
 use crate::split::SplitMix64;
 
-/// A model, sequences and a class for each: [`Supervised`](elman::train::Supervised) with dropout of tokens.
+/// A model, sequences and a class for each: [`Supervised`](elman::train::Supervised) with dropout of tokens, and smoothing of labels
+/// in training (the loss of the validation part is without).
 ///
 /// In training each token is replaced by `<unk>` with some probability, anew each time ('word dropout'): a network that
 /// could tell each text of the training by a rare word of it has to look at the others, and learns what to make of a word
@@ -22,6 +23,7 @@ pub struct Examples {
     pub(super) labels: Vec<i64>,
     /// The probability, and the number of `<unk>`.
     pub(super) dropout: Option<(f64, f32)>,
+    pub(super) smoothing: f32,
     pub(super) workspace: Workspace,
 }
 
@@ -74,7 +76,8 @@ impl Learner for Examples {
         let (x, labels) = (self.dropped(examples, lesson.training())?, self.labels(examples));
         let threads = lesson.threads();
         let run = self.model.forward_with(&x, None, lesson.training(), &mut self.workspace, threads)?;
-        let (loss, gradients) = run.learn(&mut CrossEntropy::new(&labels).at(Steps::Last))?;
+        let mut loss = CrossEntropy::new(&labels).label_smoothing(self.smoothing).at(Steps::Last);
+        let (loss, gradients) = run.learn(&mut loss)?;
         lesson.give(0, gradients.parameters())?;
         Ok(Score::mean(loss, examples.len()))
     }

@@ -156,7 +156,7 @@ impl Classify {
     /// # Errors
     /// Those of [`model`](Self::model) and of [`Fit::new`].
     pub fn fit(&self, threads: Threads) -> Result<Fit<Examples>> {
-        let Settings { fit, token_dropout, weight_decay, .. } = &self.settings;
+        let Settings { fit, token_dropout, label_smoothing, weight_decay, .. } = &self.settings;
         let unknown = self.vocabulary.as_ref().and_then(Vocabulary::unknown);
         let examples = Examples {
             model: self.model()?,
@@ -164,6 +164,7 @@ impl Classify {
             width: self.width(),
             labels: self.labels.iter().map(|&label| label as i64).collect(),
             dropout: unknown.filter(|_| *token_dropout > 0.0).map(|unknown| (*token_dropout, unknown as f32)),
+            smoothing: *label_smoothing,
             workspace: Workspace::default(),
         };
         let (train, valid) = (self.split.train.clone(), self.split.valid.clone());
