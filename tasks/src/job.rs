@@ -89,7 +89,7 @@ pub fn optimizer(weight_decay: f32) -> impl Fn(&Params, f32) -> elman::Result<Bo
     move |params, lr| {
         Ok(match weight_decay {
             0.0 => Box::new(Adam::new(params, AdamConfig::default().lr(lr))?),
-            decay => Box::new(AdamW::new(params, AdamWConfig::default().lr(lr).weight_decay(decay.into()))?),
+            decay => Box::new(AdamW::new(params, AdamWConfig::default().lr(lr).weight_decay(decay))?),
         })
     }
 }

@@ -5,8 +5,8 @@
 //! is the next character, at last the end, `</s>`. At the first step there is no character before. In PyTorch that is
 //! `nn.Linear(outputs + labels, width, bias=False)` over the two one-hot vectors side by side, which adds a vector of the
 //! character and one of the label (two `nn.Embedding`s in one matrix), a recurrent network, and
-//! `nn.Linear(hidden, outputs)`. A label that is read once, as a first token, or as a first state, is forgotten where files
-//! are small: of names of the sex that was asked for there were fewer.
+//! `nn.Linear(hidden, outputs)`. A label that is read once, as the first token, is forgotten where files are small: trained
+//! on 480 names, a network of that kind found 32 of 60 others likelier with their own sex than with the other, this one 40.
 //!
 //! ```
 //! use elman::Threads;

@@ -163,7 +163,13 @@ fn what_cannot_be_learned_from_is_told() {
             && error.contains("'c', 'a', got 'x' in the "))
     );
     assert!(told("a,1\nb,1e300\n", "[data]\nformat = 'lines'").starts_with("line 2: expected numbers of at most 3.4"));
-    for toml in ["token_dropout = 1.0", "embedding_std = 0.0", "weight_decay = -1.0", "[fit]\nbatch = 0"] {
+    for toml in [
+        "token_dropout = 1.0",
+        "embedding_std = 0.0",
+        "weight_decay = -1.0",
+        "[net]\ndropout = 0.5",
+        "[fit]\nbatch = 0",
+    ] {
         let name = toml.rsplit('\n').next().unwrap().split(' ').next().unwrap();
         assert!(told(&one, toml).contains(name), "{toml}: {}", told(&one, toml));
     }
