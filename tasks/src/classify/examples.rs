@@ -89,3 +89,36 @@ impl Learner for Examples {
         Ok(Score::mean(loss, examples.len()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use elman::{LayerKind, ModelSpec, Readout, RecurrentSpec, Rng};
+
+    use super::*;
+
+    #[test]
+    fn tokens_are_dropped_by_seed_and_step() {
+        let spec = ModelSpec::new(1).layer("embedding", LayerKind::embedding(3, 2));
+        let spec = spec.layer("gru", RecurrentSpec::gru([2])).layer("", Readout::Last);
+        let examples = Examples {
+            model: Model::init(spec, &mut Rng::new(1)).unwrap(),
+            sequences: vec![vec![2.0; 3000], vec![1.0; 7000]],
+            width: 1,
+            labels: vec![0, 1],
+            dropout: Some((0.25, 0.0)),
+            smoothing: 0.0,
+            workspace: Workspace::default(),
+        };
+        let dropped = |seed, step| examples.dropped(&[0, 1], &TrainingState::restored(seed, step)).unwrap();
+        let first = dropped(1, 0);
+        let share = first.data().iter().filter(|&&token| token == 0.0).count() as f64 / 10_000.0;
+        assert!((share - 0.25).abs() < 0.02, "{share}");
+        assert_eq!(first.data(), dropped(1, 0).data());
+        // Steps and seeds that follow one another share no more than chance has it: of each five eighths are the same.
+        for other in [dropped(1, 1), dropped(2, 0), dropped(0, 1)] {
+            let same = first.data().iter().zip(other.data()).filter(|(a, b)| (**a == 0.0) == (**b == 0.0)).count();
+            assert!((same as f64 / 10_000.0 - 0.625).abs() < 0.02, "{same}");
+        }
+        assert_eq!(examples.pack(&[0]).unwrap().data(), [2.0; 3000]);
+    }
+}

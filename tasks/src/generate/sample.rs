@@ -157,3 +157,27 @@ fn draw(logits: &mut [f32], temperature: f64, rng: &mut SplitMix64) -> usize {
     // By rounding nothing was left.
     first
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_come_as_often_as_they_are_likely() {
+        let mut rng = SplitMix64::new(1);
+        // `<unk>` would be the likeliest; then 1/2, 1/4 and 1/4.
+        let logits = [9.0, 2.0_f32.ln(), 0.0, 0.0];
+        let mut count = |temperature| {
+            let mut counts = [0; 4];
+            (0..8000).for_each(|_| counts[draw(&mut logits.clone(), temperature, &mut rng)] += 1);
+            counts.map(|count| (f64::from(count) / 400.0).round() as i32)
+        };
+        assert_eq!(count(1.0), [0, 10, 5, 5]);
+        // Squared: 4 to 1 to 1.
+        assert_eq!(count(0.5), [0, 13, 3, 3]);
+        assert_eq!(count(0.0), [0, 20, 0, 0]);
+        assert_eq!(count(1e-300), [0, 20, 0, 0]);
+        let [unknown, ..] = count(1e300);
+        assert_eq!(unknown, 0);
+    }
+}

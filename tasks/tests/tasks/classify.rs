@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use elman::{Model, Threads};
-use elman_tasks::classify::{Classifier, Classify, Settings};
+use elman_tasks::classify::{Classifier, Classify, Data, LongData, Settings};
 use elman_tasks::job::Job;
 use elman_tasks::scores::Scores;
 use elman_tasks::split::{Part, SplitMix64};
@@ -102,6 +102,8 @@ fn numbers_in_long_form_and_on_lines() {
     let (task, model, scores) = train(&path, &format!("readout = 'mean'\n{net}[data]\nformat = 'long'"));
     assert!(of(&scores, "GRU 16") >= 90.0 && of(&scores, "summary, logistic") < 75.0, "{scores:?}");
     let classifier = Classifier::new(model.clone()).unwrap();
+    let Data::Long(LongData { features, .. }) = &classifier.settings().data else { panic!("other data") };
+    assert_eq!(features.as_deref(), Some(&["a".to_string(), "b".to_string()][..]));
     let row = |t: usize| [1000.0 + (t * 37 % 100) as f64, 1000.0 + ((t + 99) * 37 % 100) as f64];
     let values: Vec<f64> = (100..110).flat_map(row).collect();
     assert_eq!(classifier.predict_numbers(&values).unwrap()[0].0, "after");
