@@ -135,45 +135,50 @@ fn generate(file: &str, toml: &str, splits: &str, part: &str, judge: Option<&str
     Ok(())
 }
 
-/// Makes 200 texts, as many of each label, and says what they are like.
+/// Makes 200 texts, their labels as often as in the data, and says what they are like; and of 200 more, as many of each
+/// label, how many the judge takes for what was asked.
 fn samples(task: &Generate, mut generator: Generator, part: Part, judge: Option<&Classifier>) -> Result<()> {
     const TEXTS: usize = 200;
-    let train: HashSet<&str> = task.texts(Part::Train).map(|(_, text)| text).collect();
-    let held_out: Vec<&str> = task.texts(part).map(|(_, text)| text).collect();
-    let four = CharacterModel::fit(&task.texts(Part::Train).map(|(_, text)| text).collect::<Vec<_>>(), 4)?;
+    let train: Vec<(&str, &str)> = task.texts(Part::Train).collect();
+    let alone = |pairs: &[(&str, &str)]| pairs.iter().map(|(_, text)| text.to_string()).collect::<Vec<_>>();
+    let known: HashSet<&str> = train.iter().map(|(_, text)| *text).collect();
+    let real: Vec<(&str, &str)> = task.texts(part).collect();
+    let four = CharacterModel::fit(&alone(&train), 4)?;
     let labels = task.labels().to_vec();
-    for temperature in [1.0, 0.9, 0.8, 0.7, 0.6] {
-        let mut made = Vec::new();
-        for n in 0..TEXTS {
-            let label = &labels[n % labels.len()];
-            made.push((label, generator.sample(label, temperature, n as u64)?));
-        }
-        let texts: Vec<&str> = made.iter().map(|(_, text)| text.as_str()).collect();
-        let different = texts.iter().collect::<HashSet<_>>().len();
-        let new = texts.iter().filter(|text| !train.contains(*text)).count();
-        let as_asked = match judge {
-            None => f64::NAN,
-            Some(judge) => {
-                let judged = judge.predict_all(&texts)?;
-                let right = judged.iter().zip(&made).filter(|(ranks, (label, _))| ranks[0].0 == **label);
-                right.count() as f64 / TEXTS as f64
-            }
-        };
-        let length =
-            |texts: &[&str]| texts.iter().map(|text| text.chars().count()).sum::<usize>() as f64 / texts.len() as f64;
-        let each =
-            |texts: &[&str]| texts.iter().map(|text| four.log_likelihood(text)).sum::<f64>() / texts.len() as f64;
+    let rate = |pairs: &[(&str, &str)]| -> Result<f64> {
+        let Some(judge) = judge else { return Ok(f64::NAN) };
+        let judged = judge.predict_all(&alone(pairs))?;
+        let right = judged.iter().zip(pairs).filter(|(ranks, (label, _))| ranks[0].0 == **label).count();
+        Ok(100.0 * right as f64 / pairs.len() as f64)
+    };
+    let balanced = |pairs: &[(&str, &str)]| -> Result<f64> {
+        let of = |label: &String| pairs.iter().copied().filter(|(other, _)| other == label).collect::<Vec<_>>();
+        let rates = labels.iter().map(|label| rate(&of(label))).collect::<Result<Vec<_>>>()?;
+        Ok(rates.iter().sum::<f64>() / rates.len() as f64)
+    };
+    let length = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(_, text)| text.chars().count()).sum::<usize>() as f64 / pairs.len() as f64
+    };
+    let each = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(_, text)| four.log_likelihood(text)).sum::<f64>() / pairs.len() as f64
+    };
+    let of_real = (rate(&real)?, balanced(&real)?, each(&real), four.per_character(&alone(&real))?, length(&real));
+    println!("  held out: {of_real:.3?} as labelled %, balanced %, log-likelihood a text, a character, length");
+    for temperature in [1.0, 0.85, 0.7] {
+        let mut make = |n: usize, label: &str| generator.sample(label, temperature, n as u64);
+        let asked: Vec<&str> = (0..TEXTS).map(|n| train[n * train.len() / TEXTS].0).collect();
+        let made: Vec<String> = asked.iter().enumerate().map(|(n, label)| make(n, label)).collect::<Result<_>>()?;
+        let pairs: Vec<(&str, &str)> = asked.iter().copied().zip(made.iter().map(String::as_str)).collect();
+        let even: Vec<(&str, String)> = (0..TEXTS)
+            .map(|n| Ok((&labels[n % labels.len()][..], make(TEXTS + n, &labels[n % labels.len()])?)))
+            .collect::<Result<_>>()?;
+        let even: Vec<(&str, &str)> = even.iter().map(|(label, text)| (*label, text.as_str())).collect();
+        let different = made.iter().collect::<HashSet<_>>().len();
+        let new = made.iter().filter(|text| !known.contains(&text[..])).count();
         println!(
-            "  temperature {temperature}: {different} different, {new} new, {:.1} % as asked, log-likelihood a text {:.3} \
-             (held out {:.3}), a character {:.3} ({:.3}), length {:.2} ({:.2}); {}",
-            100.0 * as_asked,
-            each(&texts),
-            each(&held_out),
-            four.per_character(&texts)?,
-            four.per_character(&held_out)?,
-            length(&texts),
-            length(&held_out),
-            texts[..8].join(" "),
+            "  {temperature}: {different} different, {new} new, {:.3?}; {}",
+            (rate(&pairs)?, balanced(&even)?, each(&pairs), four.per_character(&made)?, length(&pairs)),
+            made[..6].join(" "),
         );
     }
     Ok(())

@@ -3,6 +3,8 @@
 use elman::{Activation, CellSpec, LayerKind, ModelSpec, Readout, RecurrentSpec};
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
+
 /// A recurrent cell by its name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -61,6 +63,21 @@ impl Net {
         let layers = if self.layers == 1 { String::new() } else { format!("{}x", self.layers) };
         let both = if self.bidirectional { ", both ways" } else { "" };
         format!("{cell} {layers}{}{both}", self.hidden)
+    }
+
+    /// That no setting goes without effect or out of its range; sizes are checked where the model is made.
+    ///
+    /// # Errors
+    /// Dropout that is no probability, and dropout between the layers where there is one layer.
+    pub fn check(&self) -> Result<()> {
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Err(Error::expected("net.dropout", "a probability of at least 0 and less than 1", self.dropout));
+        }
+        if self.layers == 1 && self.dropout > 0.0 {
+            let expected = "0 with one layer, as it is between layers";
+            return Err(Error::expected("net.dropout", expected, self.dropout));
+        }
+        Ok(())
     }
 
     /// The recurrent layers, called `rnn`, `gru` or `lstm`.

@@ -10,6 +10,9 @@ use crate::{long, text};
 
 /// What the file holds.
 ///
+/// Numbers are of 32 bits in the network, some seven digits: of a feature that changes by less than a millionth of its size,
+/// such as a time in seconds since 1970, subtract what is common first.
+///
 /// As TOML: `[data]`, `format = "text"` (or `long`, or `lines`), and the options of that format.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "format", rename_all = "lowercase")]
@@ -57,7 +60,8 @@ pub struct LongData {
     pub id: String,
     /// The column of its label. `label` by default.
     pub label: String,
-    /// The columns of numbers, in this order; all others by default.
+    /// The columns of numbers, in this order; all others by default. A trained model's settings name those that it was
+    /// trained on, in the order in which it takes them.
     pub features: Option<Vec<String>>,
     /// What stands between fields, an ASCII character. A comma by default.
     pub delimiter: char,
@@ -91,13 +95,15 @@ pub(super) struct Table {
     pub(super) inputs: Inputs,
     pub(super) labels: Vec<String>,
     pub(super) lines: Vec<usize>,
+    /// The features' names, where they have some.
+    pub(super) names: Option<Vec<String>>,
 }
 
 impl Data {
     /// # Errors
     /// Those of the readers, and a number that is too large for 32 bits, with its line.
     pub(super) fn read(&self, path: &Path) -> Result<Table> {
-        let (mut labels, mut lines) = (Vec::new(), Vec::new());
+        let (mut labels, mut lines, mut features_read) = (Vec::new(), Vec::new(), None);
         let inputs = match self {
             Self::Text(_) => {
                 let mut texts = Vec::new();
@@ -121,7 +127,9 @@ impl Data {
                     lines.push(row.line);
                     sequences.push(row.values);
                 }
-                Inputs::Numbers { width: names.len(), sequences }
+                let width = names.len();
+                features_read = Some(names);
+                Inputs::Numbers { width, sequences }
             }
             Self::Lines(_) => {
                 let mut sequences = Vec::new();
@@ -138,13 +146,13 @@ impl Data {
                 check_range(values).map_err(|error| error.in_file(path.display().to_string()).at_line(line))?;
             }
         }
-        Ok(Table { inputs, labels, lines })
+        Ok(Table { inputs, labels, lines, names: features_read })
     }
 }
 
 /// That a network's numbers, of 32 bits, can hold these.
 pub(super) fn check_range(values: &[f64]) -> Result<()> {
-    match values.iter().find(|value| !(value.abs() <= f64::from(f32::MAX))) {
+    match values.iter().find(|value| value.is_nan() || value.abs() > f64::from(f32::MAX)) {
         Some(value) => Err(Error::new(format!("expected numbers of at most {:e}, got {value:e}", f32::MAX))),
         None => Ok(()),
     }

@@ -7,7 +7,8 @@ use elman::{Model, Threads, Workspace};
 
 use crate::split::SplitMix64;
 
-/// A model, sequences and a class for each: [`Supervised`](elman::train::Supervised) with dropout of tokens.
+/// A model, sequences and a class for each: [`Supervised`](elman::train::Supervised) with dropout of tokens, and smoothing of labels
+/// in training (the loss of the validation part is without).
 ///
 /// In training each token is replaced by `<unk>` with some probability, anew each time ('word dropout'): a network that
 /// could tell each text of the training by a rare word of it has to look at the others, and learns what to make of a word
@@ -22,6 +23,7 @@ pub struct Examples {
     pub(super) labels: Vec<i64>,
     /// The probability, and the number of `<unk>`.
     pub(super) dropout: Option<(f64, f32)>,
+    pub(super) smoothing: f32,
     pub(super) workspace: Workspace,
 }
 
@@ -74,7 +76,8 @@ impl Learner for Examples {
         let (x, labels) = (self.dropped(examples, lesson.training())?, self.labels(examples));
         let threads = lesson.threads();
         let run = self.model.forward_with(&x, None, lesson.training(), &mut self.workspace, threads)?;
-        let (loss, gradients) = run.learn(&mut CrossEntropy::new(&labels).at(Steps::Last))?;
+        let mut loss = CrossEntropy::new(&labels).label_smoothing(self.smoothing).at(Steps::Last);
+        let (loss, gradients) = run.learn(&mut loss)?;
         lesson.give(0, gradients.parameters())?;
         Ok(Score::mean(loss, examples.len()))
     }
@@ -84,5 +87,38 @@ impl Learner for Examples {
         let output = self.model.run_with(&x, None, &mut self.workspace, threads)?;
         let loss = output.loss(&mut CrossEntropy::new(&labels).at(Steps::Last))?;
         Ok(Score::mean(loss, examples.len()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use elman::{LayerKind, ModelSpec, Readout, RecurrentSpec, Rng};
+
+    use super::*;
+
+    #[test]
+    fn tokens_are_dropped_by_seed_and_step() {
+        let spec = ModelSpec::new(1).layer("embedding", LayerKind::embedding(3, 2));
+        let spec = spec.layer("gru", RecurrentSpec::gru([2])).layer("", Readout::Last);
+        let examples = Examples {
+            model: Model::init(spec, &mut Rng::new(1)).unwrap(),
+            sequences: vec![vec![2.0; 3000], vec![1.0; 7000]],
+            width: 1,
+            labels: vec![0, 1],
+            dropout: Some((0.25, 0.0)),
+            smoothing: 0.0,
+            workspace: Workspace::default(),
+        };
+        let dropped = |seed, step| examples.dropped(&[0, 1], &TrainingState::restored(seed, step)).unwrap();
+        let first = dropped(1, 0);
+        let share = first.data().iter().filter(|&&token| token == 0.0).count() as f64 / 10_000.0;
+        assert!((share - 0.25).abs() < 0.02, "{share}");
+        assert_eq!(first.data(), dropped(1, 0).data());
+        // Steps and seeds that follow one another share no more than chance has it: of each five eighths are the same.
+        for other in [dropped(1, 1), dropped(2, 0), dropped(0, 1)] {
+            let same = first.data().iter().zip(other.data()).filter(|(a, b)| (**a == 0.0) == (**b == 0.0)).count();
+            assert!((same as f64 / 10_000.0 - 0.625).abs() < 0.02, "{same}");
+        }
+        assert_eq!(examples.pack(&[0]).unwrap().data(), [2.0; 3000]);
     }
 }

@@ -76,7 +76,7 @@ impl Classify {
     /// Settings out of their range; a file that cannot be read, as the readers of [`Data`] say; too few rows for the
     /// shares; fewer than two classes in the training part; a label that stands in the other parts alone, with its line:
     /// no network can have learned it.
-    pub fn prepare(path: &Path, settings: Settings) -> Result<Self> {
+    pub fn prepare(path: &Path, mut settings: Settings) -> Result<Self> {
         settings.check()?;
         let named = |error: Error| match error.file() {
             Some(_) => error,
@@ -84,6 +84,9 @@ impl Classify {
         };
         let identity = settings.identity(path)?;
         let table = settings.data.read(path)?;
+        if let Data::Long(options) = &mut settings.data {
+            options.features = table.names.clone();
+        }
         let split = random(table.labels.len(), settings.shares, settings.seed).map_err(named)?;
         let classes = classes_of(&table, &split).map_err(named)?;
         let labels = labels_of(&table, &split, &classes).map_err(named)?;
@@ -91,7 +94,7 @@ impl Classify {
         Ok(Self { settings, identity, inputs: table.inputs, split, classes, vocabulary, sequences, labels })
     }
 
-    /// The settings.
+    /// The settings, with the names of all features where the file has them.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -156,7 +159,7 @@ impl Classify {
     /// # Errors
     /// Those of [`model`](Self::model) and of [`Fit::new`].
     pub fn fit(&self, threads: Threads) -> Result<Fit<Examples>> {
-        let Settings { fit, token_dropout, weight_decay, .. } = &self.settings;
+        let Settings { fit, token_dropout, label_smoothing, weight_decay, .. } = &self.settings;
         let unknown = self.vocabulary.as_ref().and_then(Vocabulary::unknown);
         let examples = Examples {
             model: self.model()?,
@@ -164,6 +167,7 @@ impl Classify {
             width: self.width(),
             labels: self.labels.iter().map(|&label| label as i64).collect(),
             dropout: unknown.filter(|_| *token_dropout > 0.0).map(|unknown| (*token_dropout, unknown as f32)),
+            smoothing: *label_smoothing,
             workspace: Workspace::default(),
         };
         let (train, valid) = (self.split.train.clone(), self.split.valid.clone());

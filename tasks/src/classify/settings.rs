@@ -46,6 +46,9 @@ pub struct Settings {
     /// The probability with which each token is replaced by `<unk>` in training, in [0, 1); of no effect on numbers. It is
     /// what keeps a network from learning a small file of texts by heart: 0 by default.
     pub token_dropout: f64,
+    /// The share of a target's probability that goes to all classes alike in training, in [0, 1), as in
+    /// `torch.nn.CrossEntropyLoss`: it keeps a network from ever higher certainty about what it knows already. 0 by default.
+    pub label_smoothing: f32,
     /// The standard deviation of the first token vectors, above 0. PyTorch's and the default is 1; with a smaller one rare
     /// words, which are hardly learned, say less.
     pub embedding_std: f32,
@@ -67,6 +70,7 @@ impl Default for Settings {
             seed: 1,
             readout: Pool::default(),
             token_dropout: 0.0,
+            label_smoothing: 0.0,
             embedding_std: 1.0,
             weight_decay: 0.0,
             shares: Shares::default(),
@@ -91,12 +95,20 @@ impl Settings {
                 self.token_dropout,
             ));
         }
+        if !(0.0..1.0).contains(&self.label_smoothing) {
+            return Err(Error::expected(
+                "label_smoothing",
+                "a share of at least 0 and less than 1",
+                self.label_smoothing,
+            ));
+        }
         if !(self.embedding_std > 0.0 && self.embedding_std.is_finite()) {
             return Err(Error::expected("embedding_std", "a finite number above 0", self.embedding_std));
         }
         if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
             return Err(Error::expected("weight_decay", "a finite number of at least 0", self.weight_decay));
         }
+        self.net.check()?;
         Ok(self.fit.check()?)
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use elman::{LayerKind, Model, Stream};
+use elman::{Model, Stream};
 
 use super::Settings;
 use super::tokens::{END_INDEX, Tokens, UNKNOWN_INDEX};
@@ -81,14 +81,14 @@ impl Generator {
             let got = begin.chars().nth(place).map(String::from).unwrap_or_default();
             return Err(Error::expected("beginning", "characters that the training had", quoted(&got)));
         }
+        let label = self.tokens.label(label)?;
         let mut rng = SplitMix64::new(seed);
-        let mut logits = vec![0.0; self.tokens.outputs()];
         self.stream.reset();
-        self.stream.step_index(self.tokens.label(label)? as u32, &mut logits)?;
-        let mut text = String::from(begin);
+        let mut logits = self.step(label, None)?;
         for index in known {
-            self.stream.step_index(index as u32, &mut logits)?;
+            logits = self.step(label, Some(index))?;
         }
+        let mut text = String::from(begin);
         let mut left = self.settings.longest.saturating_sub(text.chars().count());
         while left > 0 {
             let next = draw(&mut logits, temperature, &mut rng);
@@ -96,8 +96,8 @@ impl Generator {
                 break;
             }
             text.push_str(&self.tokens.characters.tokens()[next]);
-            self.stream.step_index(next as u32, &mut logits)?;
             left -= 1;
+            logits = self.step(label, Some(next))?;
         }
         Ok(text)
     }
@@ -107,27 +107,30 @@ impl Generator {
     /// # Errors
     /// An unknown label.
     pub fn log_likelihood(&mut self, label: &str, text: &str) -> Result<f64> {
-        let (read, told) = self.tokens.example(label, text)?;
-        let mut logits = vec![0.0; self.tokens.outputs()];
+        let example = self.tokens.example(label, text)?;
         self.stream.reset();
+        let before = [None].into_iter().chain(example.characters.iter().copied().map(Some));
         let mut sum = 0.0;
-        for (index, next) in read.into_iter().zip(told) {
-            self.stream.step_index(index as u32, &mut logits)?;
-            sum += softmax(&logits)[next as usize].ln();
+        for (before, next) in before.zip(example.told()) {
+            sum += softmax(&self.step(example.label, before)?)[next].ln();
         }
         Ok(sum)
+    }
+
+    /// The logits after the label and the character before.
+    fn step(&mut self, label: usize, before: Option<usize>) -> Result<Vec<f32>> {
+        let (mut x, mut logits) = (vec![0.0; self.tokens.inputs()], vec![0.0; self.tokens.outputs()]);
+        [Some(label), before].into_iter().flatten().for_each(|index| x[index] = 1.0);
+        self.stream.step(&x, &mut logits)?;
+        Ok(logits)
     }
 }
 
 /// That a model is one of these tokens.
 pub(super) fn check(model: &Model, tokens: &Tokens) -> Result<()> {
-    let known = match model.spec().layers.first().map(|layer| &layer.kind) {
-        Some(LayerKind::Embedding { vocabulary, .. }) => *vocabulary,
-        _ => return Err(Error::new("model: expected an embedding first, got none")),
-    };
-    if (known, model.outputs()) != (tokens.inputs(), tokens.outputs()) {
+    if (model.inputs(), model.outputs()) != (tokens.inputs(), tokens.outputs()) {
         let expected = format!("{} inputs and {} outputs, as there are tokens", tokens.inputs(), tokens.outputs());
-        return Err(Error::expected("model", expected, format_args!("{known} and {}", model.outputs())));
+        return Err(Error::expected("model", expected, format_args!("{} and {}", model.inputs(), model.outputs())));
     }
     Ok(())
 }
@@ -153,4 +156,28 @@ fn draw(logits: &mut [f32], temperature: f64, rng: &mut SplitMix64) -> usize {
     }
     // By rounding nothing was left.
     first
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_come_as_often_as_they_are_likely() {
+        let mut rng = SplitMix64::new(1);
+        // `<unk>` would be the likeliest; then 1/2, 1/4 and 1/4.
+        let logits = [9.0, 2.0_f32.ln(), 0.0, 0.0];
+        let mut count = |temperature| {
+            let mut counts = [0; 4];
+            (0..8000).for_each(|_| counts[draw(&mut logits.clone(), temperature, &mut rng)] += 1);
+            counts.map(|count| (f64::from(count) / 400.0).round() as i32)
+        };
+        assert_eq!(count(1.0), [0, 10, 5, 5]);
+        // Squared: 4 to 1 to 1.
+        assert_eq!(count(0.5), [0, 13, 3, 3]);
+        assert_eq!(count(0.0), [0, 20, 0, 0]);
+        assert_eq!(count(1e-300), [0, 20, 0, 0]);
+        let [unknown, ..] = count(1e300);
+        assert_eq!(unknown, 0);
+    }
 }

@@ -60,6 +60,7 @@ impl Settings {
         if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
             return Err(Error::expected("weight_decay", "a finite number of at least 0", self.weight_decay));
         }
+        self.net.check()?;
         Ok(self.fit.check()?)
     }
 }

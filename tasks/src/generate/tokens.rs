@@ -3,7 +3,7 @@
 use crate::error::{Error, Result, listed, quoted};
 use crate::vocabulary::{END, Options, UNKNOWN, Unit, Vocabulary};
 
-/// `<unk>` and `</s>`, the characters, and behind them, as inputs alone, the labels.
+/// `<unk>`, `</s>` and the characters; and the labels, whose numbers as inputs come behind those.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Tokens {
     pub(super) characters: Vocabulary,
@@ -62,11 +62,39 @@ impl Tokens {
         self.characters.encode(&Unit::Characters.tokens(text))
     }
 
-    /// What is read, label and characters, and what is to be told at each of them: the next character, or the end.
-    pub(super) fn example(&self, label: &str, text: &str) -> Result<(Vec<f32>, Vec<i64>)> {
-        let characters = self.characters(text)?;
-        let read = [self.label(label)?].into_iter().chain(characters.iter().copied());
-        let told = characters.iter().copied().chain([END_INDEX]);
-        Ok((read.map(|index| index as f32).collect(), told.map(|index| index as i64).collect()))
+    /// A label and a text: what is read, and what is to be told.
+    pub(super) fn example(&self, label: &str, text: &str) -> Result<Example> {
+        Ok(Example { label: self.label(label)?, characters: self.characters(text)? })
+    }
+}
+
+/// A text and its label as numbers. At step 0 a network reads the label alone, at step t the label and character t - 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Example {
+    pub(super) label: usize,
+    pub(super) characters: Vec<usize>,
+}
+
+impl Example {
+    /// How many there are.
+    pub(super) fn steps(&self) -> usize {
+        self.characters.len() + 1
+    }
+
+    /// What is told at each step: the next character, at last the end.
+    pub(super) fn told(&self) -> impl Iterator<Item = usize> {
+        self.characters.iter().copied().chain([END_INDEX])
+    }
+
+    /// What is read at each step, (steps, inputs): ones for the label and the character, zeros for all else.
+    pub(super) fn read(&self, inputs: usize) -> Vec<f32> {
+        let mut x = vec![0.0; self.steps() * inputs];
+        for (step, row) in x.chunks_exact_mut(inputs).enumerate() {
+            row[self.label] = 1.0;
+            if let Some(before) = step.checked_sub(1) {
+                row[self.characters[before]] = 1.0;
+            }
+        }
+        x
     }
 }
