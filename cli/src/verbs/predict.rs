@@ -133,11 +133,7 @@ fn forecast(args: &Args, mut forecaster: Forecaster) -> Result<(), Failure> {
 type Tell<'a> = dyn FnMut(&str, Option<&[f64]>) -> io::Result<()> + 'a;
 
 /// Takes the rows of a CSV file with a header one by one; tells the forecast after each.
-fn rows(
-    args: &Args,
-    forecaster: &mut Forecaster,
-    tell: &mut Tell<'_>,
-) -> Result<(), Failure> {
+fn rows(args: &Args, forecaster: &mut Forecaster, tell: &mut Tell<'_>) -> Result<(), Failure> {
     let (name, from) = lines(args.input.as_deref())?;
     let mut reader = csv::ReaderBuilder::new().flexible(false).from_reader(from);
     let failed = |error: csv::Error| Failure::Run(format!("{name}: {error}"));

@@ -144,7 +144,7 @@ impl Data {
 
 /// That a network's numbers, of 32 bits, can hold these.
 pub(super) fn check_range(values: &[f64]) -> Result<()> {
-    match values.iter().find(|value| !(value.abs() <= f64::from(f32::MAX))) {
+    match values.iter().find(|value| value.is_nan() || value.abs() > f64::from(f32::MAX)) {
         Some(value) => Err(Error::new(format!("expected numbers of at most {:e}, got {value:e}", f32::MAX))),
         None => Ok(()),
     }

@@ -65,11 +65,7 @@ impl Forecast {
     }
 
     /// The levels that are forecast from each origin for every horizon, by a network's answers to windows.
-    fn levels(
-        &self,
-        origins: &[(usize, usize)],
-        network: &mut Network<'_>,
-    ) -> Result<Vec<Vec<f64>>> {
+    fn levels(&self, origins: &[(usize, usize)], network: &mut Network<'_>) -> Result<Vec<Vec<f64>>> {
         let (prepared, horizon) = (&self.prepared, self.settings.horizon);
         let (needs, columns) = (prepared.needs(), prepared.columns());
         let mut histories: Vec<Vec<f64>> = origins
