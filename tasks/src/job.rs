@@ -22,6 +22,8 @@ pub const SETTINGS_KEY: &str = "elman.task.settings";
 pub const VOCABULARY_KEY: &str = "elman.task.vocabulary";
 /// The metadata key of the classes in the order of their numbers, as a JSON list.
 pub const CLASSES_KEY: &str = "elman.task.classes";
+/// The metadata key of the tokens that a model tells, where they are others than those it reads, as a JSON list.
+pub const TARGETS_KEY: &str = "elman.task.targets";
 
 /// The settings of a task: all that, beside the data, decides what comes of it.
 ///
@@ -109,11 +111,19 @@ pub fn describe<J: Job>(
     model.set_metadata(SETTINGS_KEY, settings.to_toml()?)?;
     for (key, tokens) in [(VOCABULARY_KEY, vocabulary), (CLASSES_KEY, classes)] {
         if let Some(tokens) = tokens {
-            let list = serde_json::to_string(tokens.tokens()).expect("texts are JSON");
-            model.set_metadata(key, list)?;
+            set_tokens(model, key, tokens)?;
         }
     }
     Ok(())
+}
+
+/// Sets the tokens, or classes, that a model's metadata has under `key`.
+///
+/// # Errors
+/// A key that is the model's own.
+pub fn set_tokens(model: &mut Model, key: &str, tokens: &Vocabulary) -> Result<()> {
+    let list = serde_json::to_string(tokens.tokens()).expect("texts are JSON");
+    Ok(model.set_metadata(key, list)?)
 }
 
 /// The settings that a model's metadata has.

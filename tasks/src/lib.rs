@@ -29,6 +29,7 @@ mod source;
 pub mod split;
 pub mod table;
 pub mod text;
+pub mod transduce;
 pub mod transform;
 pub mod vocabulary;
 

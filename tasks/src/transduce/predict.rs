@@ -1,0 +1,149 @@
+//! A trained model in use.
+
+use std::path::Path;
+
+use elman::Model;
+
+use super::beam::{Found, Search};
+use super::network::{Memory, Networks, vocabulary};
+use super::{Settings, Tokens};
+use crate::error::{Error, Result, quoted};
+use crate::job::{TARGETS_KEY, VOCABULARY_KEY, settings_of, tokens_of};
+use crate::vocabulary::Unit;
+
+/// Beginnings of targets that are followed at once: enough for a full use of the kernels, few enough to stay in a cache.
+const TOGETHER: usize = 128;
+
+/// What turns one sequence into another, out of a model's file alone.
+#[derive(Clone, Debug)]
+pub struct Transducer {
+    model: Model,
+    networks: Networks,
+    settings: Settings,
+    tokens: Tokens,
+}
+
+impl Transducer {
+    /// Opens a model that this task trained and [`Model::save`] wrote.
+    ///
+    /// # Errors
+    /// A file that is no model, and those of [`new`](Self::new); each names the file.
+    pub fn open(path: &Path) -> Result<Self> {
+        let model = Model::open(path)?;
+        Self::new(model).map_err(|error| error.in_file(path.display().to_string()))
+    }
+
+    /// A model that this task trained.
+    ///
+    /// # Errors
+    /// A model of another task or of none, and metadata that contradicts the model.
+    pub fn new(model: Model) -> Result<Self> {
+        let settings: Settings = settings_of(&model)?;
+        settings.check()?;
+        let networks = Networks::of(&model, settings.attention)?;
+        let tokens = Tokens::new(tokens_of(&model, VOCABULARY_KEY)?, tokens_of(&model, TARGETS_KEY)?)?;
+        let expected = [vocabulary(&networks.encoder), vocabulary(&networks.decoder)].map(Option::unwrap_or_default);
+        let got = [tokens.sources.len(), tokens.targets.len()];
+        if expected != got {
+            let expected = format!("{} and {}, as the model has", expected[0], expected[1]);
+            let got = format!("{} and {}", got[0], got[1]);
+            return Err(Error::expected("numbers of source and target tokens in the metadata", expected, got));
+        }
+        Ok(Self { model, networks, settings, tokens })
+    }
+
+    /// The settings that the model was trained by.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The likeliest targets of a source, best first, with their scores. So many beginnings are followed at once, `beam`, and
+    /// as many targets come at most; with 1 the likeliest token is taken at each step.
+    ///
+    /// A score is the natural logarithm of the probability that the network gives the target, its end included, over the
+    /// power [`length_power`](Settings::length_power) of its number of tokens, the end counted. A target that the network
+    /// has not ended after [`longest`](Settings::longest) tokens is cut off there. The search ends when as many targets
+    /// were found as are wanted and all that is begun is worse.
+    ///
+    /// # Errors
+    /// A beam of 0; a source without a token, or with one that the training had not: where every token of the training
+    /// has a number of its own ([`min_count`](super::Data::min_count) is 1) the network has learned nothing of others.
+    pub fn transduce(&self, source: &str, beam: usize) -> Result<Vec<(String, f64)>> {
+        Ok(self.transduce_all(&[source], beam)?.remove(0))
+    }
+
+    /// The same of several sources, which takes less time.
+    ///
+    /// # Errors
+    /// As of [`transduce`](Self::transduce), which source it is told by its number from 1.
+    pub fn transduce_all<S: AsRef<str>>(&self, sources: &[S], beam: usize) -> Result<Vec<Vec<(String, f64)>>> {
+        let mut read = Vec::new();
+        for (index, source) in sources.iter().enumerate() {
+            let named = |error: Error| match sources.len() {
+                1 => error,
+                _ => Error::new(format!("source {}: {}", index + 1, error.message())),
+            };
+            read.push(self.read(source.as_ref()).map_err(named)?);
+        }
+        let told = |found: Found| {
+            let tokens = self.tokens.targets.decode(&found.tokens)?;
+            Ok((tokens.join(separator(self.settings.data.target)), found.score))
+        };
+        let read: Vec<&[f32]> = read.iter().map(Vec::as_slice).collect();
+        let all = search(&self.networks, &self.settings, &self.tokens, &read, beam)?;
+        all.into_iter().map(|found| found.into_iter().map(told).collect()).collect()
+    }
+
+    fn read(&self, source: &str) -> Result<Vec<f32>> {
+        let tokens = self.settings.data.source.tokens(source.trim());
+        if tokens.is_empty() {
+            return Err(Error::expected("source", "at least one token", "none"));
+        }
+        let unknown = tokens.iter().find(|token| self.tokens.sources.index(token).is_none());
+        if let Some(token) = unknown.filter(|_| self.settings.data.min_count == 1) {
+            let expected = format!("tokens that the training had, {} of them", self.tokens.sources.len() - 1);
+            return Err(Error::expected("source", expected, quoted(token)));
+        }
+        self.tokens.source(&tokens)
+    }
+}
+
+/// What stands between tokens that are told.
+fn separator(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Characters => "",
+        Unit::Words | Unit::Symbols => " ",
+    }
+}
+
+/// The best targets of each source.
+pub(super) fn search(
+    networks: &Networks,
+    settings: &Settings,
+    tokens: &Tokens,
+    sources: &[&[f32]],
+    beam: usize,
+) -> Result<Vec<Vec<Found>>> {
+    if beam == 0 {
+        return Err(Error::expected("beam", "at least 1", 0));
+    }
+    let search = Search {
+        networks,
+        width: beam,
+        longest: settings.longest,
+        length_power: settings.length_power,
+        begin: tokens.begin,
+        end: tokens.end,
+        never: tokens.never(),
+    };
+    let (mut memory, mut all) = (Memory::default(), Vec::with_capacity(sources.len()));
+    for some in sources.chunks((TOGETHER / beam).max(1)) {
+        all.extend(search.run(some, &mut memory)?);
+    }
+    Ok(all)
+}

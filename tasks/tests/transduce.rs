@@ -1,0 +1,154 @@
+//! An encoder and its decoder: from a file through training to a saved model that transduces.
+
+use std::path::PathBuf;
+
+use elman::{Model, Threads};
+use elman_tasks::job::Job;
+use elman_tasks::split::{Part, SplitMix64};
+use elman_tasks::transduce::{Settings, Transduce, Transducer};
+use elman_tasks::{classify, transduce};
+use tempfile::TempDir;
+
+fn file(text: &str) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.tsv");
+    std::fs::write(&path, text).unwrap();
+    (folder, path)
+}
+
+/// Strings of 3 to 6 of 5 letters, and the same backwards in capitals.
+fn reversed(lines: usize) -> String {
+    let mut rng = SplitMix64::new(7);
+    let mut all = String::new();
+    for _ in 0..lines {
+        let letters: Vec<char> = (0..3 + rng.below(4)).map(|_| ['a', 'b', 'c', 'd', 'e'][rng.below(5)]).collect();
+        let backwards: Vec<String> = letters.iter().rev().map(|letter| letter.to_uppercase().to_string()).collect();
+        all += &format!("{}\t{}\n", letters.iter().collect::<String>(), backwards.join(" "));
+    }
+    all
+}
+
+fn settings(more: &str) -> Settings {
+    let text = format!(
+        "longest = 20\n{more}\nhidden = 48\nembedding = 16\n[fit]\nepochs = 25\nbatch = 32\nlr = 0.01\nclip_norm = 1.0"
+    );
+    Settings::from_toml(&text).unwrap()
+}
+
+#[test]
+fn strings_are_turned_around() {
+    let (_folder, path) = file(&reversed(2000));
+    let cases = [
+        ("beam = 3\n[net]\ncell = 'gru'", "gru"),
+        ("attention = 'dot'\nbeam = 3\n[net]\ncell = 'lstm'\nbidirectional = true", "lstm"),
+    ];
+    for (more, cell) in cases {
+        let task = Transduce::prepare(&path, settings(more)).unwrap();
+        let untrained = task.score(&task.model().unwrap(), Part::Test).unwrap();
+        assert!(untrained.rows[0].values[0] > Some(95.0), "{untrained:?}");
+        let mut fit = task.fit(Threads::one()).unwrap();
+        fit.run(&mut |_| true).unwrap();
+        let model = fit.into_learner().into_model();
+        let scores = task.score(&model, Part::Test).unwrap();
+        println!("{scores:?}");
+        let wrong: Vec<f64> = scores.rows.iter().map(|row| row.values[0].unwrap()).collect();
+        assert!(wrong[0] < 20.0 && wrong[0] <= wrong[1] + 1.0 && wrong[2] > 80.0, "{scores:?}");
+        assert_eq!(scores.rows.iter().map(|row| row.is_network).collect::<Vec<_>>(), [true, true, false]);
+
+        // The file alone says the same, and is a state dict.
+        let saved = tempfile::tempdir().unwrap();
+        let saved = saved.path().join("model.safetensors");
+        model.save(&saved).unwrap();
+        let opened = Model::open(&saved).unwrap();
+        let weight = format!("{cell}.weight_hh_l0");
+        assert!(opened.part("decoder").unwrap().params().named(&weight).is_ok());
+        let transducer = Transducer::open(&saved).unwrap();
+        for (source, answer) in task.answers(&model, Part::Test, 3).unwrap() {
+            let told = transducer.transduce(source, 3).unwrap();
+            assert_eq!(told[0].0, answer.join(" "));
+            assert!(told.len() == 3 && told[0].1 >= told[1].1 && told[1].1 >= told[2].1 && told[0].1 <= 0.0);
+        }
+        wrong_input_is_told(&transducer, &saved);
+    }
+}
+
+fn wrong_input_is_told(transducer: &Transducer, saved: &std::path::Path) {
+    let told = |source, beam| transducer.transduce(source, beam).unwrap_err().to_string();
+    assert_eq!(told("abz", 1), "source: expected tokens that the training had, 5 of them, got 'z'");
+    assert_eq!(told("", 1), "source: expected at least one token, got none");
+    assert_eq!(told("abc", 0), "beam: expected at least 1, got 0");
+    let several = transducer.transduce_all(&["abc", "z"], 1).unwrap_err().to_string();
+    assert!(several.starts_with("source 2: source: expected tokens"), "{several}");
+    let other = classify::Classifier::open(saved).unwrap_err().to_string();
+    assert!(other.ends_with("model: expected one of the task 'classify', got one of 'transduce'"), "{other}");
+}
+
+#[test]
+fn training_goes_on_from_a_checkpoint_as_if_it_had_not_stopped() {
+    let (folder, path) = file(&reversed(200));
+    let task = Transduce::prepare(&path, settings("[net]\nlayers = 2\ndropout = 0.2\nbidirectional = true")).unwrap();
+    let mut whole = task.fit(Threads::one()).unwrap();
+    let mut epochs = 0;
+    let mut until = |last| {
+        move |_: elman::train::Progress<'_>| {
+            epochs += 1;
+            epochs < last
+        }
+    };
+    whole.run(&mut until(usize::MAX)).unwrap();
+    let checkpoint = folder.path().join("checkpoint");
+    let mut first = task.fit(Threads::one()).unwrap().checkpoints(&checkpoint, task.identity().clone()).unwrap();
+    first.run(&mut until(40)).unwrap();
+    drop(first);
+    let mut second = task.fit(Threads::one()).unwrap();
+    second.resume(&checkpoint, task.identity()).unwrap();
+    second.run(&mut until(usize::MAX)).unwrap();
+    let [whole, parts] = [whole, second].map(|fit| fit.into_learner().into_model());
+    for name in ["encoder", "decoder", "head"] {
+        assert_eq!(whole.part(name).unwrap().params().data(), parts.part(name).unwrap().params().data(), "{name}");
+    }
+}
+
+#[test]
+fn several_targets_of_a_source_stay_together_and_the_nearest_counts() {
+    let lines: String =
+        (0..40).map(|n| format!("{}\tA B\n{}\tA C\n", "ab".repeat(n + 1), "ab".repeat(n + 1))).collect();
+    let (_folder, path) = file(&lines);
+    let task = Transduce::prepare(&path, Settings::default()).unwrap();
+    for part in [Part::Train, Part::Valid, Part::Test] {
+        let sources: Vec<_> = task.texts(part).map(|(source, _)| source).collect();
+        assert!(sources.chunks(2).all(|pair| pair[0] == pair[1]));
+    }
+    let scores = task.score(&task.model().unwrap(), Part::Test).unwrap();
+    assert_eq!(scores.part, "test part, 4 sources");
+}
+
+#[test]
+fn what_cannot_be_learned_from_is_told() {
+    let told = |text: &str, settings: Settings| {
+        let (_folder, path) = file(text);
+        Transduce::prepare(&path, settings).unwrap_err().to_string()
+    };
+    assert!(told("", Settings::default()).ends_with("expected rows, got an empty file"));
+    assert!(told("a\tA\nab\n", Settings::default()).contains("line 2: expected a source, a tab and a target"));
+    assert!(told("a\tA\n", Settings::default()).ends_with("got 0.1 of 1 keys, which is none"));
+    let ends = format!("{}x\tA </s> B\n", (0..30).map(|n| format!("{}\tA\n", "a".repeat(n + 1))).collect::<String>());
+    assert!(
+        told(&ends, Settings::default())
+            .ends_with("line 31: target: expected tokens other than <s> and </s>, got '</s>'")
+    );
+    let wrong = |text: &str| told("a\tA\n", Settings::from_toml(text).unwrap());
+    assert_eq!(wrong("beam = 0"), "beam: expected at least 1, got 0");
+    assert!(wrong("length_power = -1.0").starts_with("length_power: expected a finite number"));
+    let unit = Settings::from_toml("[data]\ntarget = 'phonemes'").unwrap_err().to_string();
+    assert!(unit.starts_with("line 2: settings of transduce: unknown variant `phonemes`"), "{unit}");
+
+    // A model of characters on data of symbols.
+    let (_folder, path) = file(&reversed(60));
+    let data = |target| transduce::Data { target, ..transduce::Data::default() };
+    let of = |target| Transduce::prepare(&path, Settings { data: data(target), ..Settings::default() }).unwrap();
+    use elman_tasks::vocabulary::Unit;
+    let (characters, symbols) = (of(Unit::Characters), of(Unit::Symbols));
+    let told = symbols.score(&characters.model().unwrap(), Part::Test).unwrap_err().to_string();
+    assert_eq!(told, "model: expected one of the tokens of these data, got another");
+}
