@@ -9,6 +9,7 @@ use elman_tasks::classify::Classifier;
 use elman_tasks::forecast::Forecaster;
 use elman_tasks::generate::Generator;
 use elman_tasks::job::TASK_KEY;
+use elman_tasks::transduce::Transducer;
 
 use super::Failure;
 use super::common::{visible, whole};
@@ -20,12 +21,15 @@ pub(crate) struct Args {
     /// The data, '-' for the standard input. A forecast without any goes on where the training file ended, and a generator
     /// writes of every label
     input: Option<PathBuf>,
-    /// Of a classifier, print the probabilities too
+    /// Print the probabilities of classes, or of targets, too
     #[arg(long)]
     probabilities: bool,
-    /// Of a classifier, print so many classes, the likeliest first
+    /// Print so many classes, or targets, the likeliest first
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = top)]
     top: usize,
+    /// Of an encoder-decoder, beginnings of a target that are followed at once; as in training unless set
+    #[arg(long, value_name = "K", value_parser = top)]
+    beam: Option<usize>,
     /// Of a generator, how many texts of each label
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = top)]
     count: usize,
@@ -60,6 +64,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             }
             forecast(args, Forecaster::new(model).map_err(named)?)
         }
+        Some("transduce") => transduce(args, &Transducer::new(model).map_err(named)?),
         Some("generate") => generate(args, Generator::new(model).map_err(named)?),
         other => Err(no_task(&args.model, other)),
     }
@@ -92,7 +97,7 @@ pub(super) fn no_task(path: &Path, task: Option<&str>) -> Failure {
     Failure::Run(match task {
         None => format!("{path}: expected a model that 'elman train' made; 'elman run {path} INPUT' runs any other"),
         Some(task) => {
-            format!("{path}: expected a model of the task classify, forecast or generate, got one of '{task}'")
+            format!("{path}: expected a model that 'elman train' made for a task, got one of '{task}'")
         }
     })
 }
@@ -109,7 +114,8 @@ fn lines(input: Option<&Path>) -> Result<(String, Box<dyn BufRead>), Failure> {
     }
 }
 
-fn classify(args: &Args, classifier: &Classifier) -> Result<(), Failure> {
+/// Calls `tell` with every line of the input as it comes, and prints what that gives.
+fn each_line(args: &Args, tell: &mut dyn FnMut(&str) -> Result<String, String>) -> Result<(), Failure> {
     let (name, mut from) = lines(args.input.as_deref())?;
     let mut out = io::stdout().lock();
     let (mut bytes, mut number) = (Vec::new(), 0);
@@ -122,23 +128,40 @@ fn classify(args: &Args, classifier: &Classifier) -> Result<(), Failure> {
         }
         let at = |reason: String| Failure::Run(format!("{name}: line {number}: {reason}"));
         let line = std::str::from_utf8(&bytes).map_err(|_| at("expected UTF-8, got other bytes".into()))?;
-        let line = line.trim_start_matches('\u{feff}').trim();
+        let told = tell(line.trim_start_matches('\u{feff}').trim()).map_err(at)?;
+        writeln!(out, "{}", told.split('\t').map(visible).collect::<Vec<_>>().join("\t"))?;
+        out.flush()?;
+    }
+}
+
+fn classify(args: &Args, classifier: &Classifier) -> Result<(), Failure> {
+    each_line(args, &mut |line| {
         let answer = if classifier.reads_texts() {
             classifier.predict(line)
         } else {
             let each = line.split(|c: char| c == ',' || c.is_whitespace()).filter(|part| !part.is_empty());
             let values: Result<Vec<f64>, _> = each.map(|part| part.parse::<f64>().map_err(|_| part)).collect();
-            let values = values.map_err(|part| at(format!("expected numbers, got '{}'", visible(part))))?;
-            classifier.predict_numbers(&values)
+            classifier.predict_numbers(&values.map_err(|part| format!("expected numbers, got '{part}'"))?)
         };
-        let answer = answer.map_err(|error| at(error.to_string()))?;
+        let answer = answer.map_err(|error| error.to_string())?;
         let shown = answer.iter().take(args.top).map(|(class, probability)| match args.probabilities {
             true => format!("{class}\t{probability:.4}"),
             false => class.clone(),
         });
-        writeln!(out, "{}", shown.collect::<Vec<_>>().join("\t"))?;
-        out.flush()?;
-    }
+        Ok(shown.collect::<Vec<_>>().join("\t"))
+    })
+}
+
+fn transduce(args: &Args, transducer: &Transducer) -> Result<(), Failure> {
+    let beam = args.beam.unwrap_or(transducer.settings().beam).max(args.top);
+    each_line(args, &mut |line| {
+        let answers = transducer.transduce(line, beam).map_err(|error| error.to_string())?;
+        let shown = answers.iter().take(args.top).map(|(target, score)| match args.probabilities {
+            true => format!("{target}\t{:.4}", score.exp()),
+            false => target.clone(),
+        });
+        Ok(shown.collect::<Vec<_>>().join("\t"))
+    })
 }
 
 fn forecast(args: &Args, mut forecaster: Forecaster) -> Result<(), Failure> {

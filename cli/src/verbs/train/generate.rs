@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use elman::train::{Fit, Supervised};
+use elman::train::Fit;
 use elman::{Model, Threads};
-use elman_tasks::generate::{Generate, Generator, Settings};
+use elman_tasks::generate::{Examples, Generate, Generator, Settings};
 use elman_tasks::scores::Scores;
 use elman_tasks::split::Part;
 
@@ -36,7 +36,7 @@ pub(super) struct Kind(Generate);
 impl Trained for Kind {
     type Settings = Settings;
     type Args = Args;
-    type Learner = Supervised;
+    type Learner = Examples;
 
     fn shared(args: &Args) -> &Shared {
         &args.shared
@@ -69,12 +69,12 @@ impl Trained for Kind {
         ]
     }
 
-    fn fit(&self, threads: Threads) -> Result<Fit<Supervised>, elman_tasks::Error> {
+    fn fit(&self, threads: Threads) -> Result<Fit<Examples>, elman_tasks::Error> {
         self.0.fit(threads)
     }
 
     /// The model, and what it writes of each label.
-    fn finish(&self, learner: Supervised) -> Result<(Model, Vec<String>), elman_tasks::Error> {
+    fn finish(&self, learner: Examples) -> Result<(Model, Vec<String>), elman_tasks::Error> {
         const SAMPLES: u64 = 6;
         let mut generator = Generator::new(learner.into_model())?;
         let mut told = Vec::new();

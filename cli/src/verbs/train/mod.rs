@@ -5,6 +5,7 @@ mod classify;
 mod forecast;
 mod generate;
 pub(crate) mod table;
+mod transduce;
 mod watch;
 
 use std::io::{self, Write as _};
@@ -41,6 +42,8 @@ enum Kind {
     Classify(classify::Args),
     /// Texts like those of a label: vector to sequence
     Generate(generate::Args),
+    /// One sequence out of another, such as a pronunciation out of a word: encoder-decoder
+    Transduce(transduce::Args),
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
@@ -48,6 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         Kind::Forecast(args) => train::<forecast::Kind>(args),
         Kind::Classify(args) => train::<classify::Kind>(args),
         Kind::Generate(args) => train::<generate::Kind>(args),
+        Kind::Transduce(args) => train::<transduce::Kind>(args),
     }
 }
 
@@ -58,7 +62,8 @@ pub(crate) fn with_help(command: Command) -> Command {
         with_defaults(command, &T::common(&mut settings))
     }
     let command = command.mut_subcommand("forecast", of::<forecast::Kind>);
-    command.mut_subcommand("classify", of::<classify::Kind>).mut_subcommand("generate", of::<generate::Kind>)
+    let command = command.mut_subcommand("classify", of::<classify::Kind>);
+    command.mut_subcommand("generate", of::<generate::Kind>).mut_subcommand("transduce", of::<transduce::Kind>)
 }
 
 /// Tells how far back in time the gradient reaches.

@@ -1,0 +1,109 @@
+//! `elman train transduce`.
+
+use std::path::Path;
+
+use elman::train::Fit;
+use elman::{Model, Threads};
+use elman_tasks::scores::Scores;
+use elman_tasks::split::Part;
+use elman_tasks::transduce::{Attention, Examples, Settings, Transduce, Transducer};
+use elman_tasks::vocabulary::Unit;
+
+use super::args::{Common, Shared};
+use super::{Failure, Pane, Trained};
+use crate::verbs::common::{count, whole};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    shared: Shared,
+    /// What the tokens of a source are: characters, words or symbols (between blanks) [default: characters]
+    #[arg(long, value_name = "UNIT", value_parser = unit)]
+    source: Option<Unit>,
+    /// What the tokens of a target are [default: symbols]
+    #[arg(long, value_name = "UNIT", value_parser = unit)]
+    target: Option<Unit>,
+    /// Let the decoder look at every step of the encoder
+    #[arg(long)]
+    attention: bool,
+    /// Beginnings of a target that are followed at once when the model is scored; 1 is greedy [default: 1]
+    #[arg(long, value_name = "K", value_parser = beam)]
+    beam: Option<usize>,
+    /// The decay of all parameters (AdamW) [default: 0]
+    #[arg(long, value_name = "X")]
+    weight_decay: Option<f32>,
+}
+
+fn unit(text: &str) -> Result<Unit, String> {
+    match text {
+        "characters" => Ok(Unit::Characters),
+        "words" => Ok(Unit::Words),
+        "symbols" => Ok(Unit::Symbols),
+        _ => Err("expected characters, words or symbols".into()),
+    }
+}
+
+fn beam(text: &str) -> Result<usize, String> {
+    whole(text, 1..=1000)
+}
+
+pub(super) struct Kind(Transduce);
+
+impl Trained for Kind {
+    type Settings = Settings;
+    type Args = Args;
+    type Learner = Examples;
+
+    fn shared(args: &Args) -> &Shared {
+        &args.shared
+    }
+
+    fn common(settings: &mut Settings) -> Common<'_> {
+        let Settings { seed, net, fit, shares, .. } = settings;
+        Common { seed, net, fit, shares }
+    }
+
+    fn apply(args: &Args, settings: &mut Settings) -> Result<(), Failure> {
+        settings.data.source = args.source.unwrap_or(settings.data.source);
+        settings.data.target = args.target.unwrap_or(settings.data.target);
+        settings.beam = args.beam.unwrap_or(settings.beam);
+        settings.weight_decay = args.weight_decay.unwrap_or(settings.weight_decay);
+        if args.attention {
+            settings.attention = Attention::Dot;
+        }
+        Ok(())
+    }
+
+    fn prepare(data: &Path, settings: Settings) -> Result<Self, elman_tasks::Error> {
+        Transduce::prepare(data, settings).map(Self)
+    }
+
+    fn told(&self) -> Vec<String> {
+        let split = self.0.split();
+        let [train, valid, test] = [&split.train, &split.valid, &split.test].map(Vec::len);
+        let all = count((train + valid + test) as u64, "pair");
+        vec![format!("{all}: {train} to train on, {valid} to validate, {test} to test; no source is in two parts")]
+    }
+
+    fn fit(&self, threads: Threads) -> Result<Fit<Examples>, elman_tasks::Error> {
+        self.0.fit(threads)
+    }
+
+    /// The model, and what it makes of some sources that it has not seen.
+    fn finish(&self, learner: Examples) -> Result<(Model, Vec<String>), elman_tasks::Error> {
+        const SHOWN: usize = 5;
+        let transducer = Transducer::new(learner.into_model())?;
+        let mut told = Vec::new();
+        for (source, target) in self.0.texts(Part::Test).take(SHOWN) {
+            // A token that the training had not is an error of this source alone.
+            let Ok(answers) = transducer.transduce(source, self.0.settings().beam) else { continue };
+            let right = if answers[0].0 == target { "right".into() } else { format!("true: {target}") };
+            told.push(format!("{source} -> {}   ({right})", answers[0].0));
+        }
+        Ok((transducer.model().clone(), told))
+    }
+
+    fn score(&self, model: &Model) -> Result<(Vec<Scores>, Option<Pane>), elman_tasks::Error> {
+        Ok((vec![self.0.score(model, Part::Test)?], None))
+    }
+}
