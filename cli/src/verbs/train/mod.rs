@@ -184,7 +184,8 @@ fn train<T: Trained>(args: &T::Args) -> Result<(), Failure> {
     }
     model.set_metadata("elman.data", data.display().to_string())?;
     model.save(&places.model)?;
-    let parameters = model.params().data().len();
+    let parts: usize = model.parts().map(|(_, part)| part.params().data().len()).sum();
+    let parameters = model.params().data().len() + parts;
     write_atomic(&places.plot, &picture(&scores, &report, pane, places.format)?)?;
     if shared.json {
         let best = report.best;

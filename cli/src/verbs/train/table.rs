@@ -59,9 +59,9 @@ mod tests {
         assert_eq!(
             told,
             [
-                "test part, 90   accuracy %     F1",
-                "GRU 64                81.2  0.500  <- best",
-                "majority              50.0      -"
+                "test part, 90    accuracy %     F1",
+                "GRU 64                 81.2  0.500  <- best",
+                "majority               50.0      -"
             ]
         );
     }
