@@ -87,7 +87,7 @@ fn a_forecast_beats_what_needs_no_network_and_goes_on() {
     series(folder, 700);
     let report = json(&run(folder, &FORECAST).ok());
     let (network, linear, last) = (score(&report, "GRU"), score(&report, "linear"), score(&report, "last"));
-    assert!(network < 0.3 * linear && linear < last, "{report}");
+    assert!(network < 0.5 * linear && linear < last, "{report}");
     assert_eq!((&report["model"], &report["plot"]), (&"forecast.safetensors".into(), &"forecast.png".into()));
     assert!(fs::read(folder.join("forecast.png")).unwrap().starts_with(b"\x89PNG\r\n\x1a\n"));
 
@@ -122,9 +122,13 @@ fn a_classifier_learns_and_answers_line_by_line() {
     let folder = folder.path();
     texts(folder, 400);
     let out = run(folder, &[&CLASSIFY[..], &["--plot", "p.svg", "-o", "m.safetensors"]].concat()).ok();
-    for words in
-        ["400 sequences: 320 to train on, 40 to validate, 40 to test", "epoch  12", "accuracy %", "majority", "<- best"]
-    {
+    for words in [
+        "400 sequences: 320 to train on, 40 to validate, 40 to test",
+        "epoch  12",
+        "accuracy %",
+        "commonest class",
+        "<- best",
+    ] {
         assert!(out.contains(words), "no '{words}' in {out}");
     }
     let svg = fs::read_to_string(folder.join("p.svg")).unwrap();
@@ -264,7 +268,7 @@ fn what_cannot_be_trained_on_is_told_with_its_line() {
         run(folder, &[&["train", "forecast", "d.csv"], more].concat())
     };
     forecast(b"", &[]).refused(1, &["d.csv"]);
-    forecast(b"x\n1\n2\n", &[]).refused(1, &["d.csv", "enough rows"]);
+    forecast(b"x\n1\n2\n", &[]).refused(1, &["d.csv", "share of validation"]);
     forecast(b"x\n1\nsix\n", &["--target", "x"]).refused(1, &["d.csv: line 3", "'x'", "'six'"]);
     forecast(b"x,y\n1,2\n", &["--target", "z"]).refused(1, &["'z'", "x, y"]);
     run(folder, &["train", "classify", "nowhere.tsv"]).refused(1, &["nowhere.tsv"]);

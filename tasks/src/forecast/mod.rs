@@ -82,6 +82,10 @@ impl Forecast {
     fn prepare_spans(path: &Path, settings: Settings, spans: &dyn Fn(usize) -> Result<Spans>) -> Result<Self> {
         let table = table::read(path, &Options::from(&settings.data))?;
         let (features, target) = (table.features, table.target);
+        let named = |error: Error| match error.file() {
+            Some(_) => error,
+            None => error.in_file(path.display().to_string()),
+        };
         settings.check(features, target < features)?;
         let mut series = Vec::new();
         for one in table.series {
@@ -89,10 +93,10 @@ impl Forecast {
             rows.iter_mut().zip(&one.mask).for_each(|(value, there)| {
                 *value = if *there || settings.data.missing != Missing::Mask { *value } else { f64::NAN }
             });
-            let spans = spans(one.times.len())?;
+            let spans = spans(one.times.len()).map_err(named)?;
             series.push(OneSeries { group: one.group, times: one.times, rows, spans });
         }
-        let prepared = scales(&settings, &series, table.names, features, target)?;
+        let prepared = scales(&settings, &series, table.names, features, target).map_err(named)?;
         let mut all = Self { settings, report: table.report, series, prepared, train: Vec::new(), valid: Vec::new() };
         all.train = all.windows(|spans| spans.train.clone());
         all.valid = all.windows(|spans| spans.valid.clone());
@@ -102,7 +106,7 @@ impl Forecast {
             return Err(Error::expected("series", expected, format_args!("{} rows", all.report.rows))
                 .in_file(path.display().to_string()));
         }
-        all.prepared.fit_linear(&all.settings, &all.train, &all.valid)?;
+        all.prepared.fit_linear(&all.settings, &all.train, &all.valid).map_err(named)?;
         Ok(all)
     }
 

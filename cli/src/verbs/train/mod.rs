@@ -156,6 +156,12 @@ fn train<T: Trained>(args: &T::Args) -> Result<(), Failure> {
         (asked, flow) => flow.filter(|_| asked),
     };
     let places = Places::of(shared, task)?;
+    if shared.resume && !places.checkpoint.exists() {
+        let path = places.checkpoint.display();
+        return Err(Failure::Run(format!(
+            "--resume: there is no checkpoint {path}; a run without --resume begins one"
+        )));
+    }
     let identity = settings.identity(data)?;
     let (epochs, threads) = (T::common(&mut settings).fit.epochs, shared.threads());
     let prepared = T::prepare(data, settings)?;
@@ -226,12 +232,6 @@ fn train<T: Trained>(args: &T::Args) -> Result<(), Failure> {
 
 fn resume<L: Learner>(fit: &mut Fit<L>, places: &Places, identity: &Identity, shared: &Shared) -> Result<(), Failure> {
     let path = &places.checkpoint;
-    if !path.exists() {
-        let path = path.display();
-        return Err(Failure::Run(format!(
-            "--resume: there is no checkpoint {path}; a run without --resume begins one"
-        )));
-    }
     // What the checkpoint has to belong to: the data too, unless they may have changed.
     let names = if shared.allow_changed_data { &["task", "settings"][..] } else { &["task", "settings", "data"] };
     let whole = |all: Identity, name: &&str| match identity.get(name) {
