@@ -270,7 +270,7 @@ fn what_cannot_be_trained_on_is_told_with_its_line() {
     forecast(b"", &[]).refused(1, &["d.csv"]);
     forecast(b"x\n1\n2\n", &[]).refused(1, &["d.csv", "share of validation"]);
     forecast(b"x\n1\nsix\n", &["--target", "x"]).refused(1, &["d.csv: line 3", "'x'", "'six'"]);
-    forecast(b"x,y\n1,2\n", &["--target", "z"]).refused(1, &["'z'", "x, y"]);
+    forecast(b"x,y\n1,2\n", &["--target", "z"]).refused(1, &["'z'", "'x', 'y'"]);
     run(folder, &["train", "classify", "nowhere.tsv"]).refused(1, &["nowhere.tsv"]);
     run(folder, &["train", "classify"]).refused(2, &["DATA"]);
     run(folder, &["train", "classify", "d.tsv", "--hidden", "0"]).refused(2, &["--hidden", "expected a whole number"]);
