@@ -21,6 +21,7 @@ pub mod forecast;
 pub mod generate;
 pub mod job;
 pub mod long;
+pub mod memory;
 pub mod metrics;
 pub mod net;
 mod rows;
