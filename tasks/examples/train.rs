@@ -4,6 +4,7 @@
 //! cargo run --release -p elman-tasks --example train -- lists OUT.tsv LABEL=FILE.txt LABEL=FILE.txt…
 //! cargo run --release -p elman-tasks --example train -- classify FILE SETTINGS.toml SPLITS valid|test [SAVE]
 //! cargo run --release -p elman-tasks --example train -- generate FILE SETTINGS.toml SPLITS valid|test [CLASSIFIER]
+//! cargo run --release -p elman-tasks --example train -- transduce FILE SETTINGS.toml SPLITS valid|test [SAVE]
 //! ```
 //!
 //! `lists` makes a file of labels and texts of files of a text a line; the others print the means over so many random
@@ -22,7 +23,8 @@ use elman_tasks::generate::{Generate, Generator};
 use elman_tasks::job::Job;
 use elman_tasks::scores::Scores;
 use elman_tasks::split::Part;
-use elman_tasks::{Error, Result, classify, generate, text};
+use elman_tasks::transduce::Transduce;
+use elman_tasks::{Error, Result, classify, generate, text, transduce};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -31,6 +33,8 @@ fn main() {
         ["lists", out, ref files @ ..] if !files.is_empty() => lists(out, files),
         ["classify", file, settings, splits, part] => classify(file, settings, splits, part, None),
         ["classify", file, settings, splits, part, save] => classify(file, settings, splits, part, Some(save)),
+        ["transduce", file, settings, splits, part] => transduce(file, settings, splits, part, None),
+        ["transduce", file, settings, splits, part, save] => transduce(file, settings, splits, part, Some(save)),
         ["generate", file, settings, splits, part] => generate(file, settings, splits, part, None),
         ["generate", file, settings, splits, part, judge] => generate(file, settings, splits, part, Some(judge)),
         _ => Err(Error::new("expected a task and its files, as this example's head has them")),
@@ -109,6 +113,27 @@ fn classify(file: &str, toml: &str, splits: &str, part: &str, save: Option<&str>
         let model = run(task.fit(Threads::available())?)?.into_model();
         let scores = task.score(&model, part)?;
         println!("split {seed}: {:?}, {}", scores.rows[0].values, scores.part);
+        all.push(scores);
+        if let Some(save) = save {
+            model.save(save)?;
+        }
+    }
+    show(&all);
+    Ok(())
+}
+
+fn transduce(file: &str, toml: &str, splits: &str, part: &str, save: Option<&str>) -> Result<()> {
+    let (part, splits) = part_and_splits(part, splits)?;
+    let settings: transduce::Settings = settings(toml)?;
+    let mut all = Vec::new();
+    for seed in settings.seed..settings.seed + splits {
+        let task = Transduce::prepare(Path::new(file), transduce::Settings { seed, ..settings.clone() })?;
+        let model = run(task.fit(Threads::available())?)?.into_model();
+        let scores = task.score(&model, part)?;
+        println!("split {seed}: {:?}, {}", scores.rows[0].values, scores.part);
+        for (source, answer) in task.answers(&model, part, settings.beam)?.into_iter().take(5) {
+            println!("  {source}: {}", answer.join(" "));
+        }
         all.push(scores);
         if let Some(save) = save {
             model.save(save)?;

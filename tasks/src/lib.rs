@@ -7,9 +7,10 @@
 //! trained on and what is tested on. [`metrics`] says how good an answer is and [`baselines`] how good the answers of
 //! simple methods are, which a network has to beat.
 //!
-//! A task puts these together: [`classify`] tells classes of sequences, [`generate`] makes sequences of classes. Each has
-//! settings that are a file of TOML ([`job`]), a [`net`]work, a training that can be stopped and gone on with, [`scores`]
-//! beside the baselines', and a predictor that a model's file alone suffices for.
+//! A task puts these together: [`classify`] tells classes of sequences, [`generate`] makes sequences of classes,
+//! [`transduce`] turns one sequence into another. Each has settings that are a file of TOML ([`job`]), a [`net`]work, a
+//! training that can be stopped and gone on with, [`scores`] beside the baselines', and a predictor that a model's file
+//! alone suffices for. [`memory`] shows what networks remember over many steps, on examples that it makes itself.
 //!
 //! Nothing here prints or draws, and nothing depends on the machine: the same input gives the same output everywhere,
 //! to within the rounding of `ln` and `exp`.
@@ -21,6 +22,7 @@ pub mod forecast;
 pub mod generate;
 pub mod job;
 pub mod long;
+pub mod memory;
 pub mod metrics;
 pub mod net;
 mod rows;

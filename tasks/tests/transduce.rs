@@ -88,8 +88,8 @@ fn training_goes_on_from_a_checkpoint_as_if_it_had_not_stopped() {
     let (folder, path) = file(&reversed(200));
     let task = Transduce::prepare(&path, settings("[net]\nlayers = 2\ndropout = 0.2\nbidirectional = true")).unwrap();
     let mut whole = task.fit(Threads::one()).unwrap();
-    let mut epochs = 0;
-    let mut until = |last| {
+    let until = |last| {
+        let mut epochs = 0;
         move |_: elman::train::Progress<'_>| {
             epochs += 1;
             epochs < last

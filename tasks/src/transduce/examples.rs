@@ -3,7 +3,8 @@
 use elman::train::{Learner, Lesson, Score};
 use elman::{Model, Params, Threads};
 
-use super::network::{Memory, Minibatch, Networks, PARTS};
+use super::network::{Memory, Networks, PARTS};
+use super::step::Minibatch;
 
 /// A model, sources and a target for each. The decoder reads at each step the right token of the step before, and not the
 /// one that it would have told: teacher forcing. The loss is the mean over all tokens of the targets, ends included.

@@ -45,6 +45,9 @@ mod examples;
 mod network;
 mod predict;
 mod settings;
+mod step;
+#[cfg(test)]
+mod tests;
 mod tokens;
 
 use std::collections::HashMap;
@@ -145,15 +148,19 @@ impl Transduce {
         Ok(model)
     }
 
+    fn networks(&self, model: &Model) -> Result<Networks> {
+        Networks::of(model, &self.settings, self.tokens.sources.len(), self.tokens.targets.len())
+    }
+
     /// A training that is ready to run. [`Fit::checkpoints`] and [`Fit::resume`] take [`identity`](Self::identity);
     /// `fit.into_learner().into_model()` has the weights of the best epoch.
     ///
     /// # Errors
     /// Those of [`model`](Self::model) and of [`Fit::new`].
     pub fn fit(&self, threads: Threads) -> Result<Fit<Examples>> {
-        let Settings { fit, weight_decay, attention, .. } = &self.settings;
+        let Settings { fit, weight_decay, .. } = &self.settings;
         let model = self.model()?;
-        let networks = Networks::of(&model, *attention)?;
+        let networks = self.networks(&model)?;
         let (sources, targets) = (self.sources.clone(), self.targets.clone());
         let examples = Examples { model, networks, sources, targets, memory: Memory::default() };
         let (train, valid) = (self.split.train.clone(), self.split.valid.clone());
@@ -223,7 +230,7 @@ impl Transduce {
         if (&sources, &targets) != (&self.tokens.sources, &self.tokens.targets) {
             return Err(Error::expected("model", "one of the tokens of these data", "another"));
         }
-        let networks = Networks::of(model, self.settings.attention)?;
+        let networks = self.networks(model)?;
         let read: Vec<&[f32]> = asked.rows.iter().map(|&row| &self.sources[row][..]).collect();
         let all = predict::search(&networks, &self.settings, &self.tokens, &read, beam)?;
         let best = |found: Vec<beam::Found>| {

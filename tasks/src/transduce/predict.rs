@@ -5,7 +5,7 @@ use std::path::Path;
 use elman::Model;
 
 use super::beam::{Found, Search};
-use super::network::{Memory, Networks, vocabulary};
+use super::network::{Memory, Networks};
 use super::{Settings, Tokens};
 use crate::error::{Error, Result, quoted};
 use crate::job::{TARGETS_KEY, VOCABULARY_KEY, settings_of, tokens_of};
@@ -40,15 +40,8 @@ impl Transducer {
     pub fn new(model: Model) -> Result<Self> {
         let settings: Settings = settings_of(&model)?;
         settings.check()?;
-        let networks = Networks::of(&model, settings.attention)?;
         let tokens = Tokens::new(tokens_of(&model, VOCABULARY_KEY)?, tokens_of(&model, TARGETS_KEY)?)?;
-        let expected = [vocabulary(&networks.encoder), vocabulary(&networks.decoder)].map(Option::unwrap_or_default);
-        let got = [tokens.sources.len(), tokens.targets.len()];
-        if expected != got {
-            let expected = format!("{} and {}, as the model has", expected[0], expected[1]);
-            let got = format!("{} and {}", got[0], got[1]);
-            return Err(Error::expected("numbers of source and target tokens in the metadata", expected, got));
-        }
+        let networks = Networks::of(&model, &settings, tokens.sources.len(), tokens.targets.len())?;
         Ok(Self { model, networks, settings, tokens })
     }
 
