@@ -4,6 +4,7 @@ mod args;
 mod classify;
 mod forecast;
 mod generate;
+mod memory;
 pub(crate) mod table;
 mod transduce;
 mod watch;
@@ -44,6 +45,8 @@ enum Kind {
     Generate(generate::Args),
     /// One sequence out of another, such as a pronunciation out of a word: encoder-decoder
     Transduce(transduce::Args),
+    /// Which networks still remember after how many steps, on problems that need no file
+    Memory(memory::Args),
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
@@ -52,6 +55,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         Kind::Classify(args) => train::<classify::Kind>(args),
         Kind::Generate(args) => train::<generate::Kind>(args),
         Kind::Transduce(args) => train::<transduce::Kind>(args),
+        Kind::Memory(args) => memory::run(args),
     }
 }
 
