@@ -88,7 +88,8 @@ impl Job for Settings {
 
 impl Settings {
     /// Settings for texts of some ten words in some thousand lines, chosen on the validation parts of 10,662 sentences of
-    /// film reviews.
+    /// film reviews. On the test parts of five splits they came to an accuracy of 75.7 ± 1.0 %; logistic regression over the
+    /// same words to 75.5 %, over words and pairs to 77.0 %, and naive Bayes over these to 78.5 %.
     #[must_use]
     pub fn words() -> Self {
         let net = Net { cell: Cell::Lstm, hidden: 64, embedding: 64, bidirectional: true, ..Net::default() };
@@ -106,7 +107,9 @@ impl Settings {
         }
     }
 
-    /// Settings for words read letter by letter, such as names, chosen on the validation parts of 5,494 first names.
+    /// Settings for words read letter by letter, such as names, chosen on the validation parts of 5,494 first names. On the
+    /// test parts of five splits they told the sex with an accuracy of 84.6 ± 0.9 %, balanced 74.1 %; logistic regression over
+    /// runs of one to four letters with 82.3 %, balanced 71.1 %.
     #[must_use]
     pub fn characters() -> Self {
         let net = Net { cell: Cell::Gru, hidden: 64, embedding: 32, bidirectional: true, ..Net::default() };

@@ -49,7 +49,8 @@ impl Job for Settings {
 
 impl Settings {
     /// Settings for single words, such as names, chosen on the validation parts of 5,494 first names; texts are best drawn
-    /// at a temperature of 0.85 then.
+    /// at a temperature of 0.85 then. On the test parts of five splits they came to 2.69 ± 0.03 bits a character; counts of
+    /// runs of four characters to 2.76.
     #[must_use]
     pub fn names() -> Self {
         let net = Net { hidden: 192, embedding: 64, ..Net::default() };
