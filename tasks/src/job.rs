@@ -44,7 +44,7 @@ pub trait Job: Serialize + DeserializeOwned {
     /// The settings as TOML.
     ///
     /// # Errors
-    /// A whole number above 2⁶³ - 1, such as of a seed, which TOML does not have.
+    /// Settings of a form that TOML does not have; those of this crate's tasks all have one.
     fn to_toml(&self) -> Result<String> {
         toml::to_string(self).map_err(|error| Error::new(format!("settings: cannot be written as TOML: {error}")))
     }

@@ -48,6 +48,16 @@ impl Job for Settings {
 }
 
 impl Settings {
+    /// Settings for single words, such as names, chosen on the validation parts of 5,494 first names; texts are best drawn
+    /// at a temperature of 0.85 then. On the test parts of five splits they came to 2.69 ± 0.03 bits a character; counts of
+    /// runs of four characters to 2.76.
+    #[must_use]
+    pub fn names() -> Self {
+        let net = Net { hidden: 192, embedding: 64, ..Net::default() };
+        let fit = FitConfig::default().epochs(40).lr(2e-3).patience(4).clip_norm(5.0);
+        Self { longest: 40, net, fit, ..Self::default() }
+    }
+
     /// That each is in its range; those of the network and of the training are checked where they are used.
     pub(super) fn check(&self) -> Result<()> {
         if self.net.bidirectional {

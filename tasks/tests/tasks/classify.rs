@@ -141,6 +141,19 @@ fn training_goes_on_from_a_checkpoint() {
 }
 
 #[test]
+fn settings_are_files() {
+    for settings in [Settings::words(), Settings::characters(), Settings::default()] {
+        assert_eq!(Settings::from_toml(&settings.to_toml().unwrap()).unwrap(), settings);
+    }
+    let seeded = Settings { seed: u64::MAX, ..Settings::default() };
+    assert_eq!(Settings::from_toml(&seeded.to_toml().unwrap()).unwrap(), seeded);
+    let mut cosine = Settings::default();
+    cosine.fit.schedule = elman::train::Schedule::cosine(1, 10, 0.0);
+    cosine.fit.patience = Some(3);
+    assert_eq!(Settings::from_toml(&cosine.to_toml().unwrap()).unwrap(), cosine);
+}
+
+#[test]
 fn what_cannot_be_learned_from_is_told() {
     let told = |text: &str, toml: &str| {
         let (_folder, path) = file("x.tsv", text);

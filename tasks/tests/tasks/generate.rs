@@ -62,6 +62,7 @@ fn what_cannot_be_learned_from_is_told() {
         let (_folder, path) = file("x.tsv", text);
         Generate::prepare(&path, settings).map_err(|error| error.to_string())
     };
+    assert_eq!(Settings::from_toml(&Settings::names().to_toml().unwrap()).unwrap(), Settings::names());
     let settings = Settings::default;
     assert!(told("", settings()).unwrap_err().ends_with("expected rows, got an empty file"));
     assert!(told("a\tb\n", settings()).unwrap_err().ends_with("got 0.1 of 1 items, which is none"));
