@@ -6,7 +6,8 @@ use elman::{Model, Threads};
 use elman_tasks::job::Job;
 use elman_tasks::split::{Part, SplitMix64};
 use elman_tasks::transduce::{Settings, Transduce, Transducer};
-use elman_tasks::{classify, transduce};
+use elman_tasks::vocabulary::Unit;
+use elman_tasks::{classify, job, transduce};
 use tempfile::TempDir;
 
 fn file(text: &str) -> (TempDir, PathBuf) {
@@ -50,7 +51,6 @@ fn strings_are_turned_around() {
         fit.run(&mut |_| true).unwrap();
         let model = fit.into_learner().into_model();
         let scores = task.score(&model, Part::Test).unwrap();
-        println!("{scores:?}");
         let wrong: Vec<f64> = scores.rows.iter().map(|row| row.values[0].unwrap()).collect();
         assert!(wrong[0] < 20.0 && wrong[0] <= wrong[1] + 1.0 && wrong[2] > 80.0, "{scores:?}");
         assert_eq!(scores.rows.iter().map(|row| row.is_network).collect::<Vec<_>>(), [true, true, false]);
@@ -76,9 +76,16 @@ fn wrong_input_is_told(transducer: &Transducer, saved: &std::path::Path) {
     let told = |source, beam| transducer.transduce(source, beam).unwrap_err().to_string();
     assert_eq!(told("abz", 1), "source: expected tokens that the training had, 5 of them, got 'z'");
     assert_eq!(told("", 1), "source: expected at least one token, got none");
-    assert_eq!(told("abc", 0), "beam: expected at least 1, got 0");
+    assert_eq!(told("abc", 0), "beam: expected at least 1 and at most 1000, got 0");
     let several = transducer.transduce_all(&["abc", "z"], 1).unwrap_err().to_string();
     assert!(several.starts_with("source 2: source: expected tokens"), "{several}");
+    let mut changed = transducer.model().clone();
+    changed.set_metadata(job::TARGETS_KEY, r#"["<unk>", "<s>", "</s>", "A"]"#).unwrap();
+    let contradicts = Transducer::new(changed.clone()).unwrap_err().to_string();
+    assert!(contradicts.starts_with("model: expected ") && contradicts.contains("outputs=4"), "{contradicts}");
+    changed.set_metadata(job::TARGETS_KEY, r#"["A"]"#).unwrap();
+    let endless = Transducer::new(changed).unwrap_err().to_string();
+    assert_eq!(endless, "target tokens: expected <s> and </s> among them, got 'A'");
     let other = classify::Classifier::open(saved).unwrap_err().to_string();
     assert!(other.ends_with("model: expected one of the task 'classify', got one of 'transduce'"), "{other}");
 }
@@ -138,7 +145,7 @@ fn what_cannot_be_learned_from_is_told() {
             .ends_with("line 31: target: expected tokens other than <s> and </s>, got '</s>'")
     );
     let wrong = |text: &str| told("a\tA\n", Settings::from_toml(text).unwrap());
-    assert_eq!(wrong("beam = 0"), "beam: expected at least 1, got 0");
+    assert_eq!(wrong("beam = 0"), "beam: expected at least 1 and at most 1000, got 0");
     assert!(wrong("length_power = -1.0").starts_with("length_power: expected a finite number"));
     let unit = Settings::from_toml("[data]\ntarget = 'phonemes'").unwrap_err().to_string();
     assert!(unit.starts_with("line 2: settings of transduce: unknown variant `phonemes`"), "{unit}");
@@ -147,7 +154,6 @@ fn what_cannot_be_learned_from_is_told() {
     let (_folder, path) = file(&reversed(60));
     let data = |target| transduce::Data { target, ..transduce::Data::default() };
     let of = |target| Transduce::prepare(&path, Settings { data: data(target), ..Settings::default() }).unwrap();
-    use elman_tasks::vocabulary::Unit;
     let (characters, symbols) = (of(Unit::Characters), of(Unit::Symbols));
     let told = symbols.score(&characters.model().unwrap(), Part::Test).unwrap_err().to_string();
     assert_eq!(told, "model: expected one of the tokens of these data, got another");

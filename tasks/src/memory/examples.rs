@@ -74,7 +74,7 @@ impl Problem {
     pub(super) fn all_steps(self, steps: usize) -> usize {
         match self {
             Self::Adding => steps,
-            Self::Copy => steps + 2 * COPIED,
+            Self::Copy => steps.saturating_add(2 * COPIED),
         }
     }
 

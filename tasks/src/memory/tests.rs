@@ -15,7 +15,6 @@ fn a_gru_adds_and_copies() {
     for (problem, steps, minibatches) in [(Problem::Adding, 10, 400), (Problem::Copy, 3, 1200)] {
         let memory = Memory { minibatches, ..small(problem, steps, Kind::Gru) };
         let outcome = run(&memory);
-        println!("{:?} {:?}", outcome.fresh, outcome.trained.verdict);
         assert!(outcome.solved && outcome.solved_after.is_some(), "{:?}", outcome.fresh);
         assert!(outcome.fresh[0].1 > 0.8 * problem.baseline(), "{:?}", outcome.fresh);
         assert_eq!(outcome.trained.norms.len(), problem.all_steps(steps));

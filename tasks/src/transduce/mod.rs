@@ -170,7 +170,7 @@ impl Transduce {
     /// The best target of each different source of a part by a beam so wide, beside the source, as tokens.
     ///
     /// # Errors
-    /// A model that is not of these data, a beam of 0, and a part without rows.
+    /// A model that is not of these data, a beam of 0 or above 1,000, and a part without rows.
     pub fn answers(&self, model: &Model, part: Part, beam: usize) -> Result<Vec<(&str, Vec<String>)>> {
         let asked = self.asked(part)?;
         let answers = self.told(model, &asked, beam)?;

@@ -6,6 +6,7 @@ use elman::Model;
 
 use super::beam::{Found, Search};
 use super::network::{Memory, Networks};
+use super::settings::check_beam;
 use super::{Settings, Tokens};
 use crate::error::{Error, Result, quoted};
 use crate::job::{TARGETS_KEY, VOCABULARY_KEY, settings_of, tokens_of};
@@ -64,7 +65,7 @@ impl Transducer {
     /// were found as are wanted and all that is begun is worse.
     ///
     /// # Errors
-    /// A beam of 0; a source without a token, or with one that the training had not: where every token of the training
+    /// A beam of 0 or above 1,000; a source without a token, or with one that the training had not: where every token of the training
     /// has a number of its own ([`min_count`](super::Data::min_count) is 1) the network has learned nothing of others.
     pub fn transduce(&self, source: &str, beam: usize) -> Result<Vec<(String, f64)>> {
         Ok(self.transduce_all(&[source], beam)?.remove(0))
@@ -122,9 +123,7 @@ pub(super) fn search(
     sources: &[&[f32]],
     beam: usize,
 ) -> Result<Vec<Vec<Found>>> {
-    if beam == 0 {
-        return Err(Error::expected("beam", "at least 1", 0));
-    }
+    check_beam("beam", beam)?;
     let search = Search {
         networks,
         width: beam,

@@ -93,11 +93,12 @@ impl Job for Settings {
 impl Settings {
     /// That each is in its range; those of the network and of the training are checked where they are used.
     pub(super) fn check(&self) -> Result<()> {
-        for (name, value) in [("beam", self.beam), ("longest", self.longest), ("data.min_count", self.data.min_count)] {
+        for (name, value) in [("longest", self.longest), ("data.min_count", self.data.min_count)] {
             if value == 0 {
                 return Err(Error::expected(name, "at least 1", 0));
             }
         }
+        check_beam("beam", self.beam)?;
         if !(self.length_power >= 0.0 && self.length_power.is_finite()) {
             return Err(Error::expected("length_power", "a finite number of at least 0", self.length_power));
         }
@@ -105,5 +106,16 @@ impl Settings {
             return Err(Error::expected("weight_decay", "a finite number of at least 0", self.weight_decay));
         }
         Ok(self.fit.check()?)
+    }
+}
+
+/// Each beginning keeps a state and, for a moment, a number for each token: so many are some MB. Nobody has gained by more.
+const MOST_BEGINNINGS: usize = 1000;
+
+/// That a beam is neither too narrow nor too wide.
+pub(super) fn check_beam(name: &str, beam: usize) -> Result<()> {
+    match (1..=MOST_BEGINNINGS).contains(&beam) {
+        true => Ok(()),
+        false => Err(Error::expected(name, format_args!("at least 1 and at most {MOST_BEGINNINGS}"), beam)),
     }
 }
