@@ -64,7 +64,7 @@ const FORECAST: [&str; 14] = [
     "25",
     "--json",
 ];
-const CLASSIFY: [&str; 13] = [
+const CLASSIFY: [&str; 17] = [
     "train",
     "classify",
     "texts.tsv",
@@ -78,6 +78,10 @@ const CLASSIFY: [&str; 13] = [
     "12",
     "--readout",
     "mean",
+    "--cell",
+    "gru",
+    "--token-dropout",
+    "0",
 ];
 
 #[test]

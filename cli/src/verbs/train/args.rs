@@ -27,9 +27,9 @@ pub(crate) struct Shared {
     /// Recurrent layers
     #[arg(long, value_name = "N", value_parser = size)]
     layers: Option<usize>,
-    /// Go through time both ways
-    #[arg(long)]
-    bidirectional: bool,
+    /// Whether layers go through time both ways
+    #[arg(long, value_name = "YES", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    bidirectional: Option<bool>,
     /// Features of a token's vector, where tokens are read
     #[arg(long, value_name = "N", value_parser = size)]
     embedding: Option<usize>,
@@ -101,9 +101,9 @@ pub(crate) struct Common<'a> {
 }
 
 impl Shared {
-    /// The settings of the file, or the defaults.
-    pub(super) fn settings<J: Job + Default>(&self) -> Result<J, Failure> {
-        let Some(path) = &self.config else { return Ok(J::default()) };
+    /// The settings of the file, or those of the kind.
+    pub(super) fn settings<J: Job>(&self, preset: J) -> Result<J, Failure> {
+        let Some(path) = &self.config else { return Ok(preset) };
         let text = std::fs::read_to_string(path)
             .map_err(|error| Failure::Usage(format!("--config: cannot read {}: {error}", path.display())))?;
         J::from_toml(&text).map_err(|error| Failure::Usage(format!("--config {}: {error}", path.display())))
@@ -120,7 +120,7 @@ impl Shared {
         set(&mut net.cell, &self.cell);
         set(&mut net.hidden, &self.hidden);
         set(&mut net.layers, &self.layers);
-        net.bidirectional |= self.bidirectional;
+        set(&mut net.bidirectional, &self.bidirectional);
         set(&mut net.embedding, &self.embedding);
         set(&mut net.dropout, &self.dropout.map(|p| p as f32));
         set(&mut fit.epochs, &self.epochs);
@@ -151,6 +151,7 @@ pub(super) fn with_defaults(command: Command, common: &Common<'_>) -> Command {
         ("cell", format!("{:?}", net.cell).to_lowercase()),
         ("hidden", net.hidden.to_string()),
         ("layers", net.layers.to_string()),
+        ("bidirectional", net.bidirectional.to_string()),
         ("embedding", net.embedding.to_string()),
         ("dropout", net.dropout.to_string()),
         ("epochs", fit.epochs.to_string()),

@@ -95,6 +95,10 @@ impl Trained for Kind {
         &args.shared
     }
 
+    fn usual() -> Settings {
+        Settings::default()
+    }
+
     fn common(settings: &mut Settings) -> Common<'_> {
         let Settings { seed, net, fit, shares, .. } = settings;
         Common { seed, net, fit, shares }

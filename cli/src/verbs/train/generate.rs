@@ -42,6 +42,10 @@ impl Trained for Kind {
         &args.shared
     }
 
+    fn usual() -> Settings {
+        Settings::names()
+    }
+
     fn common(settings: &mut Settings) -> Common<'_> {
         let Settings { seed, net, fit, shares, .. } = settings;
         Common { seed, net, fit, shares }

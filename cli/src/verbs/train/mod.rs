@@ -62,7 +62,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 /// The command with what each setting is where no option is given.
 pub(crate) fn with_help(command: Command) -> Command {
     fn of<T: Trained>(command: Command) -> Command {
-        let mut settings = T::Settings::default();
+        let mut settings = T::usual();
         with_defaults(command, &T::common(&mut settings))
     }
     let command = command.mut_subcommand("forecast", of::<forecast::Kind>);
@@ -75,11 +75,17 @@ type Flow<T> = fn(&T, &Model) -> Result<GradientFlow, elman_tasks::Error>;
 
 /// A kind of training: what differs between them.
 trait Trained: Sized {
-    type Settings: Job + Default;
+    type Settings: Job;
     type Args;
     type Learner: Learner;
 
     fn shared(args: &Self::Args) -> &Shared;
+    /// What is set where nothing is said: what the help tells.
+    fn usual() -> Self::Settings;
+    /// The same where some options choose other settings for the rest.
+    fn preset(_args: &Self::Args) -> Self::Settings {
+        Self::usual()
+    }
     fn common(settings: &mut Self::Settings) -> Common<'_>;
     /// What the options of this kind alone say, over the settings.
     fn apply(args: &Self::Args, settings: &mut Self::Settings) -> Result<(), Failure>;
@@ -145,7 +151,7 @@ impl From<elman_tasks::Error> for Failure {
 
 fn train<T: Trained>(args: &T::Args) -> Result<(), Failure> {
     let shared = T::shared(args);
-    let mut settings: T::Settings = shared.settings()?;
+    let mut settings = shared.settings(T::preset(args))?;
     shared.apply(T::common(&mut settings));
     T::apply(args, &mut settings)?;
     let toml = settings.to_toml()?;
