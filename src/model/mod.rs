@@ -78,6 +78,8 @@ pub struct Model {
     own: Vec<OwnState>,
     /// Features of the output.
     outputs: usize,
+    /// Floating-point operations of the largest layer over a row of one step.
+    row_flop: f64,
     parts: Vec<(String, Model)>,
     #[cfg(feature = "safetensors")]
     origin: file::Origin,
@@ -147,6 +149,8 @@ impl Model {
         let params = Params::try_zeros(table)?;
         let copied = if params.data().is_empty() { Copied::Fresh } else { Copied::Unset };
         let tensors = params.tensors();
+        let recurrent = sizes.iter().map(|sizes| sizes.shape(1, 1).flop());
+        let row_flop = recurrent.fold(chain.largest_linear_flop(1), f64::max);
         Ok(Self {
             spec,
             chain,
@@ -157,6 +161,7 @@ impl Model {
             sizes,
             own,
             outputs,
+            row_flop,
             parts,
             #[cfg(feature = "safetensors")]
             origin: file::Origin::default(),
@@ -271,9 +276,7 @@ impl Model {
     /// Floating-point operations of the largest layer over that input: whether a second thread is worth asking. A linear layer
     /// behind a read-out counts as if it had all steps: it is small then.
     pub(crate) fn largest_flop(&self, input: &Input<'_>) -> f64 {
-        let rows = input.rows();
-        let recurrent = self.sizes.iter().map(|sizes| sizes.shape(1, rows).flop());
-        recurrent.fold(self.chain.largest_linear_flop(rows), f64::max)
+        self.row_flop * input.rows() as f64
     }
 
     /// That the states after some steps are where the next ones begin.

@@ -99,6 +99,10 @@ impl Drop for Scope {
 /// over too. With one thread, outside of any.
 pub(super) fn inside<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> R {
     let (current, most) = CURRENT.get();
+    if threads <= 1 && current.is_null() {
+        // As it is.
+        return work();
+    }
     // SAFETY: as in `with_current`.
     let open = unsafe { current.as_ref() }.is_some_and(|region| region.free.0.load(Ordering::Relaxed) != OVER);
     let threads = if current.is_null() { threads.min(MOST_SHARES) } else { threads.min(most) };
