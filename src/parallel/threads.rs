@@ -233,13 +233,18 @@ pub(crate) fn share_rows<W: Divide>(rows: usize, flop: f64, output: W, run: &(im
 ///
 /// # Errors
 /// Of the shares that fail, the first one's.
+#[inline]
 pub(crate) fn try_share<W: Divide, S: Send, E: Send>(
     shares: Shares<'_>,
     output: W,
     scratch: &mut [S],
     run: &(impl Fn(Range<usize>, W, &mut S) -> Result<(), E> + Sync),
 ) -> Result<(), E> {
-    part(shares, 0..shares.workers, output, &mut scratch[..shares.workers], run)
+    match &mut scratch[..shares.workers] {
+        // Not by way of a function more: a small step would notice.
+        [scratch] => run(shares.of(0), output, scratch),
+        scratch => part(shares, 0..shares.workers, output, scratch, run),
+    }
 }
 
 /// Those of some workers: at once as many as can be handed out together.
