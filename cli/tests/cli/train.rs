@@ -304,3 +304,69 @@ fn a_loss_that_is_no_number_ends_training_with_a_word() {
     }
     assert!(!folder.join("forecast.safetensors").exists());
 }
+
+#[test]
+fn texts_of_a_label_are_written() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let lines: String = (0..80).map(|n| ["cow\tmoo\n", "cat\tmew\n"][n % 2]).collect();
+    fs::write(folder.join("animals.tsv"), lines).unwrap();
+    let small = ["--hidden", "16", "--embedding", "8", "--epochs", "20", "--lr", "0.02", "--plot", "p.svg"];
+    let out = run(folder, &[&["train", "generate", "animals.tsv"], &small[..]].concat()).ok();
+    assert!(out.contains("2 labels: ") && out.contains("bits a character"), "{out}");
+    let told = run(folder, &["predict", "generate.safetensors", "--temperature", "0.1", "--count", "2"]).ok();
+    let mut lines: Vec<&str> = told.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["cat\tmew", "cat\tmew", "cow\tmoo", "cow\tmoo"]);
+    fs::write(folder.join("labels.txt"), "cow\n").unwrap();
+    assert_eq!(
+        run(folder, &["predict", "generate.safetensors", "labels.txt", "--temperature", "0.1"]).ok(),
+        "cow\tmoo\n"
+    );
+    fs::write(folder.join("labels.txt"), "dog\n").unwrap();
+    run(folder, &["predict", "generate.safetensors", "labels.txt"]).refused(1, &["dog"]);
+}
+
+#[test]
+fn one_sequence_comes_out_of_another() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    // Three letters, and their capitals from the last to the first.
+    let word = |n: usize| -> String { (0..3).map(|i| ["a", "b", "c", "d"][(n >> (2 * i)) % 4]).collect() };
+    let line = |n: usize| {
+        let target: Vec<String> = word(n).to_uppercase().chars().rev().map(String::from).collect();
+        format!("{}\t{}\n", word(n), target.join(" "))
+    };
+    fs::write(folder.join("words.tsv"), (0..64).map(line).collect::<String>()).unwrap();
+    let small =
+        ["--hidden", "32", "--embedding", "16", "--epochs", "60", "--lr", "0.01", "--batch", "16", "--patience", "0"];
+    let args =
+        [&["train", "transduce", "words.tsv", "--attention", "--schedule", "constant", "--json"], &small[..]].concat();
+    let report = json(&run(folder, &args).ok());
+    assert!(score(&report, "GRU") < 40.0 && score(&report, "each") > 60.0, "{report}");
+    assert!(report["parameters"].as_u64().unwrap() > 10_000);
+    fs::write(folder.join("asked.txt"), "dab\ncba\n").unwrap();
+    let told = run(folder, &["predict", "transduce.safetensors", "asked.txt", "--beam", "2"]).ok();
+    assert_eq!(told, "B A D\nA B C\n");
+    fs::write(folder.join("asked.txt"), "dab\nxyz\n").unwrap();
+    let ran = run(folder, &["predict", "transduce.safetensors", "asked.txt"]);
+    assert!(
+        ran.code == 1 && ran.err.contains("asked.txt: line 2: source: expected tokens that the training had"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn who_remembers_is_told_and_drawn() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let args = ["train", "memory", "--lengths", "8,40", "--kinds", "rnn,gru", "--hidden", "16", "--minibatches", "20"];
+    let out = run(folder, &[&args[..], &["--plot", "m.svg"]].concat()).ok();
+    for words in ["who has read nothing has a loss of 0.167", "T    8  tanh RNN", "T   40  GRU", "as drawn: "] {
+        assert!(out.contains(words), "no '{words}' in {out}");
+    }
+    assert!(fs::read_to_string(folder.join("m.svg")).unwrap().contains("Adding, T 40: who still learns"));
+    let reports = run(folder, &[&args[..], &["--json"]].concat()).ok();
+    assert_eq!(reports.lines().map(|line| json(line)["minibatches"].clone()).collect::<Vec<_>>(), [20, 20, 20, 20]);
+    run(folder, &["train", "memory", "--kinds", "gru,tcn"]).refused(2, &["expected rnn, irnn, gru or lstm"]);
+}

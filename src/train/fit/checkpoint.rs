@@ -95,10 +95,17 @@ impl<L: Learner> Fit<L> {
             let gradients = if at.waiting > 0 { Some(params(GRADIENTS)?) } else { None };
             tensors.push((params(WEIGHTS)?, best, gradients, read.optimizer(n, name, model.params())?));
         }
-        for ((_, _, _, state), optimizer) in tensors.iter().zip(&mut self.optimizers) {
-            optimizer.0.load_state(state)?;
+        // All of it or nothing: what cannot be loaded is told before the weights change.
+        let before: Vec<OptimizerState> = self.optimizers.iter().map(|optimizer| optimizer.0.state()).collect();
+        let states = tensors.iter().map(|(_, _, _, state)| state);
+        let loaded = states.zip(&mut self.optimizers).try_for_each(|(state, optimizer)| optimizer.0.load_state(state));
+        let loaded = loaded.and_then(|()| self.scheduler.set_state(scheduler));
+        if let Err(error) = loaded {
+            for (state, optimizer) in before.iter().zip(&mut self.optimizers) {
+                optimizer.0.load_state(state)?;
+            }
+            return Err(error);
         }
-        self.scheduler.set_state(scheduler)?;
         if let Some(own) = &mut self.stopping {
             own.set_state(stopping)?;
         }

@@ -119,6 +119,10 @@ impl<L: Learner> Fit<L> {
             optimizers.push(AnyOptimizer(optimizer(model.params(), config.lr)?));
             gradients.push(model.params().try_zeros_like("gradients")?);
         }
+        // A lesson has a bit for each.
+        if gradients.len() > 64 {
+            return Err(Error::setting("models", "at most 64", gradients.len()));
+        }
         let scheduler = Scheduler::new(config.schedule, config.lr)?;
         let stopping = config.patience.map(|patience| EarlyStopping::new(patience, config.min_delta)).transpose()?;
         let training = TrainingState::new(config.seed);
