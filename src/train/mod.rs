@@ -18,7 +18,9 @@ mod trainer;
 
 pub use crate::model::TrainingState;
 pub use batches::{Batches, padding};
-pub use fit::{Best, EpochReport, Fit, FitConfig, FitReport, Identity, MakeOptimizer, Progress};
+#[cfg(feature = "safetensors")]
+pub use fit::Identity;
+pub use fit::{Best, EpochReport, Fit, FitConfig, FitReport, MakeOptimizer, Progress};
 pub use gradient_flow::{GradientFlow, Verdict};
 pub use learner::{Learner, Lesson, Score};
 pub use schedule::{Plateau, Schedule};

@@ -1,16 +1,16 @@
 //! Training as one call: epochs of minibatches, a validation part, a schedule, early stopping, the best weights kept, and
 //! checkpoints from which it goes on bit for bit.
 
+#[cfg(feature = "safetensors")]
 mod checkpoint;
 mod config;
 mod report;
 mod step;
 
+#[cfg(feature = "safetensors")]
 pub use checkpoint::Identity;
 pub use config::FitConfig;
 pub use report::{Best, EpochReport, FitReport, Progress};
-
-use std::path::PathBuf;
 
 use super::{Batches, EarlyStopping, Learner, Scheduler, Score, TrainingState};
 use crate::error::{Error, Result};
@@ -55,7 +55,9 @@ pub struct Fit<L> {
     stopping: Option<EarlyStopping>,
     at: Place,
     report: FitReport,
-    checkpoint: Option<(PathBuf, Identity)>,
+    /// Where checkpoints go.
+    #[cfg(feature = "safetensors")]
+    checkpoint: Option<(std::path::PathBuf, Identity)>,
 }
 
 /// Makes an optimiser for the parameters of a model, and its first learning rate.
@@ -141,6 +143,7 @@ impl<L: Learner> Fit<L> {
             stopping,
             at,
             report: FitReport::default(),
+            #[cfg(feature = "safetensors")]
             checkpoint: None,
         })
     }
@@ -220,6 +223,7 @@ impl<L: Learner> Fit<L> {
         }
         self.report.add(EpochReport { epoch, train, valid, lr }, is_best);
         (self.at.epoch, self.at.batch, self.at.score) = (epoch + 1, 0, Score::default());
+        #[cfg(feature = "safetensors")]
         self.save()?;
         Ok(watch(Progress::Epoch { report: self.report.epochs.last().expect("just added"), is_best }))
     }
