@@ -36,7 +36,8 @@
 //!
 //! # Train with a loss of your own
 //!
-//! [`train::Trainer`] takes steps with a loss of [`loss`] or with any closure. Without it a step is four lines:
+//! [`train::Fit`] trains in one call, with minibatches, a validation part, early stopping and checkpoints. [`train::Trainer`]
+//! takes steps with a loss of [`loss`] or with any closure. Without it a step is four lines:
 //!
 //! ```
 //! use elman::optim::{Adam, AdamConfig, Optimizer, clip_grad_norm};
@@ -90,6 +91,7 @@
 //!
 //! For given weights and inputs, outputs, states and gradients are the same bits for any number of threads, for any
 //! batch a row travels in, padded or packed, for a whole sequence in one call or step by step, and on AVX2 as on AVX-512.
+//! (Step by step outputs and states: the gradients of a sequence that is cut into runs are sums in another order.)
 //!
 //! # Carrying state
 //!
