@@ -63,7 +63,20 @@ impl Targets {
 }
 
 /// A model that learns from sequences in memory, ragged as they are: a minibatch is packed, so that no time goes into padding.
-/// [`Fit`](super::Fit) has an example.
+///
+/// ```
+/// use elman::train::{Learner, Supervised, Targets};
+/// use elman::{Gru, Rng, Threads};
+///
+/// // Two sequences of two features, of three steps and of one; what each should end with.
+/// let rows = vec![vec![0.1, 0.2, 0.3, 0.4, 0.5, 0.6], vec![0.7, 0.8]];
+/// let model = Gru::builder(2, 8).linear("fc", 1).model(&mut Rng::new(1))?;
+/// let mut learner = Supervised::new(model, rows, Targets::Values(vec![vec![1.0], vec![-1.0]]))?;
+/// assert_eq!(learner.steps(0), 3);
+/// let before = learner.evaluate(&[0, 1], Threads::one())?.loss(); // `Fit` makes it smaller
+/// assert!(before > 0.5);
+/// # Ok::<(), elman::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Supervised {
     model: Model,
