@@ -8,7 +8,7 @@
 /// fn watch(progress: Progress<'_>) -> bool {
 ///     match progress {
 ///         Progress::Batch { epoch, batch, batches, loss, .. } => println!("epoch {epoch}, {batch}/{batches}: {loss:.4}"),
-///         Progress::Epoch { report, is_best } => println!("{}{}", report.train, if is_best { ", the best" } else { "" }),
+///         Progress::Epoch { report, is_best, .. } => println!("{}{}", report.train, if is_best { ", the best" } else { "" }),
 ///         _ => {}
 ///     }
 ///     true // go on

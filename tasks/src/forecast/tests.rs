@@ -194,7 +194,8 @@ fn what_cannot_be_forecast_is_told() {
     let x = wild(100);
     assert!(told(&x, Settings { window: 0, ..settings() }).contains("window: expected at least 1 step"));
     assert!(told(&x, Settings { window: 5000, ..settings() }).contains("in each part"));
-    let log = told(&x, Settings { transform: Transform::LogDiff, ..settings() });
+    let low: Vec<f64> = x.iter().map(|x| x - 2.0).collect();
+    let log = told(&low, Settings { transform: Transform::LogDiff, ..settings() });
     assert!(log.contains("expected a number above 0, as its logarithm is taken"), "{log}");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("two.csv");
