@@ -88,6 +88,8 @@ def pytorch(args, data, vocabulary, classes, packed):
 def elman(args, folder):
     command = [os.environ["ELMAN"], "train", "classify", args.data, "--tokens", args.tokens, "--cell", args.cell]
     command += ["--hidden", args.hidden, "--embedding", args.embedding, "--batch", args.batch, "--epochs", args.epochs]
+    # What the settings for texts add by themselves and the network beside it has not.
+    command += ["--bidirectional=false", "--token-dropout", 0, "--clip", 0, "--min-count", 1]
     command += ["--threads", args.threads, "--valid", "0.001", "--test", "0.001", "--patience", "0", "--readout", "max"]
     command += ["--json", "-o", os.path.join(folder, "model.safetensors")]
     out = subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True).stdout

@@ -1,5 +1,6 @@
 //! The head: y = x·Wᵀ + b.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Result, at_least_one, check_shape, elements};
@@ -235,23 +236,26 @@ impl Linear {
     /// # Errors
     /// [`Error::Memory`](crate::Error::Memory).
     pub(crate) fn forward_rows(&self, x: SeqRef<'_>, y: &mut [f32], scratch: &mut LinearScratch) -> Result<()> {
-        let (x, width) = (x.as_one_step(), self.out_features);
-        let total = x.lines().total();
-        let shares = scratch.shares_of(x, self.flop(total));
-        try_share(shares, (&mut y[..total * width], width), &mut scratch.workers, &|rows, (y, stride), gemm| {
-            let x = x.narrow_rows(rows.start, rows.len());
-            match &self.laid_out.weight {
+        let (flat, width) = (x.as_one_step(), self.out_features);
+        let total = flat.lines().total();
+        let shares = scratch.shares_of(flat, self.flop(total));
+        try_share(
+            shares,
+            (&mut y[..total * width], width),
+            &mut scratch.workers,
+            &|rows, (y, stride), gemm| match &self.laid_out.weight {
                 LaidOutWeight::Columns(panels, chains) => {
                     let start = Start::Columns(&self.laid_out.bias);
-                    let product = Product { a: x, b: panels.view(), chains: *chains, start, c: y, stride };
+                    let product =
+                        Product { a: rows_of(x, flat, &rows), b: panels.view(), chains: *chains, start, c: y, stride };
                     multiply(self.kernels, self.blocking, product, gemm)
                 }
                 LaidOutWeight::Rows(weight) => {
-                    self.dots(x, weight, y);
+                    self.dots(flat.narrow_rows(rows.start, rows.len()), weight, y);
                     Ok(())
                 }
-            }
-        })
+            },
+        )
     }
 
     /// All rows of `x` times few rows of the weight.
@@ -337,11 +341,11 @@ impl Linear {
         let Some(d_x) = d_x else { return Ok(()) };
         scratch.weight.reshape(WORKING, Depth::of(self.out_features), self.in_features)?;
         scratch.weight.pack(params.tensor(self.weight));
-        let d_y = d_y.as_one_step();
-        let shares = scratch.shares_of(d_y, flop);
+        let flat = d_y.as_one_step();
+        let shares = scratch.shares_of(flat, flop);
         let (b, chains, start) = (scratch.weight.view(), Chains::One, Start::Zero);
         try_share(shares, (&mut d_x[..total * width], width), &mut scratch.workers, &|rows, (c, stride), gemm| {
-            let a = d_y.narrow_rows(rows.start, rows.len());
+            let a = rows_of(d_y, flat, &rows);
             multiply(self.kernels, self.blocking, Product { a, b, chains, start, c, stride }, gemm)
         })
     }
@@ -368,4 +372,10 @@ impl Linear {
         }
         Ok(())
     }
+}
+
+/// The rows of a share of `flat`, the sequence `x` as one step. All of them are `x` as it came: only of steps of one row does
+/// [`multiply`] know that they are so, and then lays out nothing where that would take as long as the product.
+fn rows_of<'a>(x: SeqRef<'a>, flat: SeqRef<'a>, rows: &Range<usize>) -> SeqRef<'a> {
+    if rows.len() == flat.shape()[1] { x } else { flat.narrow_rows(rows.start, rows.len()) }
 }
