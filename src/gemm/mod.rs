@@ -44,6 +44,12 @@ pub struct GemmScratch {
 }
 
 impl GemmScratch {
+    /// Elements that operands have been copied to.
+    #[cfg(test)]
+    pub(crate) fn copied(&self) -> usize {
+        self.a.len() + self.b.view().data().len()
+    }
+
     /// Makes room for products of A (rows, `padded` k) with a B of that many columns, padded.
     ///
     /// # Errors

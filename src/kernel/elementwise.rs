@@ -118,15 +118,14 @@ pub(crate) struct AdamStep<'a> {
     pub(crate) mean: &'a mut [f32],
     /// The running mean of their squares.
     pub(crate) square: &'a mut [f32],
-    /// `lr / (1 - beta1^t)`.
+    /// `lr sqrt(1 - beta2^t) / (1 - beta1^t)`.
     pub(crate) step_size: f32,
-    /// `sqrt(1 - beta2^t)`.
-    pub(crate) correction: f32,
     /// `1 - beta1`, rounded from f64.
     pub(crate) rest1: f32,
     pub(crate) beta2: f32,
     /// `1 - beta2`, rounded from f64.
     pub(crate) rest2: f32,
+    /// What is added to the root of `square`: as the biases are corrected by `step_size`, PyTorch's times `sqrt(1 - beta2^t)`.
     pub(crate) eps: f32,
     /// The share of a parameter that is added to its gradient: Adam's.
     pub(crate) weight_decay: f32,
@@ -134,25 +133,58 @@ pub(crate) struct AdamStep<'a> {
     pub(crate) shrink: f32,
 }
 
+/// The settings of a step of Adam, each in all lanes.
+struct AdamValues<V> {
+    step_size: V,
+    rest1: V,
+    beta2: V,
+    rest2: V,
+    eps: V,
+    decay: V,
+    shrink: V,
+}
+
+impl<V: Vector> AdamValues<V> {
+    /// The step of a vector or of the part of one.
+    #[inline(always)]
+    fn step(&self, isa: V::Isa, parameters: &mut [f32], gradients: &[f32], mean: &mut [f32], square: &mut [f32]) {
+        let p = load::<V>(isa, parameters);
+        let g = p.mul_add(self.decay, load(isa, gradients));
+        let m = load::<V>(isa, mean);
+        let m = g.sub(m).mul_add(self.rest1, m);
+        let v = g.mul(self.rest2).mul_add(g, load::<V>(isa, square).mul(self.beta2));
+        store(m, mean);
+        store(v, square);
+        let change = m.div(v.sqrt().add(self.eps));
+        store(change.mul_add(self.step_size, p.mul(self.shrink)), parameters);
+    }
+}
+
 /// One step of Adam or AdamW.
 #[inline(always)]
 pub(super) fn adam<V: Vector>(isa: V::Isa, args: AdamStep<'_>) {
     let value = |x| V::splat(isa, x);
-    let (beta2, rest1, rest2) = (value(args.beta2), value(args.rest1), value(args.rest2));
-    let (step_size, correction, eps) = (value(-args.step_size), value(args.correction), value(args.eps));
-    let (decay, shrink) = (value(args.weight_decay), value(args.shrink));
-    let state = args.mean.chunks_mut(V::LANES).zip(args.square.chunks_mut(V::LANES));
-    let values = args.parameters.chunks_mut(V::LANES).zip(args.gradients.chunks(V::LANES));
-    for ((parameters, gradients), (mean, square)) in values.zip(state) {
-        let p = load::<V>(isa, parameters);
-        let g = p.mul_add(decay, load(isa, gradients));
-        let m = load::<V>(isa, mean);
-        let m = g.sub(m).mul_add(rest1, m);
-        let v = g.mul(rest2).mul_add(g, load::<V>(isa, square).mul(beta2));
-        store(m, mean);
-        store(v, square);
-        let denominator = v.sqrt().div(correction).add(eps);
-        store(m.div(denominator).mul_add(step_size, p.mul(shrink)), parameters);
+    let values = AdamValues {
+        step_size: value(-args.step_size),
+        rest1: value(args.rest1),
+        beta2: value(args.beta2),
+        rest2: value(args.rest2),
+        eps: value(args.eps),
+        decay: value(args.weight_decay),
+        shrink: value(args.shrink),
+    };
+    // Whole vectors apart from the rest: to ask of each whether it is one took as long as its division.
+    let (mut parameters, mut gradients) =
+        (args.parameters.chunks_exact_mut(V::LANES), args.gradients.chunks_exact(V::LANES));
+    let (mut mean, mut square) = (args.mean.chunks_exact_mut(V::LANES), args.square.chunks_exact_mut(V::LANES));
+    while let (Some(parameters), Some(gradients), Some(mean), Some(square)) =
+        (parameters.next(), gradients.next(), mean.next(), square.next())
+    {
+        values.step(isa, parameters, gradients, mean, square);
+    }
+    let rest = gradients.remainder();
+    if !rest.is_empty() {
+        values.step(isa, parameters.into_remainder(), rest, mean.into_remainder(), square.into_remainder());
     }
 }
 

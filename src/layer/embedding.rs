@@ -1,6 +1,7 @@
 //! A table of vectors: y = W\[index\].
 
 use crate::error::{Error, Result, at_least_one, elements};
+use crate::parallel::share_rows;
 use crate::params::{ParamId, ParamTable, Params};
 use crate::rng::Rng;
 use crate::tensor::SeqRef;
@@ -13,6 +14,9 @@ pub(crate) struct Embedding {
     width: usize,
     weight: ParamId,
 }
+
+/// Floating-point operations that it costs as much as to write an element: it waits for memory.
+const FLOP: f64 = 4.0;
 
 /// Indices come as floats, which are exact so far.
 const MOST: usize = 1 << 24;
@@ -73,10 +77,17 @@ impl Embedding {
     /// The table's gradient: each vector's is the sum of those of its rows, in their order; zeros for one that did not come.
     pub(crate) fn backward(&self, x: SeqRef<'_>, d_y: SeqRef<'_>, gradients: &mut Params) {
         let d_weight = gradients.tensor_mut(self.weight);
-        d_weight.fill(0.0);
-        for (row, d_y) in x.each_row().zip(d_y.each_row()) {
-            let d = &mut d_weight[row[0] as usize * self.width..][..self.width];
-            d.iter_mut().zip(d_y).for_each(|(d, d_y)| *d += d_y);
-        }
+        // A step writes zeros over all of a table of which it reads little.
+        let work = FLOP * d_weight.len() as f64;
+        share_rows(self.vocabulary, work, (d_weight, self.width), &|vectors, (d_weight, width)| {
+            d_weight.fill(0.0);
+            for (row, d_y) in x.each_row().zip(d_y.each_row()) {
+                let index = row[0] as usize;
+                if vectors.contains(&index) {
+                    let d = &mut d_weight[(index - vectors.start) * width..][..width];
+                    d.iter_mut().zip(d_y).for_each(|(d, d_y)| *d += d_y);
+                }
+            }
+        });
     }
 }

@@ -379,3 +379,33 @@ impl Linear {
 fn rows_of<'a>(x: SeqRef<'a>, flat: SeqRef<'a>, rows: &Range<usize>) -> SeqRef<'a> {
     if rows.len() == flat.shape()[1] { x } else { flat.narrow_rows(rows.start, rows.len()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Isa;
+
+    /// A small product of one row a step reads its operands where they are, forward and backward: to lay them out takes as long
+    /// again. Seen are the first worker's copies after both passes over (T, B, 32) to 24 features.
+    #[test]
+    fn products_of_one_row_a_step_lay_out_nothing() {
+        let copied = |kernels: &'static Kernels, batch: usize| {
+            let mut table = ParamTable::new();
+            let settings = LinearSettings { in_features: 32, out_features: 24, bias: true, kernels: Some(kernels) };
+            let mut linear = Linear::with(&mut table, "", settings).unwrap();
+            let mut params = Params::zeros(table);
+            linear.init(&mut params, &mut Rng::new(1));
+            linear.load(&params).unwrap();
+            let (mut scratch, mut y) = (LinearScratch::default(), Seq::default());
+            let (x, d_y) = (Seq::zeros(40, batch, 32).unwrap(), Seq::zeros(40, batch, 24).unwrap());
+            linear.forward(x.view(), &mut y, &mut scratch).unwrap();
+            let (mut gradients, mut d_x) = (params.zeros_like(), Seq::default());
+            linear.backward(&params, x.view(), d_y.view(), &mut gradients, Some(&mut d_x), &mut scratch).unwrap();
+            scratch.workers[0].copied()
+        };
+        for kernels in Kernels::available().filter(|kernels| kernels.isa() != Isa::Portable) {
+            assert_eq!(copied(kernels, 1), 0, "{}", kernels.isa());
+            assert!(copied(kernels, 3) > 0, "{}: of a batch they are laid out", kernels.isa());
+        }
+    }
+}

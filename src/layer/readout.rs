@@ -60,15 +60,8 @@ impl Readout {
                     // Steps come in order: the last one stays.
                     Self::Last => to.copy_from_slice(from),
                     Self::Mean => to.iter_mut().zip(from).for_each(|(to, from)| *to += from),
-                    Self::Max => {
-                        for (j, (to, &from)) in to.iter_mut().zip(from).enumerate() {
-                            // The first of equals stays; a NaN is larger than anything, as PyTorch has it.
-                            if t == 0 || from > *to || (from.is_nan() && !to.is_nan()) {
-                                *to = from;
-                                at[first + j] = t as u32;
-                            }
-                        }
-                    }
+                    Self::Max if t == 0 => to.copy_from_slice(from),
+                    Self::Max => larger(to, from, &mut at[first..][..width], t as u32),
                 }
             }
         }
@@ -116,6 +109,17 @@ impl Readout {
                 }
             }
         }
+    }
+}
+
+/// What is larger comes in, and the step that it came from. The first of equals stays; a NaN is larger than anything, as
+/// PyTorch has it. Written without a branch, so that it is done by vectors.
+fn larger(to: &mut [f32], from: &[f32], at: &mut [u32], t: u32) {
+    for ((to, &from), at) in to.iter_mut().zip(from).zip(at) {
+        // Not `from <= *to` where either is NaN.
+        let comes = u32::from(!(from <= *to) & !to.is_nan()).wrapping_neg();
+        *to = f32::from_bits((from.to_bits() & comes) | (to.to_bits() & !comes));
+        *at = (t & comes) | (*at & !comes);
     }
 }
 

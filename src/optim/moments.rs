@@ -37,7 +37,7 @@ pub(super) enum Decay {
 pub(super) struct Moments {
     pub(super) lr: f32,
     betas: (f64, f64),
-    eps: f32,
+    pub(super) eps: f32,
     decay: Decay,
     kernels: &'static Kernels,
     tensors: Tensors,
@@ -50,10 +50,11 @@ pub(super) struct Moments {
 /// What of a step depends on how many there were.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Factors {
-    /// `lr / (1 - beta1^t)`.
+    /// What the mean over the root of the mean square is multiplied by, `lr sqrt(1 - beta2^t) / (1 - beta1^t)`: the bias of both
+    /// corrected at once, so that an element has one division, not two.
     pub(super) step_size: f64,
-    /// `sqrt(1 - beta2^t)`, by which the root is divided before `eps` is added.
-    pub(super) correction: f64,
+    /// What is added to that root.
+    pub(super) eps: f64,
 }
 
 impl Moments {
@@ -83,9 +84,11 @@ impl Moments {
         self.tensors.check("gradients", gradients)?;
         self.step = self.step.saturating_add(1);
         let (beta1, beta2) = self.betas;
+        let correction = (1.0 - power(beta2, self.step)).sqrt();
         Ok(Factors {
-            step_size: f64::from(self.lr) / (1.0 - power(beta1, self.step)),
-            correction: (1.0 - power(beta2, self.step)).sqrt(),
+            step_size: f64::from(self.lr) * correction / (1.0 - power(beta1, self.step)),
+            // `eps` is added to the root that is corrected.
+            eps: f64::from(self.eps) * correction,
         })
     }
 
@@ -107,11 +110,10 @@ impl Moments {
                 mean,
                 square,
                 step_size: factors.step_size as f32,
-                correction: factors.correction as f32,
                 rest1: (1.0 - beta1) as f32,
                 beta2: beta2 as f32,
                 rest2: (1.0 - beta2) as f32,
-                eps: self.eps,
+                eps: factors.eps as f32,
                 weight_decay,
                 shrink,
             });

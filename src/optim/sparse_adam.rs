@@ -141,7 +141,7 @@ impl Optimizer for SparseAdam {
     fn step(&mut self, params: &mut Params, gradients: &Params) -> Result<()> {
         let Self { moments, parts } = self;
         let dense = moments.begin(params, gradients)?;
-        let lazy = Factors { step_size: dense.step_size * dense.correction, correction: 1.0 };
+        let lazy = Factors { eps: f64::from(moments.eps), ..dense };
         for Part { range, row } in parts {
             let Some(width) = *row else {
                 moments.update(params, gradients, range.clone(), dense);

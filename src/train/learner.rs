@@ -34,8 +34,8 @@ use crate::params::Params;
 ///         let [x, target] = batch(examples)?;
 ///         let threads = lesson.threads();
 ///         let run = self.0.forward_with(&x, None, lesson.training(), &mut self.1, threads)?;
-///         let (loss, gradients) = run.learn(&mut MeanSquaredError::new(&target))?;
-///         lesson.give(0, gradients.parameters())?;
+///         let (loss, mut gradients) = run.learn(&mut MeanSquaredError::new(&target))?;
+///         lesson.give(0, gradients.parameters_mut())?;
 ///         Ok(Score::mean(loss, examples.len()))
 ///     }
 ///
@@ -126,8 +126,8 @@ impl std::ops::AddAssign for Score {
 /// fn learn(model: &elman::Model, lesson: &mut Lesson<'_>) -> elman::Result<Score> {
 ///     let x = elman::tensor::Seq::zeros(5, 2, model.inputs())?;
 ///     let run = model.forward(&x, lesson.training())?;
-///     let (loss, gradients) = run.learn(&mut |_: elman::tensor::SeqRef<'_>, _: elman::tensor::SeqMut<'_>| Ok(0.0))?;
-///     lesson.give(0, gradients.parameters())?;
+///     let (loss, mut gradients) = run.learn(&mut |_: elman::tensor::SeqRef<'_>, _: elman::tensor::SeqMut<'_>| Ok(0.0))?;
+///     lesson.give(0, gradients.parameters_mut())?;
 ///     Ok(Score::mean(loss, 2))
 /// }
 /// ```
@@ -158,10 +158,13 @@ impl Lesson<'_> {
     /// Takes the gradients of the mean loss with respect to a model's parameters; `model` counts as
     /// [`Learner::models`] does. Each model once; one that was left out learns nothing from this minibatch.
     ///
+    /// They are exchanged for memory of the same size, not copied: what stands in `gradients` afterwards is of no use but to
+    /// be written over by the next backward pass.
+    ///
     /// # Errors
     /// [`ErrorKind::State`](crate::ErrorKind::State) where there is no such model, its gradients were given already, or these are
     /// another model's.
-    pub fn give(&mut self, model: usize, gradients: &Params) -> Result<()> {
+    pub fn give(&mut self, model: usize, gradients: &mut Params) -> Result<()> {
         let Some(own) = self.gradients.get_mut(model).filter(|own| own.is_like(gradients)) else {
             let expected = format!("those of model {model}, one of the learner's {}", self.gradients.len());
             return Err(Error::state("gradients", &expected, "others"));
@@ -176,7 +179,7 @@ impl Lesson<'_> {
         self.given |= 1 << model;
         match self.adds {
             true => own.data_mut().iter_mut().zip(gradients.data()).for_each(|(sum, d)| *sum += d),
-            false => own.data_mut().copy_from_slice(gradients.data()),
+            false => std::mem::swap(own, gradients),
         }
         Ok(())
     }

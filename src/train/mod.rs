@@ -20,7 +20,7 @@ pub use crate::model::TrainingState;
 pub use batches::{Batches, padding};
 #[cfg(feature = "safetensors")]
 pub use fit::Identity;
-pub use fit::{Best, EpochReport, Fit, FitConfig, FitReport, MakeOptimizer, Progress};
+pub use fit::{Best, EpochReport, Fit, FitConfig, FitReport, MakeOptimizer, PartTimes, Progress};
 pub use gradient_flow::{GradientFlow, Verdict};
 pub use learner::{Learner, Lesson, Score};
 pub use schedule::{Plateau, Schedule};

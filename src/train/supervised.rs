@@ -193,8 +193,8 @@ impl Learner for Supervised {
         let Minibatch { x, target } = self.minibatch(examples)?;
         let threads = lesson.threads();
         let run = self.model.forward_with(&x, None, lesson.training(), &mut self.workspace, threads)?;
-        let ((loss, gradients), count) = target.with(examples.len(), |loss| run.learn(loss))?;
-        lesson.give(0, gradients.parameters())?;
+        let ((loss, mut gradients), count) = target.with(examples.len(), |loss| run.learn(loss))?;
+        lesson.give(0, gradients.parameters_mut())?;
         Ok(Score::mean(loss, count))
     }
 

@@ -4,12 +4,14 @@
 #[cfg(feature = "safetensors")]
 mod checkpoint;
 mod config;
+mod parts;
 mod report;
 mod step;
 
 #[cfg(feature = "safetensors")]
 pub use checkpoint::Identity;
 pub use config::FitConfig;
+pub use parts::PartTimes;
 pub use report::{Best, EpochReport, FitReport, Progress};
 
 use super::{Batches, EarlyStopping, Learner, Scheduler, Score, TrainingState};

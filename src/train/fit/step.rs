@@ -8,11 +8,16 @@ use crate::train::{Learner, Lesson, Score};
 impl<L: Learner> Fit<L> {
     /// Learns from a minibatch, and steps where enough of them wait or the epoch ends; all in one parallel region.
     pub(super) fn learn(&mut self, examples: &[usize], ends: bool) -> Result<Score> {
+        let flop = self.flop(examples);
+        self.threads.inside_for(flop, || self.learn_inside(examples, ends))
+    }
+
+    /// Floating-point operations of a minibatch's forward pass.
+    pub(super) fn flop(&self, examples: &[usize]) -> f64 {
         let parameters: usize = self.gradients.iter().map(|gradients| gradients.data().len()).sum();
         let steps: usize = examples.iter().map(|&example| self.learner.steps(example)).sum();
-        // Forward, each step multiplies and adds with each parameter once.
-        let flop = 2.0 * parameters as f64 * steps as f64;
-        self.threads.inside_for(flop, || self.learn_inside(examples, ends))
+        // Each step multiplies and adds with each parameter once.
+        2.0 * parameters as f64 * steps as f64
     }
 
     fn learn_inside(&mut self, examples: &[usize], ends: bool) -> Result<Score> {
@@ -46,7 +51,7 @@ impl<L: Learner> Fit<L> {
 
     /// One step of every optimiser.
     fn step(&mut self) -> Result<()> {
-        let Self { learner, gradients, optimizers, scheduler, at, config, .. } = self;
+        let Self { gradients, at, config, .. } = self;
         if at.waiting > 1 {
             let share = 1.0 / at.waiting as f32;
             gradients.iter_mut().for_each(|all| all.data_mut().iter_mut().for_each(|d| *d *= share));
@@ -54,12 +59,19 @@ impl<L: Learner> Fit<L> {
         if let Some(max_norm) = config.clip_norm {
             clip_together(gradients, max_norm)?;
         }
+        self.step_optimizers()?;
+        (self.at.step, self.at.waiting) = (self.at.step + 1, 0);
+        Ok(())
+    }
+
+    /// That of the optimisers alone.
+    pub(super) fn step_optimizers(&mut self) -> Result<()> {
+        let Self { learner, gradients, optimizers, scheduler, at, .. } = self;
         let lr = scheduler.rate(at.step);
         for ((optimizer, gradients), (_, model)) in optimizers.iter_mut().zip(&*gradients).zip(learner.models()) {
             optimizer.0.set_learning_rate(lr)?;
             optimizer.0.step(&mut model.params_mut(), gradients)?;
         }
-        (at.step, at.waiting) = (at.step + 1, 0);
         Ok(())
     }
 }

@@ -77,8 +77,8 @@ impl Learner for Examples {
         let threads = lesson.threads();
         let run = self.model.forward_with(&x, None, lesson.training(), &mut self.workspace, threads)?;
         let mut loss = CrossEntropy::new(&labels).label_smoothing(self.smoothing).at(Steps::Last);
-        let (loss, gradients) = run.learn(&mut loss)?;
-        lesson.give(0, gradients.parameters())?;
+        let (loss, mut gradients) = run.learn(&mut loss)?;
+        lesson.give(0, gradients.parameters_mut())?;
         Ok(Score::mean(loss, examples.len()))
     }
 

@@ -57,8 +57,8 @@ impl Learner for Examples {
         let (x, labels, count) = self.minibatch(examples)?;
         let threads = lesson.threads();
         let run = self.model.forward_with(&x, None, lesson.training(), &mut self.workspace, threads)?;
-        let (loss, gradients) = run.learn(&mut CrossEntropy::new(&labels))?;
-        lesson.give(0, gradients.parameters())?;
+        let (loss, mut gradients) = run.learn(&mut CrossEntropy::new(&labels))?;
+        lesson.give(0, gradients.parameters_mut())?;
         Ok(Score::mean(loss, count))
     }
 

@@ -46,7 +46,7 @@ impl Learner for Examples {
     fn learn(&mut self, examples: &[usize], lesson: &mut Lesson<'_>) -> elman::Result<Score> {
         let batch = self.minibatch(examples)?;
         let (mut training, threads) = (lesson.training().clone(), lesson.threads());
-        let mut give = |part: usize, d: &Params| lesson.give(part, d);
+        let mut give = |part: usize, d: &mut Params| lesson.give(part, d);
         let loss = self.networks.learn(&batch, &mut self.memory, &mut training, threads, &mut give)?;
         *lesson.training() = training;
         Ok(Score::mean(loss, batch.count))

@@ -45,7 +45,7 @@ impl Networks {
         memory: &mut Memory,
         training: &mut TrainingState,
         threads: Threads,
-        give: &mut dyn FnMut(usize, &Params) -> elman::Result<()>,
+        give: &mut dyn FnMut(usize, &mut Params) -> elman::Result<()>,
     ) -> elman::Result<f32> {
         let Memory { encoder, decoder, head } = memory;
         let encoded = self.encoder.forward_with(&batch.x, None, training, encoder, threads)?;
@@ -53,19 +53,20 @@ impl Networks {
         let decoded = self.decoder.forward_with(&batch.y, Some(&first), training, decoder, threads)?;
         let attended = self.attend(batch, encoded.output(), decoded.output())?;
         let run = self.head.forward_with(&attended.out, None, training, head, threads)?;
-        let (loss, above) = run.learn_with(&mut CrossEntropy::new(&batch.labels), Upstream::default().want_input())?;
-        give(2, above.parameters())?;
+        let (loss, mut above) =
+            run.learn_with(&mut CrossEntropy::new(&batch.labels), Upstream::default().want_input())?;
+        give(2, above.parameters_mut())?;
         let d_out = whole(above.input().expect("it was asked for"));
         let (d_encoded, d_decoded) = attended.backward(batch, d_out, self)?;
-        let above = decoded.backward(Upstream::output(&d_decoded).want_state())?;
-        give(1, above.parameters())?;
+        let mut above = decoded.backward(Upstream::output(&d_decoded).want_state())?;
+        give(1, above.parameters_mut())?;
         let d_last = self.d_last_state(above.state().expect("it was asked for"))?;
         let upstream = match &d_encoded {
             Some(d_encoded) => Upstream::output(d_encoded),
             None => Upstream::default(),
         };
-        let below = encoded.backward(upstream.and_last_state(&d_last))?;
-        give(0, below.parameters())?;
+        let mut below = encoded.backward(upstream.and_last_state(&d_last))?;
+        give(0, below.parameters_mut())?;
         Ok(loss)
     }
 
