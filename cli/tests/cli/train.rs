@@ -121,6 +121,54 @@ fn a_forecast_beats_what_needs_no_network_and_goes_on() {
 }
 
 #[test]
+fn a_backtest_trains_on_every_fold_and_tells_the_spread() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    series(folder, 500);
+    let short = |args: &[&str]| run(folder, &[&FORECAST[..13], &["--backtest"], args].concat());
+    let out = short(&["3", "--plot", "b.svg", "-o", "b.safetensors"]).ok();
+    for words in [
+        "500 rows, of which the last 150 are tested on in 3 folds",
+        "fold 1/3: 300 steps to train on, 50 to validate, 50 to test",
+        "fold 3/3: 400 steps to train on",
+        "fold 2/3  epoch   1",
+        "mean of 3 folds, 150 steps",
+        "linear autoregression (4)",
+        "b.safetensors: that of the last fold",
+    ] {
+        assert!(out.contains(words), "no '{words}' in {out}");
+    }
+    let network = crate::told(&out, "GRU 16 + linear");
+    assert!(network.ends_with("<- best") && network.matches(" \u{b1} ").count() == 4, "{out}");
+    assert_eq!(out.matches("<- network").count(), 3, "{out}");
+    let svg = fs::read_to_string(folder.join("b.svg")).unwrap();
+    assert!(svg.contains("RMSE of each fold") && svg.contains("Forecasts of all 3 folds"));
+    // Its model is a model, and knows the end of the file.
+    assert!(run(folder, &["predict", "b.safetensors"]).ok().starts_with("after 499\t"));
+
+    let report = json(&short(&["2", "--json", "--horizon", "2"]).ok());
+    let folds = report["folds"].as_array().unwrap();
+    assert_eq!(folds.iter().map(|fold| fold["test_steps"].clone()).collect::<Vec<_>>(), [50, 50]);
+    assert_eq!((report["scores"].as_array().unwrap().len(), folds[0]["scores"].as_array().unwrap().len()), (2, 2));
+    // The mean and the deviation are those of the folds.
+    for horizon in 0..2 {
+        let [a, b] = [0, 1].map(|fold: usize| folds[fold]["scores"][horizon]["rows"][0]["values"][0].as_f64().unwrap());
+        let of = |value: &Value| value.as_f64().unwrap();
+        let both = &report["scores"][horizon];
+        assert!((of(&both["mean"]["rows"][0]["values"][0]) - (a + b) / 2.0).abs() < 1e-12, "{report}");
+        assert!((of(&both["spread"][0][0]) - (a - b).abs() / 2.0_f64.sqrt()).abs() < 1e-12, "{report}");
+        assert_eq!(of(&both["folds"][1]["network"]), b);
+    }
+
+    short(&["1"]).refused(2, &["--backtest", "expected a whole number from 2"]);
+    short(&["2", "--resume"]).refused(2, &["--resume: cannot be used with --backtest", "leave no checkpoints"]);
+    short(&["2", "--gradient-flow"]).refused(2, &["--gradient-flow: cannot be used with --backtest"]);
+    short(&["10"]).refused(1, &["series.csv: backtest: ", "take fewer folds, or a smaller share of test"]);
+    short(&["2", "--horizon", "60"]).refused(1, &["series.csv: backtest: expected at least 600 rows", "got a series of 500"]);
+    assert!(short(&["2", "--print-config"]).ok().contains("window = 4"));
+}
+
+#[test]
 fn a_classifier_learns_and_answers_line_by_line() {
     let folder = TempDir::new().unwrap();
     let folder = folder.path();

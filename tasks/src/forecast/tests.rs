@@ -186,6 +186,36 @@ fn folds_walk_forward() {
 }
 
 #[test]
+fn a_backtest_says_how_many_rows_it_needs() {
+    let wild = wild(200);
+    let told = |rows: usize, settings: &Settings, folds: usize| {
+        let (_folder, path) = file(&wild[..rows]);
+        Forecast::prepare_fold(&path, settings.clone(), 0, folds).map_err(|error| error.to_string())
+    };
+    for (window, horizon, transform, folds) in
+        [(4, 1, Transform::None, 2), (4, 3, Transform::Diff, 5), (16, 2, Transform::None, 3)]
+    {
+        let settings = Settings { window, horizon, transform, ..settings() };
+        let error = told(8, &settings, folds).unwrap_err();
+        let least = error.split("at least ").nth(1).and_then(|rest| rest.split(' ').next()).expect(&error);
+        let least: usize = least.parse().unwrap();
+        assert!(error.contains("series.csv: backtest: expected") && error.ends_with("got a series of 8"), "{error}");
+        assert!(told(least - 1, &settings, folds).is_err(), "{least} {error}");
+        let (_folder, path) = file(&wild[..least]);
+        for fold in 0..folds {
+            let task = Forecast::prepare_fold(&path, settings.clone(), fold, folds).unwrap();
+            let model = task.fit(Threads::one()).unwrap().into_learner().into_model();
+            assert_eq!(task.score(&model).unwrap().len(), horizon);
+        }
+    }
+    // The tests of ten folds of a tenth each are the whole, however long it is.
+    let error = told(200, &settings(), 10).unwrap_err();
+    assert!(error.contains("take fewer folds, or a smaller share of test"), "{error}");
+    let wrong = Settings { shares: Shares { valid: f64::NAN, test: 0.1 }, ..settings() };
+    assert!(told(200, &wrong, 2).unwrap_err().contains("share of validation: expected a share"));
+}
+
+#[test]
 fn what_cannot_be_forecast_is_told() {
     let told = |values: &[f64], settings: Settings| {
         let (_folder, path) = file(values);
