@@ -85,6 +85,11 @@ pub struct Tested {
 
 /// `1 row`, `2 rows`, `12,345 rows`.
 pub(crate) fn counted(n: usize, noun: &str) -> String {
+    format!("{} {noun}{}", grouped(n), if n == 1 { "" } else { "s" })
+}
+
+/// `12,345`.
+pub(crate) fn grouped(n: usize) -> String {
     let digits = n.to_string();
     let mut number = String::new();
     for (place, digit) in digits.char_indices() {
@@ -93,7 +98,7 @@ pub(crate) fn counted(n: usize, noun: &str) -> String {
         }
         number.push(digit);
     }
-    format!("{number} {noun}{}", if n == 1 { "" } else { "s" })
+    number
 }
 
 /// The sentence about so many blank lines.

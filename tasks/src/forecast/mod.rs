@@ -27,6 +27,7 @@ pub use settings::{Data, Mode, Settings};
 
 use crate::error::{Error, Result};
 use crate::job;
+use crate::metrics::mae;
 use crate::net::Reads;
 use crate::split::{Shares, Spans, chronological, walk_forward};
 use crate::table::{self, Missing, Options, Report};
@@ -43,6 +44,9 @@ pub struct Forecast {
     report: Report,
     series: Vec<OneSeries>,
     prepared: Prepared,
+    /// The mean absolute error of the last value on the first series' training part, which errors are measured by; none where
+    /// that never changes. Where there are several series, their scales may differ, and the first stands for them.
+    naive: Option<f64>,
     train: Vec<Window>,
     valid: Vec<Window>,
 }
@@ -107,12 +111,20 @@ impl Forecast {
         };
         settings.check(features, target < features)?;
         let series = all_series(table.series, settings.data.missing, spans).map_err(named)?;
+        let rows = series.iter().map(|one| one.times.len()).max().unwrap_or(0);
+        let least = settings.needs().saturating_add(settings.outputs());
+        let fits = |one: &OneSeries| one.spans.train.len() >= least && one.spans.valid.len() >= settings.outputs();
+        if !series.iter().any(fits) {
+            return Err(named(short(rows)));
+        }
         let prepared = scales(&settings, &series, table.names, features, target).map_err(named)?;
-        let mut all = Self { settings, report: table.report, series, prepared, train: Vec::new(), valid: Vec::new() };
+        let (naive, none) = (naive(&series, &prepared), Vec::new);
+        let mut all = Self { settings, report: table.report, series, prepared, naive, train: none(), valid: none() };
         all.train = all.windows(|spans| spans.train.clone());
         all.valid = all.windows(|spans| spans.valid.clone());
         if all.train.is_empty() || all.valid.is_empty() {
-            return Err(named(short(all.series.iter().map(|one| one.times.len()).max().unwrap_or(0))));
+            let expected = "steps with a known level before and behind them, in the training and the validation part";
+            return Err(named(Error::expected("series", expected, "none in one of them")));
         }
         all.prepared.fit_linear(&all.settings, &all.train, &all.valid).map_err(named)?;
         Ok(all)
@@ -176,7 +188,7 @@ impl Forecast {
             silence(&mut model, self.settings.outputs(), net.hidden * (1 + usize::from(net.bidirectional)))?;
         }
         job::describe(&mut model, &self.settings, None, None)?;
-        let state = predict::Saved { prepared: self.prepared.clone(), last: self.last_rows() };
+        let state = predict::Saved { prepared: self.prepared.clone(), last: self.last_rows(), naive: self.naive };
         let json = serde_json::to_string(&state).map_err(|error| Error::new(format!("metadata: {error}")))?;
         model.set_metadata(FORECAST_KEY, json)?;
         Ok((model, kept))
@@ -258,6 +270,15 @@ fn all_series(
         Ok(OneSeries { spans: spans(one.times.len())?, group: one.group, times: one.times, rows })
     };
     series.into_iter().map(of).collect()
+}
+
+/// What the last value is off by in the first series' training part, on average.
+fn naive(series: &[OneSeries], prepared: &Prepared) -> Option<f64> {
+    let first = series.first()?;
+    let target = |t: usize| first.rows[t * prepared.columns() + prepared.target];
+    let train: Vec<f64> = first.spans.train.clone().map(target).filter(|level| !level.is_nan()).collect();
+    let before = train.len().checked_sub(1)?;
+    mae(&train[..before], &train[1..]).ok().filter(|error| *error > 0.0)
 }
 
 /// Steps of the validation and of the test of each fold, of a series of so many.

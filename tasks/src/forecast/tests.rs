@@ -196,10 +196,10 @@ fn a_backtest_says_how_many_rows_it_needs() {
         [(4, 1, Transform::None, 2), (4, 3, Transform::Diff, 5), (16, 2, Transform::None, 3)]
     {
         let settings = Settings { window, horizon, transform, ..settings() };
-        let error = told(8, &settings, folds).unwrap_err();
+        let error = told(7, &settings, folds).unwrap_err();
         let least = error.split("at least ").nth(1).and_then(|rest| rest.split(' ').next()).expect(&error);
         let least: usize = least.parse().unwrap();
-        assert!(error.contains("series.csv: backtest: expected") && error.ends_with("got a series of 8"), "{error}");
+        assert!(error.contains("series.csv: backtest: expected") && error.ends_with("got a series of 7"), "{error}");
         assert!(told(least - 1, &settings, folds).is_err(), "{least} {error}");
         let (_folder, path) = file(&wild[..least]);
         for fold in 0..folds {
@@ -238,4 +238,67 @@ fn what_cannot_be_forecast_is_told() {
     // A model of something else.
     let other = elman::Gru::builder(1, 4).linear("fc", 1).model(&mut Rng::new(1)).unwrap();
     assert!(Forecaster::new(other).unwrap_err().to_string().contains("forecast"));
+}
+
+/// A model's file alone scores as its training does.
+#[test]
+fn a_model_is_scored_on_another_file() {
+    let x = wild(400);
+    let (_folder, path) = file(&x);
+    for transform in [Transform::None, Transform::Diff] {
+        let fit = settings().fit.epochs(2);
+        let task = Forecast::prepare(&path, Settings { transform, season: 3, fit, ..settings() }).unwrap();
+        let (model, _) = trained(&task);
+        let expected = task.score(&model).unwrap().remove(0).scores;
+        let forecaster = Forecaster::new(Model::from_bytes(model.to_bytes().unwrap()).unwrap()).unwrap();
+        // The test part, and before it what its first step is forecast from.
+        let (_other, end) = file(&x[360 - task.prepared.needs()..]);
+        let tested = forecaster.score(&end).unwrap();
+        assert_eq!((&tested.scores[0].rows, tested.notes.len()), (&expected.rows, 0));
+        assert_eq!((&tested.scores[0].part[..], expected.rows.len()), ("40 steps", 4));
+        assert!(expected.rows.iter().all(|row| row.values[..3].iter().all(Option::is_some)), "{expected:?}");
+        let (_short, short) = file(&x[..task.prepared.needs()]);
+        let least = task.prepared.needs() + 1;
+        let told = forecaster.score(&short).unwrap_err().to_string();
+        assert!(
+            told.ends_with(&format!("expected at least {least} rows, a window and what follows it, got {}", least - 1))
+        );
+        let (_blank, blank) = file(&x[300..]);
+        std::fs::write(&blank, std::fs::read_to_string(&blank).unwrap() + "\n\n").unwrap();
+        assert_eq!(forecaster.score(&blank).unwrap().notes, ["2 blank lines passed by"]);
+        std::fs::write(&blank, "y\n1\n").unwrap();
+        assert!(
+            forecaster.score(&blank).unwrap_err().to_string().contains("expected a column 'x', got the columns 'y'")
+        );
+    }
+}
+
+#[test]
+fn levels_without_a_logarithm_are_told_with_their_line() {
+    let x: Vec<f64> = wild(200).iter().map(|x| x + 3.0).collect();
+    let (_folder, path) = file(&x);
+    let fit = settings().fit.epochs(1);
+    let task = Forecast::prepare(&path, Settings { transform: Transform::LogDiff, fit, ..settings() }).unwrap();
+    let forecaster = Forecaster::new(trained(&task).0).unwrap();
+    let (_folder, path) = file(&[&x[..50], &[-1.0]].concat());
+    let told = forecaster.score(&path).unwrap_err();
+    assert_eq!((told.line(), told.column()), (Some(52), Some("x")), "{told}");
+}
+
+/// Metadata that were changed by hand are no reason to panic.
+#[test]
+fn metadata_that_do_not_belong_together_are_told() {
+    let (_folder, path) = file(&wild(200));
+    let task = Forecast::prepare(&path, Settings { fit: settings().fit.epochs(1), ..settings() }).unwrap();
+    let (model, _) = trained(&task);
+    let json = model.metadata(FORECAST_KEY).unwrap().to_string();
+    for (whole, other) in
+        [("\"names\":[\"x\"]", "\"names\":[]"), ("\"target\":0", "\"target\":1"), ("\"window\":4", "\"window\":5")]
+    {
+        let mut changed = model.clone();
+        assert!(json.contains(whole), "{json}");
+        changed.set_metadata(FORECAST_KEY, json.replace(whole, other)).unwrap();
+        let told = Forecaster::new(changed).unwrap_err().to_string();
+        assert!(told.contains("scales and weights that belong together"), "{other}: {told}");
+    }
 }

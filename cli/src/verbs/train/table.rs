@@ -97,9 +97,9 @@ mod tests {
         assert_eq!(
             lines(&scores, &spread),
             [
-                "test part, 90   accuracy %             F1",
-                "GRU 64          81.2 \u{b1} 2.0  0.500 \u{b1} 0.010  <- best",
-                "majority        50.0 \u{b1} 0.0              -"
+                "test part, 90    accuracy %             F1",
+                "GRU 64           81.2 \u{b1} 2.0  0.500 \u{b1} 0.010  <- best",
+                "majority         50.0 \u{b1} 0.0              -"
             ]
         );
         assert_eq!(
