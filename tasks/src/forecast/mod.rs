@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Scales, the autoregression and the network are fitted to the training part alone, which comes first in time; the validation
-//! part, which follows, decides on the autoregression's ridge and on when to stop; the test part, the end, is scored once.
+//! part, which follows, decides on the autoregression's ridge and on when to stop; the test part, the end, is scored once. A
+//! [`Backtest`] scores several ends, one after the other; [`Forecaster::score`] another file.
 
 mod backtest;
 mod predict;
