@@ -17,11 +17,14 @@ use super::common::{visible, whole};
 use super::predict::no_task;
 use super::train::table;
 
-/// A model and a file of the form that it was trained on, the labels or targets in it: what is measured is what 'train' measures
-/// on its test part. Beside the network stands what needs no training file: of classes the commonest of the data; of
-/// texts all characters alike, and as often as in the data; of forecasts the last value, the season before, and the
-/// autoregression that the model has. All else that 'train' compares with is fitted to the training part, and left out.
+/// What stands beside the network, and what does not.
+const BASELINES: &str = "It measures what 'train' measures on its test part. Beside the network stands what needs no training file: of \
+classes the commonest of the data; of texts all characters alike, and each as often as in the data; of forecasts the last \
+value, the season before, and the autoregression that the model has. All else that 'train' compares with is fitted to the \
+training part, and left out.";
+
 #[derive(clap::Args)]
+#[command(after_help = BASELINES)]
 pub(crate) struct Args {
     /// A model that 'elman train' made
     model: PathBuf,

@@ -139,6 +139,7 @@ fn a_forecast_beats_what_needs_no_network_and_goes_on() {
         notes[0] == "1 blank line passed by" && notes[1].starts_with("1 row further apart than usual"),
         "{notes:?}"
     );
+    assert!(run(folder, &["test", "--help"]).ok().contains("what needs no training file"));
     run(folder, &["test", "forecast.safetensors", "known.csv", "--beam", "2"])
         .refused(2, &["--beam: is of an encoder-decoder"]);
     run(folder, &["predict", "forecast.safetensors", "--interactive"])

@@ -124,7 +124,10 @@ impl Forecast {
                 last: level(origin),
                 network: levels[0][n][horizon - 1],
                 linear: self.settings.linear.then(|| levels[1][n][horizon - 1]),
-                season: (back > 0 && step >= back).then(|| level(step - back)),
+                // Where the level of a season ago is missing, that of another before it stands in.
+                season: (back > 0)
+                    .then(|| (back..=step).step_by(season).map(|back| level(step - back)).find(|level| !level.is_nan()))
+                    .flatten(),
             });
         }
         steps
@@ -155,7 +158,7 @@ impl Forecast {
             row(format!("{name}{with}"), true, all(&|step| Some(step.network)))?,
             row(format!("linear autoregression ({})", self.prepared.window), false, all(&|step| step.linear))?,
             row("last value".into(), false, all(&|step| Some(step.last)))?,
-            row(format!("the season before ({})", self.settings.season), false, all(&|step| step.season))?,
+            row(season_title(self.settings.season), false, all(&|step| step.season))?,
         ];
         let places = digits(&truth);
         let measures = vec![
@@ -187,7 +190,7 @@ impl Forecaster {
     /// forecaster is as it was.
     ///
     /// Beside the network stand the autoregression that the model's file has, the last value, and the season before where the
-    /// settings have one. Errors are scaled (MASE) by those of the last value on the training part, as the model's file
+    /// settings have one; it is left out, and the notes say so, where the first steps have none before them. Errors are scaled (MASE) by those of the last value on the training part, as the model's file
     /// tells them; one that is older than that has none.
     ///
     /// # Errors
@@ -224,9 +227,19 @@ impl Forecaster {
             return Err(named(Error::expected("series", expected, rows)));
         }
         let scores = task.score_part(self.model(), "").map_err(named)?;
-        let notes = task.report.notes();
+        let mut notes = task.report.notes();
+        let season = task.settings.season;
+        let is_season = |row: &Row| row.method == season_title(season);
+        if season > 0 && !scores.iter().all(|horizon| horizon.scores.rows.iter().any(is_season)) {
+            notes.push(format!("{} is left out: the first steps have none before them", season_title(season)));
+        }
         Ok(Tested { scores: scores.into_iter().map(|horizon| horizon.scores).collect(), notes })
     }
+}
+
+/// What the baseline of so long a season is called.
+fn season_title(season: usize) -> String {
+    format!("the season before ({season})")
 }
 
 /// That all levels of the target that are known have a logarithm.

@@ -302,3 +302,28 @@ fn metadata_that_do_not_belong_together_are_told() {
         assert!(told.contains("scales and weights that belong together"), "{other}: {told}");
     }
 }
+
+/// One hole makes no method's score a hole.
+#[test]
+fn a_season_with_holes_is_the_one_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("series.csv");
+    let write = |from: i32| {
+        let level = |t: i32| if t % 31 == 9 { String::new() } else { f64::from(t % 7).to_string() };
+        let rows: String = (from..300).map(|t| format!("{t},{}\n", level(t))).collect();
+        std::fs::write(&path, format!("t,x\n{rows}")).unwrap();
+    };
+    write(0);
+    let data = Data { target: Some("x".into()), time: Some("t".into()), missing: Missing::Mask, ..Data::default() };
+    let fit = settings().fit.epochs(1);
+    let task = Forecast::prepare(&path, Settings { data, season: 7, fit, ..settings() }).unwrap();
+    let (model, _) = trained(&task);
+    assert_eq!(value(&task.score(&model).unwrap()[0], "the season"), 0.0);
+    // A window of 4 comes to steps before which there is no season of 7.
+    let tested = Forecaster::new(model).unwrap().score(&path).unwrap();
+    assert!(tested.scores[0].rows.iter().all(|row| !row.method.starts_with("the season")), "{tested:?}");
+    assert_eq!(
+        tested.notes.last().unwrap(),
+        "the season before (7) is left out: the first steps have none before them"
+    );
+}
