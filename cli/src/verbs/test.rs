@@ -18,10 +18,10 @@ use super::predict::no_task;
 use super::train::table;
 
 /// What stands beside the network, and what does not.
-const BASELINES: &str = "It measures what 'train' measures on its test part. Beside the network stands what needs no training file: of \
-classes the commonest of the data; of texts all characters alike, and each as often as in the data; of forecasts the last \
-value, the season before, and the autoregression that the model has. All else that 'train' compares with is fitted to the \
-training part, and left out.";
+const BASELINES: &str = "It measures what 'train' measures on its test part. Beside the network stands what needs no \
+training file: of classes the commonest of the data; of texts all characters alike, and each as often as in the data; of \
+forecasts the last value, the season before, and the autoregression that the model has. All else that 'train' compares with \
+is fitted to the training part, and left out.";
 
 #[derive(clap::Args)]
 #[command(after_help = BASELINES)]
