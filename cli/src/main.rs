@@ -12,9 +12,9 @@
 //! | `bench`, `peak`, `sine` | none | as `--help` says |
 //! | `convert` | `IN OUT` | |
 //! | `compare` | `MODEL [OTHER]` | `--input FILE`, `[--expected FILE]`, `[--precision f16\|bf16]`, `[--tolerance X]`: exit code 1 above it |
-//! | `train` | `KIND DATA` | `[-o OUT]` |
-//! | `test` | `MODEL DATA` | |
-//! | `predict` | `MODEL [INPUT]`, `-` for the standard input | `[-o OUT]` |
+//! | `train` | `KIND DATA` | `[-o OUT]`; `[--backtest FOLDS]` of a forecast |
+//! | `test` | `MODEL DATA` | `[--beam K]` of an encoder-decoder |
+//! | `predict` | `MODEL [INPUT]`, `-` for the standard input | `[-i]` asks for lines, as `--help` says |
 //!
 //! `convert` and `compare` are not there yet; their words are taken, and say what serves until then. One meaning for an option wherever it stands:
 //! `-o FILE` is where the result goes, `--json` prints one JSON object a line and nothing else, `--threads N` is how many
@@ -43,6 +43,7 @@
 //! | `input_shape`, `output_shape`, `shape` | of tensors, as arrays |
 //! | `file`, `model`, `output`, `plot` | paths: what `inspect` looks at, the model that is run or saved, the result, the picture |
 //! | `notes` | sentences: what was taken, converted or left aside |
+//! | `scores`, `folds`, `spread` | in `train`, tables of the test part; of a backtest their means over the folds, the folds themselves, and the deviations, row by row and measure by measure |
 //! | `taken` | in `inspect`, what the file does not say and was taken for its spec |
 //! | `spec` | in `inspect`, the model as `--spec` reads it |
 //! | `unsettled` | in `inspect`, why there is no spec, and what settles it |
@@ -84,7 +85,7 @@ enum Verb {
     /// Teach a small network the sine, let it run freely, and draw what it does
     Sine(sine::Args),
     /// Train a network on a file of yours, score it beside methods that need none, and draw how it went
-    Train(train::Args),
+    Train(Box<train::Args>),
     /// Score a model that 'train' made on other data
     Test(test::Args),
     /// What a model that 'train' made says of new data, line by line

@@ -66,25 +66,35 @@ pub struct Sequences {
 /// is asked for as two things; no features; a row of another width than the header's; a row without id or label; a cell
 /// that is not a finite number; an id with two labels, which names both lines.
 pub fn read(path: &Path, options: &Options) -> Result<Sequences> {
-    sequences(&Source::open(path)?, options)
+    sequences(&Source::open(path)?, options, true)
+}
+
+/// Reads the contents of a file, which errors call `name`, whose sequences need no labels: the label's column may be missing, and
+/// is passed by where it is there; [`Sequence::label`] is empty.
+///
+/// # Errors
+/// As for [`read`], but for those of labels.
+pub fn unlabelled(name: &str, contents: Vec<u8>, options: &Options) -> Result<Sequences> {
+    sequences(&Source::new(name.into(), contents)?, options, false)
 }
 
 /// The columns of the id, of the label and of the features.
-fn columns(rows: &Rows, options: &Options, file: &str) -> Result<(usize, usize, Vec<usize>)> {
-    let (id, label) = (rows.column(&options.id)?, rows.column(&options.label)?);
+fn columns(rows: &Rows, options: &Options, labelled: bool, file: &str) -> Result<(usize, Option<usize>, Vec<usize>)> {
+    let (id, label) = (rows.column(&options.id)?, rows.column(&options.label));
+    let label = if labelled { Some(label?) } else { label.ok() };
     let wrong = |message: String| Err(Error::new(message).in_file(file));
-    if id == label {
+    if Some(id) == label {
         return wrong(format!("expected a column each for id and label, got {} for both", quoted(&options.id)));
     }
     let features = match &options.features {
         Some(names) => names.iter().map(|name| rows.column(name)).collect::<Result<Vec<_>>>()?,
-        None => (0..rows.header.len()).filter(|&column| column != id && column != label).collect(),
+        None => (0..rows.header.len()).filter(|&column| column != id && Some(column) != label).collect(),
     };
     if features.is_empty() {
         return wrong(format!("expected features beside id and label, got the columns {}", listed(&rows.header)));
     }
     for (index, &column) in features.iter().enumerate() {
-        if column == id || column == label || features[..index].contains(&column) {
+        if column == id || Some(column) == label || features[..index].contains(&column) {
             let got = quoted(&rows.header[column]);
             return wrong(format!("expected each feature once, and other ones than id and label, got {got}"));
         }
@@ -92,20 +102,21 @@ fn columns(rows: &Rows, options: &Options, file: &str) -> Result<(usize, usize, 
     Ok((id, label, features))
 }
 
-fn sequences(source: &Source, options: &Options) -> Result<Sequences> {
+fn sequences(source: &Source, options: &Options, labelled: bool) -> Result<Sequences> {
     let mut rows = Rows::new(source, options.delimiter)?;
-    let (id, label, features) = columns(&rows, options, &source.name)?;
+    let (id, label, features) = columns(&rows, options, labelled, &source.name)?;
+    let label = label.filter(|_| labelled);
     let mut sequences: Vec<Sequence> = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::new();
     let mut count = 0;
     while let Some(line) = rows.advance()? {
         count += 1;
-        for column in [id, label] {
+        for column in [id].into_iter().chain(label) {
             if rows.field(column).is_empty() {
                 return Err(rows.error(line, "expected a text, got nothing").in_column(&rows.header[column]));
             }
         }
-        let (name, class) = (rows.field(id), rows.field(label));
+        let (name, class) = (rows.field(id), label.map_or("", |label| rows.field(label)));
         let index = *known.entry(name.to_string()).or_insert(sequences.len());
         if index == sequences.len() {
             let (id, label) = (name.to_string(), class.to_string());
@@ -136,7 +147,7 @@ mod tests {
 
     fn read_text(text: &str, options: &Options) -> Result<Sequences, String> {
         Source::new("x.csv".into(), text.as_bytes().to_vec())
-            .and_then(|source| sequences(&source, options))
+            .and_then(|source| sequences(&source, options, true))
             .map_err(|error| error.to_string())
     }
 
@@ -151,6 +162,22 @@ mod tests {
         assert_eq!(read.sequences, [b, a]);
         let named = Options { features: Some(vec!["y".into()]), ..Options::new("id", "kind") };
         assert_eq!(read_text(text, &named).unwrap().sequences[0].values, [2.0, 6.0]);
+    }
+
+    #[test]
+    fn labels_may_be_missing() {
+        let told = |text: &str, options: &Options| {
+            let read = unlabelled("x.csv", text.as_bytes().to_vec(), options).map_err(|error| error.to_string())?;
+            let of = |one: Sequence| (one.id, one.label, one.values);
+            Ok::<_, String>(read.sequences.into_iter().map(of).collect::<Vec<_>>())
+        };
+        let expected = vec![("a".to_string(), String::new(), vec![1.0, 2.0])];
+        // None, one that is half empty, one that is no text.
+        for text in ["id,x\na,1\na,2\n", "id,kind,x\na,up,1\na,,2\n", "x,kind,id\n1,3,a\n2,4,a\n"] {
+            assert_eq!(told(text, &Options::new("id", "kind")).as_ref(), Ok(&expected), "{text:?}");
+        }
+        let error = told("id,x\na,one\n", &Options::new("id", "kind")).unwrap_err();
+        assert_eq!(error, "x.csv: line 2, column 'x': expected a number, got 'one'");
     }
 
     #[test]

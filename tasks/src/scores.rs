@@ -74,9 +74,47 @@ impl Scores {
     }
 }
 
+/// What a trained model came to on a file that it was not trained by.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tested {
+    /// The table; of a forecast one for each horizon.
+    pub scores: Vec<Scores>,
+    /// Sentences about what of the file was passed by, or stood for something else.
+    pub notes: Vec<String>,
+}
+
+/// `1 row`, `2 rows`, `12,345 rows`.
+pub(crate) fn counted(n: usize, noun: &str) -> String {
+    format!("{} {noun}{}", grouped(n), if n == 1 { "" } else { "s" })
+}
+
+/// `12,345`.
+pub(crate) fn grouped(n: usize) -> String {
+    let digits = n.to_string();
+    let mut number = String::new();
+    for (place, digit) in digits.char_indices() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            number.push(',');
+        }
+        number.push(digit);
+    }
+    number
+}
+
+/// The sentence about so many blank lines.
+pub(crate) fn passed_by(blank: usize) -> String {
+    format!("{} passed by", counted(blank, "blank line"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        let told = [0, 1, 999, 1_000, 1_234_567].map(|n| counted(n, "row"));
+        assert_eq!(told, ["0 rows", "1 row", "999 rows", "1,000 rows", "1,234,567 rows"]);
+    }
 
     #[test]
     fn the_first_measure_decides_and_nan_never_wins() {

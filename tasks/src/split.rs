@@ -65,12 +65,20 @@ impl Default for Shares {
 }
 
 impl Shares {
-    /// How many of `len` are for training, validation and test.
-    fn counts(self, len: usize, what: &str) -> Result<[usize; 3]> {
-        let count = |name: &str, share: f64| {
+    /// That both are shares.
+    pub(crate) fn check(self) -> Result<()> {
+        for (name, share) in [("share of validation", self.valid), ("share of test", self.test)] {
             if !(0.0..1.0).contains(&share) {
                 return Err(Error::expected(name, "a share of at least 0 and less than 1", share));
             }
+        }
+        Ok(())
+    }
+
+    /// How many of `len` are for training, validation and test.
+    fn counts(self, len: usize, what: &str) -> Result<[usize; 3]> {
+        self.check()?;
+        let count = |name: &str, share: f64| {
             let count = (share * len as f64).round() as usize;
             if share > 0.0 && count == 0 {
                 let got = format!("{share} of {len} {what}, which is none");

@@ -1,9 +1,11 @@
 //! An encoder and its decoder: from a file through training to a saved model that transduces.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use elman::{Model, Threads};
 use elman_tasks::job::Job;
+use elman_tasks::scores::Scores;
 use elman_tasks::split::{Part, SplitMix64};
 use elman_tasks::transduce::{Settings, Transduce, Transducer};
 use elman_tasks::vocabulary::Unit;
@@ -68,8 +70,38 @@ fn strings_are_turned_around() {
             assert_eq!(told[0].0, answer.join(" "));
             assert!(told.len() == 3 && told[0].1 >= told[1].1 && told[1].1 >= told[2].1 && told[0].1 <= 0.0);
         }
+        a_file_is_scored(&transducer, &task, &scores);
         wrong_input_is_told(&transducer, &saved);
     }
+}
+
+/// The test part as a file comes to what the test part did.
+fn a_file_is_scored(transducer: &Transducer, task: &Transduce, scores: &Scores) {
+    let mut lines: Vec<String> = task.texts(Part::Test).map(|(source, target)| format!("{source}\t{target}")).collect();
+    let (_folder, path) = file(&(lines.join("\n") + "\n\n"));
+    let tested = transducer.score(&path, 3).unwrap();
+    assert_eq!(tested.scores[0].rows, scores.rows[..2]);
+    assert_eq!(tested.notes, ["1 blank line passed by"]);
+    let greedy = transducer.score(&path, 1).unwrap();
+    assert_eq!(greedy.scores[0].rows, scores.rows[1..2]);
+    // A second target of a source is no second source, and what the training had not is wrong and counted.
+    lines.extend([lines[0].clone() + " X", "zab\tB A Z".into()]);
+    let (_folder, path) = file(&lines.join("\n"));
+    let more = transducer.score(&path, 1).unwrap();
+    let different: HashSet<&str> = lines.iter().map(|line| line.split('\t').next().unwrap()).collect();
+    assert_eq!(more.scores[0].part, format!("{} sources", different.len()));
+    assert_eq!(
+        more.notes,
+        [
+            "1 source with tokens without a number of their own, read as <unk>",
+            "2 targets with tokens that the model never tells"
+        ]
+    );
+    assert!(more.scores[0].rows[0].values[0] > greedy.scores[0].rows[0].values[0]);
+    let (_folder, path) = file("ab\tB A\n\nba\tA </s>\n");
+    let told = transducer.score(&path, 1).unwrap_err();
+    assert_eq!((told.line(), told.message()), (Some(3), "target: expected tokens other than <s> and </s>, got '</s>'"));
+    assert!(transducer.score(&path, 0).is_err());
 }
 
 fn wrong_input_is_told(transducer: &Transducer, saved: &std::path::Path) {

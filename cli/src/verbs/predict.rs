@@ -1,11 +1,12 @@
 //! `elman predict`: what a trained model says of new data, line by line as they come.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write as _};
+mod lines;
+
+use std::io::{self, Cursor, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use elman::Model;
-use elman_tasks::classify::Classifier;
+use elman_tasks::classify::{Classifier, Data};
 use elman_tasks::forecast::Forecaster;
 use elman_tasks::generate::Generator;
 use elman_tasks::job::TASK_KEY;
@@ -13,14 +14,21 @@ use elman_tasks::transduce::Transducer;
 
 use super::Failure;
 use super::common::{visible, whole};
+use lines::{Answer, Lines, interactive};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// A model that 'elman train' made
     model: PathBuf,
-    /// The data, '-' for the standard input. A forecast without any goes on where the training file ended, and a generator
-    /// writes of every label
+    /// The data, '-' for the standard input: of a classifier of texts a text a line, of one of numbers the numbers of a
+    /// sequence on each line or, in long form, the CSV file that it was trained on, with or without labels; of a
+    /// generator a label a line, of an encoder-decoder a source, of a forecast the CSV file. A forecast without any goes on
+    /// where the training file ended, and a generator writes of every label
     input: Option<PathBuf>,
+    /// Ask for a line, print the answer, and go on after one that has none, until the input ends (Ctrl-D); not of a forecast. A
+    /// generator writes other texts each time it is asked
+    #[arg(short, long)]
+    interactive: bool,
     /// Print the probabilities of classes, or of targets, too
     #[arg(long)]
     probabilities: bool,
@@ -49,6 +57,10 @@ fn top(text: &str) -> Result<usize, String> {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    if let Some(input) = args.input.as_deref().filter(|input| args.interactive && *input != Path::new("-")) {
+        let got = input.display();
+        return Err(Failure::Usage(format!("--interactive: asks the standard input: expected no other, got {got}")));
+    }
     let model = Model::open(&args.model)?;
     let named = |error: elman_tasks::Error| Failure::Run(format!("{}: {error}", args.model.display()));
     match model.metadata(TASK_KEY) {
@@ -62,6 +74,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             if args.probabilities || args.top != 1 {
                 return Err(Failure::Usage("--probabilities and --top are of a classifier".into()));
             }
+            if args.interactive {
+                let help = "a forecast takes a table with a header, whose rows come in time: 'elman predict MODEL -'";
+                return Err(Failure::Usage(format!("--interactive: is not of a forecast; {help}")));
+            }
             forecast(args, Forecaster::new(model).map_err(named)?)
         }
         Some("transduce") => transduce(args, &Transducer::new(model).map_err(named)?),
@@ -70,25 +86,30 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
+/// Answers the lines of the input, or those that are typed.
+fn each_line(args: &Args, answer: &mut Answer<'_>) -> Result<(), Failure> {
+    if args.interactive { interactive(answer) } else { Lines::open(args.input.as_deref())?.answer(answer) }
+}
+
 /// Texts of every label, or of those that stand on the lines of the input.
 fn generate(args: &Args, mut generator: Generator) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    let labels: Vec<String> = match &args.input {
-        None => generator.labels().to_vec(),
-        input => {
-            let (name, from) = lines(input.as_deref())?;
-            let read = from.lines().collect::<Result<Vec<_>, _>>();
-            let read = read.map_err(|error| Failure::Run(format!("cannot read {name}: {error}")))?;
-            read.into_iter().map(|line| line.trim().to_string()).filter(|line| !line.is_empty()).collect()
-        }
+    let (count, mut seed, labels) = (args.count as u64, args.seed, generator.labels().to_vec());
+    let mut texts = |label: &str, seed: u64| -> Result<Vec<String>, String> {
+        let mut line = |n| {
+            let text = generator.sample(label, args.temperature, seed.wrapping_add(n));
+            text.map(|text| format!("{}\t{}", visible(label), visible(&text))).map_err(|error| error.to_string())
+        };
+        (0..count).map(&mut line).collect()
     };
-    for label in &labels {
-        for n in 0..args.count as u64 {
-            let text = generator.sample(label, args.temperature, args.seed.wrapping_add(n))?;
-            writeln!(out, "{}\t{}", visible(label), visible(&text))?;
-        }
+    if args.input.is_none() && !args.interactive {
+        return labels.iter().try_for_each(|label| Ok(lines::print(&texts(label, seed).map_err(Failure::Run)?)?));
     }
-    Ok(())
+    each_line(args, &mut |label| {
+        let written = if label.is_empty() { Vec::new() } else { texts(label, seed)? };
+        // Whoever asks again wants to see another; a file comes to the same however its lines are cut.
+        seed = if args.interactive { seed.wrapping_add(count) } else { seed };
+        Ok(written)
+    })
 }
 
 /// That a model is of no task, or of one that is not known.
@@ -102,65 +123,59 @@ pub(super) fn no_task(path: &Path, task: Option<&str>) -> Failure {
     })
 }
 
-/// The lines of a file or of the standard input.
-fn lines(input: Option<&Path>) -> Result<(String, Box<dyn BufRead>), Failure> {
-    match input {
-        Some(path) if path != Path::new("-") => {
-            let file =
-                File::open(path).map_err(|error| Failure::Run(format!("cannot read {}: {error}", path.display())))?;
-            Ok((path.display().to_string(), Box::new(BufReader::new(file))))
-        }
-        _ => Ok(("standard input".into(), Box::new(BufReader::new(io::stdin())))),
-    }
+/// Classes or targets, the likeliest first, as they are shown.
+fn shown(args: &Args, ranked: &[(String, f64)]) -> String {
+    let each = ranked.iter().take(args.top).map(|(name, probability)| match args.probabilities {
+        true => format!("{name}\t{probability:.4}"),
+        false => name.clone(),
+    });
+    each.collect::<Vec<_>>().join("\t")
 }
 
-/// Calls `tell` with every line of the input as it comes, and prints what that gives.
-fn each_line(args: &Args, tell: &mut dyn FnMut(&str) -> Result<String, String>) -> Result<(), Failure> {
-    let (name, mut from) = lines(args.input.as_deref())?;
-    let mut out = io::stdout().lock();
-    let (mut bytes, mut number) = (Vec::new(), 0);
-    loop {
-        bytes.clear();
-        number += 1;
-        let read = from.read_until(b'\n', &mut bytes);
-        if read.map_err(|error| Failure::Run(format!("cannot read {name}: {error}")))? == 0 {
-            return Ok(());
-        }
-        let at = |reason: String| Failure::Run(format!("{name}: line {number}: {reason}"));
-        let line = std::str::from_utf8(&bytes).map_err(|_| at("expected UTF-8, got other bytes".into()))?;
-        let told = tell(line.trim_start_matches('\u{feff}').trim()).map_err(at)?;
-        writeln!(out, "{}", told.split('\t').map(visible).collect::<Vec<_>>().join("\t"))?;
-        out.flush()?;
-    }
+/// The numbers of a line, or what of it is none.
+fn numbers(line: &str) -> Result<Vec<f64>, String> {
+    let each = line.split(|c: char| c == ',' || c.is_whitespace()).filter(|part| !part.is_empty());
+    each.map(|part| part.parse().map_err(|_| format!("expected numbers, got '{part}'"))).collect()
 }
 
 fn classify(args: &Args, classifier: &Classifier) -> Result<(), Failure> {
-    each_line(args, &mut |line| {
-        let answer = if classifier.reads_texts() {
-            classifier.predict(line)
-        } else {
-            let each = line.split(|c: char| c == ',' || c.is_whitespace()).filter(|part| !part.is_empty());
-            let values: Result<Vec<f64>, _> = each.map(|part| part.parse::<f64>().map_err(|_| part)).collect();
-            classifier.predict_numbers(&values.map_err(|part| format!("expected numbers, got '{part}'"))?)
+    let mut answer = |line: &str| {
+        let answer = match classifier.reads_texts() {
+            true => classifier.predict(line),
+            false => classifier.predict_numbers(&numbers(line)?),
         };
-        let answer = answer.map_err(|error| error.to_string())?;
-        let shown = answer.iter().take(args.top).map(|(class, probability)| match args.probabilities {
-            true => format!("{class}\t{probability:.4}"),
-            false => class.clone(),
-        });
-        Ok(shown.collect::<Vec<_>>().join("\t"))
-    })
+        Ok(vec![shown(args, &answer.map_err(|error| error.to_string())?)])
+    };
+    if args.interactive {
+        return interactive(&mut answer);
+    }
+    let mut lines = Lines::open(args.input.as_deref())?;
+    if matches!(classifier.settings().data, Data::Long(_)) {
+        // A header is no numbers: what begins with some is a sequence a line.
+        let first = lines.next()?.unwrap_or_default();
+        if !lines::text(&first).is_ok_and(|line| numbers(line).is_ok()) {
+            return long(args, classifier, lines, first);
+        }
+        lines.from = Box::new(Cursor::new(first).chain(lines.from));
+    }
+    lines.answer(&mut answer)
+}
+
+/// The sequences of a CSV file in long form, each by its name.
+fn long(args: &Args, classifier: &Classifier, mut lines: Lines, mut bytes: Vec<u8>) -> Result<(), Failure> {
+    let read = lines.from.read_to_end(&mut bytes);
+    read.map_err(|error| lines.unreadable(&error))?;
+    let answers = classifier.predict_long(&lines.name, bytes)?;
+    let told = answers.iter().map(|(id, ranked)| format!("{id}\t{}", shown(args, ranked)));
+    Ok(lines::print(&told.collect::<Vec<_>>())?)
 }
 
 fn transduce(args: &Args, transducer: &Transducer) -> Result<(), Failure> {
     let beam = args.beam.unwrap_or(transducer.settings().beam).max(args.top);
     each_line(args, &mut |line| {
         let answers = transducer.transduce(line, beam).map_err(|error| error.to_string())?;
-        let shown = answers.iter().take(args.top).map(|(target, score)| match args.probabilities {
-            true => format!("{target}\t{:.4}", score.exp()),
-            false => target.clone(),
-        });
-        Ok(shown.collect::<Vec<_>>().join("\t"))
+        let answers: Vec<_> = answers.into_iter().map(|(target, score)| (target, score.exp())).collect();
+        Ok(vec![shown(args, &answers)])
     })
 }
 
@@ -192,7 +207,7 @@ type Tell<'a> = dyn FnMut(&str, Option<&[f64]>) -> io::Result<()> + 'a;
 
 /// Takes the rows of a CSV file with a header one by one; tells the forecast after each.
 fn rows(args: &Args, forecaster: &mut Forecaster, tell: &mut Tell<'_>) -> Result<(), Failure> {
-    let (name, from) = lines(args.input.as_deref())?;
+    let Lines { name, from } = Lines::open(args.input.as_deref())?;
     let mut reader = csv::ReaderBuilder::new().flexible(false).from_reader(from);
     let failed = |error: csv::Error| Failure::Run(format!("{name}: {error}"));
     let header = reader.headers().map_err(failed)?.clone();

@@ -37,6 +37,15 @@ fn texts(folder: &Path, len: usize) {
     fs::write(folder.join("texts.tsv"), (0..len).map(line).collect::<String>()).unwrap();
 }
 
+/// What a command answers to lines at its standard input.
+fn asked(folder: &Path, args: &[&str], lines: &[u8]) -> Ran {
+    let mut command = elman(folder, args);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a child");
+    child.stdin.take().unwrap().write_all(lines).unwrap();
+    Ran::of(child.wait_with_output().unwrap())
+}
+
 fn json(out: &str) -> Value {
     serde_json::from_str(out).unwrap_or_else(|error| panic!("{error}: {out}"))
 }
@@ -117,7 +126,73 @@ fn a_forecast_beats_what_needs_no_network_and_goes_on() {
     assert_eq!(out.lines().last().unwrap(), format!("699\t{}", ahead.trim().split_once('\t').unwrap().1));
     let tested = run(folder, &["test", "forecast.safetensors", "series.csv", "--json"]).ok();
     let tested = json(&tested);
-    assert!(tested["rows"][0]["values"][0].as_f64().unwrap() < 0.5 * tested["rows"][1]["values"][0].as_f64().unwrap());
+    let rows = tested["rows"].as_array().unwrap();
+    assert!(rows[0]["values"][0].as_f64().unwrap() < 0.5 * rows[1]["values"][0].as_f64().unwrap());
+    // Errors are scaled, and directions told, as in training.
+    assert_eq!((rows.len(), rows[0]["values"].as_array().unwrap().len()), (3, 4));
+    assert!(rows[0]["values"][2].as_f64().unwrap() < 1.0 && rows[0]["values"][3].as_f64().unwrap() > 80.0, "{tested}");
+    let notes = run(folder, &["test", "forecast.safetensors", "known.csv"]).noted();
+    assert!(notes.0.contains("2 steps") && notes.1.is_empty(), "{notes:?}");
+    fs::write(folder.join("holes.csv"), format!("day,x\n\n{}\n9000,0.1\n", known.join("\n"))).unwrap();
+    let (_, notes) = run(folder, &["test", "forecast.safetensors", "holes.csv"]).noted();
+    assert!(
+        notes[0] == "1 blank line passed by" && notes[1].starts_with("1 row further apart than usual"),
+        "{notes:?}"
+    );
+    assert!(run(folder, &["test", "--help"]).ok().contains("what needs no training file"));
+    run(folder, &["test", "forecast.safetensors", "known.csv", "--beam", "2"])
+        .refused(2, &["--beam: is of an encoder-decoder"]);
+    run(folder, &["predict", "forecast.safetensors", "--interactive"])
+        .refused(2, &["--interactive: is not of a forecast", "'elman predict MODEL -'"]);
+}
+
+#[test]
+fn a_backtest_trains_on_every_fold_and_tells_the_spread() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    series(folder, 500);
+    let short = |args: &[&str]| run(folder, &[&FORECAST[..13], &["--backtest"], args].concat());
+    let out = short(&["3", "--plot", "b.svg", "-o", "b.safetensors"]).ok();
+    for words in [
+        "500 rows, of which the last 150 are tested on in 3 folds",
+        "fold 1/3: 300 steps to train on, 50 to validate, 50 to test",
+        "fold 3/3: 400 steps to train on",
+        "fold 2/3  epoch   1",
+        "mean of 3 folds, 150 steps",
+        "linear autoregression (4)",
+        "b.safetensors: that of the last fold",
+    ] {
+        assert!(out.contains(words), "no '{words}' in {out}");
+    }
+    let network = crate::told(&out, "GRU 16 + linear");
+    assert!(network.ends_with("<- best") && network.matches(" \u{b1} ").count() == 4, "{out}");
+    assert_eq!(out.matches("<- network").count(), 3, "{out}");
+    let svg = fs::read_to_string(folder.join("b.svg")).unwrap();
+    assert!(svg.contains("RMSE of each fold") && svg.contains("Forecasts of all 3 folds"));
+    // Its model is a model, and knows the end of the file.
+    assert!(run(folder, &["predict", "b.safetensors"]).ok().starts_with("after 499\t"));
+
+    let report = json(&short(&["2", "--json", "--horizon", "2"]).ok());
+    let folds = report["folds"].as_array().unwrap();
+    assert_eq!(folds.iter().map(|fold| fold["test_steps"].clone()).collect::<Vec<_>>(), [50, 50]);
+    assert_eq!((report["scores"].as_array().unwrap().len(), folds[0]["scores"].as_array().unwrap().len()), (2, 2));
+    // The mean and the deviation are those of the folds.
+    for horizon in 0..2 {
+        let [a, b] = [0, 1].map(|fold: usize| folds[fold]["scores"][horizon]["rows"][0]["values"][0].as_f64().unwrap());
+        let of = |value: &Value| value.as_f64().unwrap();
+        let both = &report["scores"][horizon];
+        assert!((of(&both["mean"]["rows"][0]["values"][0]) - (a + b) / 2.0).abs() < 1e-12, "{report}");
+        assert!((of(&both["spread"][0][0]) - (a - b).abs() / 2.0_f64.sqrt()).abs() < 1e-12, "{report}");
+        assert_eq!(of(&both["folds"][1]["network"]), b);
+    }
+
+    short(&["1"]).refused(2, &["--backtest", "expected a whole number from 2"]);
+    short(&["2", "--resume"]).refused(2, &["--resume: cannot be used with --backtest", "leave no checkpoints"]);
+    short(&["2", "--gradient-flow"]).refused(2, &["--gradient-flow: cannot be used with --backtest"]);
+    short(&["10"]).refused(1, &["series.csv: backtest: ", "take fewer folds, or a smaller share of test"]);
+    short(&["2", "--horizon", "60"])
+        .refused(1, &["series.csv: backtest: expected at least 600 rows", "got a series of 500"]);
+    assert!(short(&["2", "--print-config"]).ok().contains("window = 4"));
 }
 
 #[test]
@@ -150,6 +225,16 @@ fn a_classifier_learns_and_answers_line_by_line() {
     assert_eq!((lines[0][0], lines[0][2], lines[1][0]), ("more", "less", "less"));
     let sum: f64 = [1, 3].map(|n: usize| lines[0][n].parse::<f64>().unwrap()).iter().sum();
     assert!((sum - 1.0).abs() < 2e-4, "{out}");
+    // Asked line by line it goes on after what it cannot answer.
+    let ran = asked(folder, &["predict", "m.safetensors", "-i"], b"a a a b a\n\n\xff\nb b b a b");
+    assert_eq!(
+        (ran.code, ran.out.as_str(), ran.err.as_str()),
+        (0, "more\nless\n", "error: expected UTF-8, got other bytes\n")
+    );
+    run(folder, &["predict", "m.safetensors", "texts.tsv", "-i"]).refused(2, &["--interactive", "got texts.tsv"]);
+    fs::write(folder.join("other.tsv"), "more\ta a a\n\nsame\ta b\n").unwrap();
+    run(folder, &["test", "m.safetensors", "other.tsv"])
+        .refused(1, &["other.tsv: line 3: label: expected one of the model's classes", "got 'same'"]);
     // It is a plain state dict besides.
     let told = run(folder, &["inspect", "m.safetensors"]).ok();
     assert!(told.contains("gru"), "{told}");
@@ -323,8 +408,26 @@ fn texts_of_a_label_are_written() {
         run(folder, &["predict", "generate.safetensors", "labels.txt", "--temperature", "0.1"]).ok(),
         "cow\tmoo\n"
     );
-    fs::write(folder.join("labels.txt"), "dog\n").unwrap();
-    run(folder, &["predict", "generate.safetensors", "labels.txt"]).refused(1, &["dog"]);
+    fs::write(folder.join("labels.txt"), "\ndog\n").unwrap();
+    run(folder, &["predict", "generate.safetensors", "labels.txt"])
+        .refused(1, &["labels.txt: line 2: label: expected one of ", "'dog'"]);
+    let ran = asked(folder, &["predict", "generate.safetensors", "-i", "--temperature", "0"], b"cow\ndog\ncat\n");
+    assert_eq!((ran.code, ran.out.as_str()), (0, "cow\tmoo\ncat\tmew\n"), "{ran:?}");
+    assert!(ran.err.starts_with("error: label: expected one of ") && ran.err.lines().count() == 1, "{ran:?}");
+    // Who asks again is answered anew.
+    let hot = ["predict", "generate.safetensors", "-i", "--temperature", "100"];
+    let texts: Vec<String> = asked(folder, &hot, b"cow\ncow\n").out.lines().map(String::from).collect();
+    assert!(texts.len() == 2 && texts[0] != texts[1], "{texts:?}");
+
+    let tested = json(&run(folder, &["test", "generate.safetensors", "animals.tsv", "--json"]).ok());
+    let bits: Vec<f64> = (0..3).map(|row: usize| tested["rows"][row]["values"][0].as_f64().unwrap()).collect();
+    assert!(bits[0] < 0.5 * bits[1] && bits[1] < bits[2], "{tested}");
+    fs::write(folder.join("more.tsv"), "cow\tmoo\n\ncow\tm\u{f6}\n").unwrap();
+    let (table, notes) = run(folder, &["test", "generate.safetensors", "more.tsv"]).noted();
+    assert!(table.contains("2 texts") && table.contains("bits a character"), "{table}");
+    assert_eq!(notes, ["1 blank line passed by", "1 character without a number of their own, taken for <unk>"]);
+    fs::write(folder.join("more.tsv"), "cow\tmoo\ndog\twoof\n").unwrap();
+    run(folder, &["test", "generate.safetensors", "more.tsv"]).refused(1, &["more.tsv: line 2: label", "'dog'"]);
 }
 
 #[test]
@@ -354,6 +457,77 @@ fn one_sequence_comes_out_of_another() {
         ran.code == 1 && ran.err.contains("asked.txt: line 2: source: expected tokens that the training had"),
         "{ran:?}"
     );
+    let ran = asked(folder, &["predict", "transduce.safetensors", "--interactive"], b"dab\nxyz\n\ncba\n");
+    assert_eq!((ran.code, ran.out.as_str()), (0, "B A D\nA B C\n"), "{ran:?}");
+    assert_eq!(ran.err, "error: source: expected tokens that the training had, 4 of them, got 'x'\n");
+    let test =
+        |args: &[&str]| json(&run(folder, &[&["test", "transduce.safetensors"], args, &["--json"]].concat()).ok());
+    let greedy = test(&["words.tsv"]);
+    assert!(greedy["rows"].as_array().unwrap().len() == 1 && greedy["part"] == "64 sources", "{greedy}");
+    assert!(greedy["rows"][0]["values"][0].as_f64().unwrap() < 20.0, "{greedy}");
+    let wide = test(&["words.tsv", "--beam", "3"]);
+    assert!(wide["rows"][0]["method"].as_str().unwrap().ends_with("beam 3"), "{wide}");
+    fs::write(folder.join("some.tsv"), "dab\tB A D\nxyz\tB\ncba\tZ\n").unwrap();
+    let (table, notes) = run(folder, &["test", "transduce.safetensors", "some.tsv"]).noted();
+    assert!(table.contains("3 sources") && table.contains("66.7") && !table.contains("best"), "{table}");
+    assert_eq!(notes.len(), 2, "{notes:?}");
+}
+
+/// Sequences of numbers, in both forms: with labels to be scored, without to be told.
+#[test]
+fn numbers_are_scored_and_told_without_labels() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let mut rng = Rng::new(3);
+    let (mut long, mut bare, mut lines) = (String::from("id,label,a,b\n"), String::from("id,a,b\n"), String::new());
+    for id in 0..80 {
+        let label = ["up", "down"][id % 2];
+        let steps: Vec<f32> =
+            (0..6).map(|t| if id % 2 == 0 { t as f32 } else { -t as f32 } + rng.uniform(-0.3, 0.3)).collect();
+        for x in &steps {
+            long += &format!("{id},{label},{x},{}\n", rng.uniform(-1.0, 1.0));
+            bare += &format!("{id},{x},0\n");
+        }
+        lines += &format!("{label},{}\n", steps.iter().map(f32::to_string).collect::<Vec<_>>().join(","));
+    }
+    for (name, text) in [("long.csv", &long), ("bare.csv", &bare), ("lines.csv", &lines)] {
+        fs::write(folder.join(name), text).unwrap();
+    }
+    let small = ["--hidden", "8", "--epochs", "20", "--lr", "0.02", "--json"];
+    let train = |data: &str, format: &str, out: &str| {
+        run(folder, &[&["train", "classify", data, "--format", format, "-o", out], &small[..]].concat()).ok();
+    };
+    train("long.csv", "long", "long.safetensors");
+    train("lines.csv", "lines", "lines.safetensors");
+    for kind in ["long", "lines"] {
+        let model = format!("{kind}.safetensors");
+        let tested = json(&run(folder, &["test", &model, &format!("{kind}.csv"), "--json"]).ok());
+        assert_eq!((&tested["part"], &tested["rows"][1]["values"][0]), (&"80 sequences".into(), &50.0.into()));
+        assert!(tested["rows"][0]["values"][0].as_f64().unwrap() > 95.0, "{tested}");
+    }
+    let told = run(folder, &["predict", "long.safetensors", "bare.csv"]).ok();
+    assert_eq!(told.lines().count(), 80);
+    let right = told.lines().filter(|line| {
+        let (id, class) = line.split_once('\t').unwrap();
+        class == ["up", "down"][id.parse::<usize>().unwrap() % 2]
+    });
+    assert!(right.count() > 76, "{told}");
+    // Labels that are there are not looked at; the standard input is as good as a file.
+    let from =
+        |file: &str| asked(folder, &["predict", "long.safetensors", "-"], &fs::read(folder.join(file)).unwrap()).ok();
+    assert_eq!(from("bare.csv"), told);
+    assert_eq!(from("long.csv").lines().count(), 80);
+    // A sequence a line is still one.
+    let steps = b"0,0,1,0,2,0\n0,0,-1,0,-2,0\n";
+    assert_eq!(asked(folder, &["predict", "long.safetensors", "-"], steps).ok(), "up\ndown\n");
+    assert_eq!(asked(folder, &["predict", "lines.safetensors", "-"], b"0,1,2,3\n0,-1,-2\n").ok(), "up\ndown\n");
+    let ran = asked(folder, &["predict", "long.safetensors", "-i"], b"0,0,1\n0 0 1 0 2 0\n");
+    assert_eq!((ran.code, ran.out.as_str()), (0, "up\n"), "{ran:?}");
+    assert!(ran.err.contains("expected steps of 2 numbers"), "{ran:?}");
+    fs::write(folder.join("wrong.csv"), "id,a,b\n1,2,x\n").unwrap();
+    run(folder, &["predict", "long.safetensors", "wrong.csv"]).refused(1, &["wrong.csv: line 2, column 'b'", "'x'"]);
+    fs::write(folder.join("wrong.csv"), "id,a\n1,2\n").unwrap();
+    run(folder, &["predict", "long.safetensors", "wrong.csv"]).refused(1, &["wrong.csv: expected a column 'b'"]);
 }
 
 #[test]

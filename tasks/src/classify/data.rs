@@ -73,6 +73,21 @@ impl Default for LongData {
     }
 }
 
+impl LongData {
+    /// What the reader takes.
+    ///
+    /// # Errors
+    /// A delimiter that is no ASCII character.
+    pub(super) fn options(&self) -> Result<long::Options> {
+        let Self { id, label, features, delimiter } = self;
+        let delimiter = u8::try_from(*delimiter)
+            .ok()
+            .filter(u8::is_ascii)
+            .ok_or_else(|| Error::expected("delimiter", "an ASCII character", format_args!("'{delimiter}'")))?;
+        Ok(long::Options { features: features.clone(), delimiter, ..long::Options::new(id, label) })
+    }
+}
+
 /// The lines of a label and numbers have no options.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -97,6 +112,8 @@ pub(super) struct Table {
     pub(super) lines: Vec<usize>,
     /// The features' names, where they have some.
     pub(super) names: Option<Vec<String>>,
+    /// Blank lines that were passed by.
+    pub(super) blank: usize,
 }
 
 impl Data {
@@ -104,23 +121,23 @@ impl Data {
     /// Those of the readers, and a number that is too large for 32 bits, with its line.
     pub(super) fn read(&self, path: &Path) -> Result<Table> {
         let (mut labels, mut lines, mut features_read) = (Vec::new(), Vec::new(), None);
+        let passed;
         let inputs = match self {
             Self::Text(_) => {
                 let mut texts = Vec::new();
-                for pair in text::labelled(path)?.rows {
+                let read = text::labelled(path)?;
+                passed = read.blank;
+                for pair in read.rows {
                     labels.push(pair.left);
                     lines.push(pair.line);
                     texts.push(pair.right);
                 }
                 Inputs::Texts(texts)
             }
-            Self::Long(LongData { id, label, features, delimiter }) => {
-                let delimiter = u8::try_from(*delimiter)
-                    .ok()
-                    .filter(u8::is_ascii)
-                    .ok_or_else(|| Error::expected("delimiter", "an ASCII character", format_args!("'{delimiter}'")))?;
-                let options = long::Options { features: features.clone(), delimiter, ..long::Options::new(id, label) };
-                let long::Sequences { names, sequences: rows, .. } = long::read(path, &options)?;
+            Self::Long(data) => {
+                let options = data.options()?;
+                let long::Sequences { names, sequences: rows, blank, .. } = long::read(path, &options)?;
+                passed = blank;
                 let mut sequences = Vec::new();
                 for row in rows {
                     labels.push(row.label);
@@ -133,7 +150,9 @@ impl Data {
             }
             Self::Lines(_) => {
                 let mut sequences = Vec::new();
-                for row in text::labelled_numbers(path)?.rows {
+                let read = text::labelled_numbers(path)?;
+                passed = read.blank;
+                for row in read.rows {
                     labels.push(row.label);
                     lines.push(row.line);
                     sequences.push(row.values);
@@ -146,7 +165,7 @@ impl Data {
                 check_range(values).map_err(|error| error.in_file(path.display().to_string()).at_line(line))?;
             }
         }
-        Ok(Table { inputs, labels, lines, names: features_read })
+        Ok(Table { inputs, labels, lines, names: features_read, blank: passed })
     }
 }
 

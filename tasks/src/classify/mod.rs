@@ -31,6 +31,7 @@ mod baselines;
 mod data;
 mod examples;
 mod predict;
+mod score;
 mod settings;
 
 use std::path::Path;
@@ -40,8 +41,8 @@ use elman::{LayerKind, LayerSpec, Model, Rng, Threads, Workspace};
 
 pub use data::{Data, LinesData, LongData, TextData};
 pub use examples::Examples;
-pub use predict::Classifier;
 pub(crate) use predict::softmax;
+pub use predict::{Classifier, Ranked};
 pub use settings::{Pool, Settings};
 
 use crate::error::{Error, Result, listed, quoted};
@@ -205,18 +206,13 @@ impl Classify {
     /// # Errors
     /// As of [`confusion`](Self::confusion), and those of the methods.
     pub fn score(&self, model: &Model, part: Part) -> Result<Scores> {
-        let row = |method: String, is_network, confusion: &Confusion| {
-            let values = [confusion.accuracy(), confusion.balanced_accuracy()];
-            Row { method, is_network, values: values.map(|share| Some(100.0 * share)).to_vec() }
-        };
         let mut rows = vec![row(self.settings.net.title(), true, &self.confusion(model, part)?)];
         let tested = self.rows(part)?;
         for (method, answers) in baselines::answers(self, tested)? {
             let confusion = Confusion::new(self.classes.len(), &answers, &self.truth(tested))?;
             rows.push(row(method, false, &confusion));
         }
-        let measures = ["accuracy %", "balanced %"].map(|name| Measure::new(name, Better::More, 1)).to_vec();
-        Ok(Scores { part: format!("{part}, {} sequences", tested.len()), measures, rows })
+        Ok(scores(format!("{part}, {} sequences", tested.len()), rows))
     }
 
     fn rows(&self, part: Part) -> Result<&[usize]> {
@@ -229,6 +225,18 @@ impl Classify {
     fn truth(&self, rows: &[usize]) -> Vec<usize> {
         rows.iter().map(|&row| self.labels[row]).collect()
     }
+}
+
+/// What the answers of a method come to.
+fn row(method: String, is_network: bool, confusion: &Confusion) -> Row {
+    let values = [confusion.accuracy(), confusion.balanced_accuracy()];
+    Row { method, is_network, values: values.map(|share| Some(100.0 * share)).to_vec() }
+}
+
+/// The table of such rows.
+fn scores(part: String, rows: Vec<Row>) -> Scores {
+    let measures = ["accuracy %", "balanced %"].map(|name| Measure::new(name, Better::More, 1)).to_vec();
+    Scores { part, measures, rows }
 }
 
 /// The number of the largest, of equals the first.

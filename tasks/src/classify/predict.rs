@@ -9,10 +9,14 @@ use super::data::{Data, check_range};
 use super::{Settings, encode};
 use crate::error::{Error, Result};
 use crate::job::{CLASSES_KEY, VOCABULARY_KEY, settings_of, tokens_of};
+use crate::long;
 use crate::vocabulary::Vocabulary;
 
 /// Sequences that are run at once: enough for a full use of the kernels, few enough to stay in a cache.
 const TOGETHER: usize = 64;
+
+/// Every class and its probability, the likeliest first.
+pub type Ranked = Vec<(String, f64)>;
 
 /// What tells classes of sequences, out of a model's file alone.
 #[derive(Clone, Debug)]
@@ -91,11 +95,15 @@ impl Classifier {
         self.vocabulary.is_some()
     }
 
+    pub(super) fn vocabulary(&self) -> Option<&Vocabulary> {
+        self.vocabulary.as_ref()
+    }
+
     /// Every class of a text and its probability, the likeliest first.
     ///
     /// # Errors
     /// A text without a token, and a model that reads numbers.
-    pub fn predict(&self, text: &str) -> Result<Vec<(String, f64)>> {
+    pub fn predict(&self, text: &str) -> Result<Ranked> {
         Ok(self.predict_all(&[text])?.remove(0))
     }
 
@@ -103,7 +111,7 @@ impl Classifier {
     ///
     /// # Errors
     /// As of [`predict`](Self::predict), which text it is told by its number from 1.
-    pub fn predict_all<S: AsRef<str>>(&self, texts: &[S]) -> Result<Vec<Vec<(String, f64)>>> {
+    pub fn predict_all<S: AsRef<str>>(&self, texts: &[S]) -> Result<Vec<Ranked>> {
         let (Data::Text(options), Some(vocabulary)) = (&self.settings.data, &self.vocabulary) else {
             return Err(Error::new("model: expected one that reads texts, got one that reads numbers"));
         };
@@ -122,7 +130,7 @@ impl Classifier {
     ///
     /// # Errors
     /// No step, no whole number of steps, a number that is not finite or too large for 32 bits, and a model that reads texts.
-    pub fn predict_numbers(&self, values: &[f64]) -> Result<Vec<(String, f64)>> {
+    pub fn predict_numbers(&self, values: &[f64]) -> Result<Ranked> {
         if self.reads_texts() {
             return Err(Error::new("model: expected one that reads numbers, got one that reads texts"));
         }
@@ -135,7 +143,30 @@ impl Classifier {
         Ok(self.ranked(&[values.iter().map(|&value| value as f32).collect()], width)?.remove(0))
     }
 
-    fn ranked(&self, sequences: &[Vec<f32>], width: usize) -> Result<Vec<Vec<(String, f64)>>> {
+    /// The same of all sequences in the contents of a CSV file in long form, which errors call `name`; before each its id. It
+    /// needs no labels: that column may be missing, and is not looked at.
+    ///
+    /// # Errors
+    /// As of [`long::unlabelled`], a number that is too large for 32 bits, with its line, and a model that reads another form.
+    pub fn predict_long(&self, name: &str, contents: Vec<u8>) -> Result<Vec<(String, Ranked)>> {
+        let Data::Long(data) = &self.settings.data else {
+            return Err(Error::new("model: expected one of sequences in long form, got one of another form"));
+        };
+        let read = long::unlabelled(name, contents, &data.options()?)?;
+        let (expected, got) = (self.model.inputs(), read.names.len());
+        if expected != got {
+            return Err(Error::expected("features", format_args!("{expected}, as the model reads"), got).in_file(name));
+        }
+        let (mut ids, mut sequences) = (Vec::new(), Vec::new());
+        for one in read.sequences {
+            check_range(&one.values).map_err(|error| error.in_file(name).at_line(one.line))?;
+            sequences.push(one.values.iter().map(|&value| value as f32).collect());
+            ids.push(one.id);
+        }
+        Ok(ids.into_iter().zip(self.ranked(&sequences, expected)?).collect())
+    }
+
+    fn ranked(&self, sequences: &[Vec<f32>], width: usize) -> Result<Vec<Ranked>> {
         let rank = |row: Vec<f64>| {
             let mut row: Vec<_> = self.classes.tokens().iter().cloned().zip(row).collect();
             // Stable: of equals the first class stays first.

@@ -6,8 +6,10 @@
 //! ```
 //!
 //! Scales, the autoregression and the network are fitted to the training part alone, which comes first in time; the validation
-//! part, which follows, decides on the autoregression's ridge and on when to stop; the test part, the end, is scored once.
+//! part, which follows, decides on the autoregression's ridge and on when to stop; the test part, the end, is scored once. A
+//! [`Backtest`] scores several ends, one after the other; [`Forecaster::score`] another file.
 
+mod backtest;
 mod predict;
 mod prepared;
 mod score;
@@ -19,14 +21,16 @@ use elman::loss::{MeanSquaredError, Steps};
 use elman::train::{Fit, GradientFlow, Supervised, Targets};
 use elman::{Model, Readout, Rng, Threads, Workspace};
 
+pub use backtest::{Backtest, FoldRow, FoldedScores};
 pub use predict::Forecaster;
 pub use score::HorizonScores;
 pub use settings::{Data, Mode, Settings};
 
 use crate::error::{Error, Result};
 use crate::job;
+use crate::metrics::mae;
 use crate::net::Reads;
-use crate::split::{Spans, chronological, walk_forward};
+use crate::split::{Shares, Spans, chronological, walk_forward};
 use crate::table::{self, Missing, Options, Report};
 use crate::transform::{Scaler, Transform};
 use prepared::{Prepared, Window};
@@ -41,6 +45,9 @@ pub struct Forecast {
     report: Report,
     series: Vec<OneSeries>,
     prepared: Prepared,
+    /// The mean absolute error of the last value on the first series' training part, which errors are measured by; none where
+    /// that never changes. Where there are several series, their scales may differ, and the first stands for them.
+    naive: Option<f64>,
     train: Vec<Window>,
     valid: Vec<Window>,
 }
@@ -61,25 +68,42 @@ impl Forecast {
     /// # Errors
     /// What [`table::read`] gives, settings out of their range, and a series that is too short for a window in each part.
     pub fn prepare(path: &Path, settings: Settings) -> Result<Self> {
-        let shares = settings.shares;
-        Self::prepare_spans(path, settings, &|len| chronological(len, shares))
+        let Settings { shares, window, horizon, .. } = settings;
+        let short = |rows: usize| {
+            let expected = format!("enough rows for a window of {window} and a horizon of {horizon} in each part");
+            Error::expected("series", expected, format_args!("{rows} rows"))
+        };
+        Self::prepare_spans(path, settings, &|len| chronological(len, shares), &short)
     }
 
     /// The same for fold `fold` of `folds`, each of which trains on all before its own test part and is tested on as long a
-    /// stretch (walk-forward).
+    /// stretch (walk-forward): the share of the whole that the settings give to a test. [`Backtest`] puts them together.
     ///
     /// # Errors
-    /// As [`prepare`](Self::prepare), and a series that is too short for so many folds.
+    /// As [`prepare`](Self::prepare), a fold that is not there, and a series that is too short for so many folds: it says how
+    /// many rows are needed.
     pub fn prepare_fold(path: &Path, settings: Settings, fold: usize, folds: usize) -> Result<Self> {
-        let shares = settings.shares;
-        Self::prepare_spans(path, settings, &|len| {
-            let of = |share: f64| ((len as f64 * share) as usize).max(1);
-            let all = walk_forward(len, folds, of(shares.valid), of(shares.test))?;
-            all.into_iter().nth(fold).ok_or_else(|| Error::expected("fold", format!("less than {folds}"), fold))
-        })
+        if fold >= folds {
+            return Err(Error::expected("fold", format_args!("less than {folds}"), fold));
+        }
+        settings.shares.check()?;
+        let asked = settings.clone();
+        let short = |rows: usize| too_short(&asked, folds, rows);
+        let spans = |len| {
+            let [valid, test] = fold_steps(&asked, len);
+            let all = walk_forward(len, folds, valid, test).map_err(|_| short(len))?;
+            all.into_iter().nth(fold).ok_or_else(|| short(len))
+        };
+        Self::prepare_spans(path, settings, &spans, &short)
     }
 
-    fn prepare_spans(path: &Path, settings: Settings, spans: &dyn Fn(usize) -> Result<Spans>) -> Result<Self> {
+    /// `short` is the error of a longest series that has so many rows.
+    fn prepare_spans(
+        path: &Path,
+        settings: Settings,
+        spans: &dyn Fn(usize) -> Result<Spans>,
+        short: &dyn Fn(usize) -> Error,
+    ) -> Result<Self> {
         let table = table::read(path, &Options::from(&settings.data))?;
         let (features, target) = (table.features, table.target);
         let named = |error: Error| match error.file() {
@@ -87,24 +111,21 @@ impl Forecast {
             None => error.in_file(path.display().to_string()),
         };
         settings.check(features, target < features)?;
-        let mut series = Vec::new();
-        for one in table.series {
-            let mut rows = one.values;
-            rows.iter_mut().zip(&one.mask).for_each(|(value, there)| {
-                *value = if *there || settings.data.missing != Missing::Mask { *value } else { f64::NAN }
-            });
-            let spans = spans(one.times.len()).map_err(named)?;
-            series.push(OneSeries { group: one.group, times: one.times, rows, spans });
+        let series = all_series(table.series, settings.data.missing, spans).map_err(named)?;
+        let rows = series.iter().map(|one| one.times.len()).max().unwrap_or(0);
+        let least = settings.needs().saturating_add(settings.outputs());
+        let fits = |one: &OneSeries| one.spans.train.len() >= least && one.spans.valid.len() >= settings.outputs();
+        if !series.iter().any(fits) {
+            return Err(named(short(rows)));
         }
         let prepared = scales(&settings, &series, table.names, features, target).map_err(named)?;
-        let mut all = Self { settings, report: table.report, series, prepared, train: Vec::new(), valid: Vec::new() };
+        let (naive, none) = (naive(&series, &prepared), Vec::new);
+        let mut all = Self { settings, report: table.report, series, prepared, naive, train: none(), valid: none() };
         all.train = all.windows(|spans| spans.train.clone());
         all.valid = all.windows(|spans| spans.valid.clone());
         if all.train.is_empty() || all.valid.is_empty() {
-            let Settings { window, horizon, .. } = all.settings;
-            let expected = format!("enough rows for a window of {window} and a horizon of {horizon} in each part");
-            return Err(Error::expected("series", expected, format_args!("{} rows", all.report.rows))
-                .in_file(path.display().to_string()));
+            let expected = "steps with a known level before and behind them, in the training and the validation part";
+            return Err(named(Error::expected("series", expected, "none in one of them")));
         }
         all.prepared.fit_linear(&all.settings, &all.train, &all.valid).map_err(named)?;
         Ok(all)
@@ -168,7 +189,7 @@ impl Forecast {
             silence(&mut model, self.settings.outputs(), net.hidden * (1 + usize::from(net.bidirectional)))?;
         }
         job::describe(&mut model, &self.settings, None, None)?;
-        let state = predict::Saved { prepared: self.prepared.clone(), last: self.last_rows() };
+        let state = predict::Saved { prepared: self.prepared.clone(), last: self.last_rows(), naive: self.naive };
         let json = serde_json::to_string(&state).map_err(|error| Error::new(format!("metadata: {error}")))?;
         model.set_metadata(FORECAST_KEY, json)?;
         Ok((model, kept))
@@ -233,6 +254,61 @@ impl Forecast {
             [self.prepared.window, self.prepared.width()],
             &mut workspace,
         )
+    }
+}
+
+/// The series of a table, cut into parts.
+fn all_series(
+    series: Vec<table::Series>,
+    missing: Missing,
+    spans: &dyn Fn(usize) -> Result<Spans>,
+) -> Result<Vec<OneSeries>> {
+    let of = |one: table::Series| {
+        let mut rows = one.values;
+        rows.iter_mut()
+            .zip(&one.mask)
+            .for_each(|(value, there)| *value = if *there || missing != Missing::Mask { *value } else { f64::NAN });
+        Ok(OneSeries { spans: spans(one.times.len())?, group: one.group, times: one.times, rows })
+    };
+    series.into_iter().map(of).collect()
+}
+
+/// What the last value is off by in the first series' training part, on average.
+fn naive(series: &[OneSeries], prepared: &Prepared) -> Option<f64> {
+    let first = series.first()?;
+    let target = |t: usize| first.rows[t * prepared.columns() + prepared.target];
+    let train: Vec<f64> = first.spans.train.clone().map(target).filter(|level| !level.is_nan()).collect();
+    let before = train.len().checked_sub(1)?;
+    mae(&train[..before], &train[1..]).ok().filter(|error| *error > 0.0)
+}
+
+/// Steps of the validation and of the test of each fold, of a series of so many.
+fn fold_steps(settings: &Settings, len: usize) -> [usize; 2] {
+    let Shares { valid, test } = settings.shares;
+    [valid, test].map(|share| ((len as f64 * share) as usize).max(1))
+}
+
+/// The error of a series of so many rows that has no window in a part of the first fold.
+fn too_short(settings: &Settings, folds: usize, rows: usize) -> Error {
+    /// Where so many rows more are not enough, no number is: the tests grow with the series.
+    const MOST: usize = 10_000_000;
+    let Settings { window, horizon, shares: Shares { valid, test }, .. } = *settings;
+    let enough = |len: &usize| {
+        let [valid, test] = fold_steps(settings, *len);
+        let train = len.saturating_sub(folds.saturating_mul(test).saturating_add(valid));
+        train >= settings.needs().saturating_add(settings.outputs()) && valid >= settings.outputs()
+    };
+    match (rows.saturating_add(1)..rows.saturating_add(MOST)).find(enough) {
+        Some(least) => {
+            let expected =
+                format!("at least {least} rows for {folds} folds, a window of {window} and a horizon of {horizon}");
+            Error::expected("backtest", expected, format_args!("a series of {rows}"))
+        }
+        None => {
+            let got = format!("{folds} tests of a share of {test} and a validation of {valid}");
+            let expected = "folds and shares that leave rows for the training of the first fold";
+            Error::expected("backtest", expected, format_args!("{got}: take fewer folds, or a smaller share of test"))
+        }
     }
 }
 

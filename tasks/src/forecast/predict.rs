@@ -16,6 +16,9 @@ use crate::job;
 pub(super) struct Saved {
     pub(super) prepared: Prepared,
     pub(super) last: Vec<LastRows>,
+    /// What errors are scaled by: those of the last value on the training part.
+    #[serde(default)]
+    pub(super) naive: Option<f64>,
 }
 
 /// The end of a series: what the next forecast looks at.
@@ -64,6 +67,10 @@ impl Forecaster {
             let got = format!("{} inputs and {} outputs", model.inputs(), model.outputs());
             return Err(Error::expected("model", "inputs and outputs as its metadata says", got));
         }
+        if !saved.prepared.is_whole() {
+            let expected = "features, target, scales and weights that belong together";
+            return Err(Error::expected(&format!("metadata '{FORECAST_KEY}'"), expected, "others"));
+        }
         Ok(Self { model, settings, saved, workspace: Workspace::default() })
     }
 
@@ -85,6 +92,16 @@ impl Forecaster {
         &self.settings
     }
 
+    /// The model.
+    #[must_use]
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    pub(super) fn saved(&self) -> &Saved {
+        &self.saved
+    }
+
     /// The series by their groups, and the time of the last row of each.
     pub fn series(&self) -> impl Iterator<Item = (&str, &str)> {
         self.saved.last.iter().map(|last| (&last.group[..], &last.time[..]))
@@ -96,7 +113,7 @@ impl Forecaster {
     /// # Errors
     /// Another number of columns.
     pub fn push(&mut self, group: &str, time: &str, row: &[f64]) -> Result<()> {
-        let Saved { prepared, last } = &mut self.saved;
+        let Saved { prepared, last, .. } = &mut self.saved;
         if row.len() != prepared.columns() {
             let expected = format!("{} ({})", prepared.columns(), prepared.names.join(", "));
             return Err(Error::expected("row", format!("columns: {expected}"), row.len()));
@@ -119,7 +136,7 @@ impl Forecaster {
     /// # Errors
     /// A group that is not known.
     pub fn forecast(&mut self, group: &str) -> Result<Option<Vec<f64>>> {
-        let Self { model, settings, saved: Saved { prepared, last }, workspace } = self;
+        let Self { model, settings, saved: Saved { prepared, last, .. }, workspace } = self;
         let Some(one) = last.iter().find(|one| one.group == group) else {
             let known: Vec<&str> = last.iter().map(|one| &one.group[..]).collect();
             return Err(Error::expected("group", format!("one of {}", known.join(", ")), group));

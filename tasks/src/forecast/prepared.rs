@@ -57,6 +57,21 @@ impl Prepared {
         self.names.len()
     }
 
+    /// That columns, scales and weights belong together, of what was read from a file.
+    pub(super) fn is_whole(&self) -> bool {
+        let (columns, outputs) = (self.columns(), self.rest.len());
+        let cells = self.window.checked_add(1).and_then(|rows| rows.checked_mul(2 * columns));
+        let fits = |scaler: &Scaler, columns| [scaler.mean().len(), scaler.std().len()] == [columns; 2];
+        (1..=columns).contains(&self.features)
+            && self.target < columns
+            && self.window > 0
+            && cells.is_some()
+            && fits(&self.inputs, self.features)
+            && fits(&self.changes, outputs)
+            && (self.linear.is_empty() || self.linear.len() == outputs)
+            && self.linear.iter().all(|output| output.len() == self.window * self.width() + 1)
+    }
+
     /// Numbers a step that the network reads.
     pub(super) fn width(&self) -> usize {
         self.features * (1 + usize::from(self.marks))

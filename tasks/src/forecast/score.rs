@@ -1,13 +1,18 @@
 //! What the forecasts of the test part come to, beside those of methods that need no network.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use elman::{Model, Workspace};
 
-use super::{Forecast, Mode, run};
-use crate::error::Result;
-use crate::metrics::{direction, mae, mase, rmse};
-use crate::scores::{Better, Measure, Row, Scores};
+use super::predict::Saved;
+use super::{Forecast, Forecaster, Mode, all_series, run};
+use crate::error::{Error, Result};
+use crate::metrics::{direction, mae, rmse};
+use crate::scores::{Better, Measure, Row, Scores, Tested};
+use crate::split::Spans;
+use crate::table::{self, Options};
+use crate::transform::Transform;
 
 /// The scores of one horizon, and the forecasts behind them.
 #[derive(Clone, Debug)]
@@ -40,6 +45,11 @@ impl Forecast {
     /// # Errors
     /// A model of other sizes, and a test part of which no step can be forecast.
     pub fn score(&self, model: &Model) -> Result<Vec<HorizonScores>> {
+        self.score_part(model, "test part, ")
+    }
+
+    /// The same, with a part's name and comma before the number of steps.
+    fn score_part(&self, model: &Model, part: &str) -> Result<Vec<HorizonScores>> {
         let silent: Vec<f64> = vec![0.0; self.settings.outputs()];
         let origins = self.origins();
         let mut workspace = Workspace::default();
@@ -49,7 +59,8 @@ impl Forecast {
             Ok(answers.into_iter().map(|answer| answer.into_iter().map(f64::from).collect()).collect())
         })?;
         let by_linear = self.levels(&origins, &mut |windows| Ok(vec![silent.clone(); windows.len()]))?;
-        (1..=self.settings.horizon).map(|horizon| self.score_of(horizon, &origins, [&by_network, &by_linear])).collect()
+        let of = |horizon| self.score_of(horizon, part, &self.steps_of(horizon, &origins, [&by_network, &by_linear]));
+        (1..=self.settings.horizon).map(of).collect()
     }
 
     /// All steps that a forecast of the test part begins from: series and last known step.
@@ -94,7 +105,8 @@ impl Forecast {
         Ok(levels)
     }
 
-    fn score_of(&self, horizon: usize, origins: &[(usize, usize)], levels: [&[Vec<f64>]; 2]) -> Result<HorizonScores> {
+    /// The steps that are scored of a horizon.
+    fn steps_of(&self, horizon: usize, origins: &[(usize, usize)], levels: [&[Vec<f64>]; 2]) -> Vec<OneStep> {
         let (target, columns) = (self.prepared.target, self.prepared.columns());
         let mut steps = Vec::new();
         for (n, &(series, origin)) in origins.iter().enumerate() {
@@ -112,28 +124,28 @@ impl Forecast {
                 last: level(origin),
                 network: levels[0][n][horizon - 1],
                 linear: self.settings.linear.then(|| levels[1][n][horizon - 1]),
-                season: (back > 0 && step >= back).then(|| level(step - back)),
+                // Where the level of a season ago is missing, that of another before it stands in.
+                season: (back > 0)
+                    .then(|| (back..=step).step_by(season).map(|back| level(step - back)).find(|level| !level.is_nan()))
+                    .flatten(),
             });
         }
+        steps
+    }
+
+    fn score_of(&self, horizon: usize, part: &str, steps: &[OneStep]) -> Result<HorizonScores> {
         let truth: Vec<f64> = steps.iter().map(|step| step.truth).collect();
         let last: Vec<f64> = steps.iter().map(|step| step.last).collect();
-        // Of the first series: where there are several, their scales may differ, and it stands for them.
-        let train: Vec<f64> = self.series[0]
-            .spans
-            .train
-            .clone()
-            .map(|t| self.series[0].rows[t * columns + target])
-            .filter(|x| !x.is_nan())
-            .collect();
         let row = |method: String, is_network: bool, forecast: Option<Vec<f64>>| -> Result<Option<Row>> {
             let Some(forecast) = forecast else { return Ok(None) };
             let hits = direction(&forecast, &truth, &last)?;
             // The last value goes in no direction.
             let moves = forecast.iter().zip(&last).any(|(forecast, last)| forecast != last);
+            let error = mae(&forecast, &truth)?;
             let values = vec![
                 Some(rmse(&forecast, &truth)?),
-                Some(mae(&forecast, &truth)?),
-                mase(&forecast, &truth, &train, 1).ok(),
+                Some(error),
+                self.naive.map(|naive| error / naive),
                 (hits.of > 0 && moves).then(|| 100.0 * hits.share()),
             ];
             Ok(Some(Row { method, is_network, values }))
@@ -146,7 +158,7 @@ impl Forecast {
             row(format!("{name}{with}"), true, all(&|step| Some(step.network)))?,
             row(format!("linear autoregression ({})", self.prepared.window), false, all(&|step| step.linear))?,
             row("last value".into(), false, all(&|step| Some(step.last)))?,
-            row(format!("the season before ({})", self.settings.season), false, all(&|step| step.season))?,
+            row(season_title(self.settings.season), false, all(&|step| step.season))?,
         ];
         let places = digits(&truth);
         let measures = vec![
@@ -156,8 +168,8 @@ impl Forecast {
             Measure::new("direction %", Better::More, 1),
         ];
         let ahead = if self.settings.horizon == 1 { String::new() } else { format!(", {horizon} ahead") };
-        let part = format!("test part, {} steps{ahead}", truth.len());
-        let forecasts = steps.into_iter().map(|step| (step.time, step.truth, step.network)).collect();
+        let part = format!("{part}{} steps{ahead}", truth.len());
+        let forecasts = steps.iter().map(|step| (step.time.clone(), step.truth, step.network)).collect();
         Ok(HorizonScores {
             horizon,
             scores: Scores { part, measures, rows: rows.into_iter().flatten().collect() },
@@ -170,6 +182,78 @@ impl Forecast {
     pub fn groups(&self) -> HashMap<&str, usize> {
         self.series.iter().map(|one| (&one.group[..], one.times.len())).collect()
     }
+}
+
+impl Forecaster {
+    /// Scores the model on a file with the columns that it was trained on, horizon by horizon: every step that has as many rows
+    /// before it as a window needs, in each series of the file. What the model knows of rows before plays no part, and the
+    /// forecaster is as it was.
+    ///
+    /// Beside the network stand the autoregression that the model's file has, the last value, and the season before where the
+    /// settings have one; it is left out, and the notes say so, where the first steps have none before them. Errors are scaled (MASE) by those of the last value on the training part, as the model's file
+    /// tells them; one that is older than that has none.
+    ///
+    /// # Errors
+    /// What [`table::read`] gives; a level that is not above 0 where logarithms are taken, with its line; and a file of which
+    /// no step can be forecast.
+    pub fn score(&self, path: &Path) -> Result<Tested> {
+        let Saved { prepared, naive, .. } = self.saved();
+        let settings = self.settings().clone();
+        let options = Options {
+            features: Some(prepared.names[..prepared.features].to_vec()),
+            target: Some(prepared.names[prepared.target].clone()),
+            ..Options::from(&settings.data)
+        };
+        let table = table::read(path, &options)?;
+        let named = |error: Error| error.in_file(path.display().to_string());
+        if settings.transform == Transform::LogDiff {
+            check_logarithms(&table).map_err(named)?;
+        }
+        let all = |len: usize| Ok(Spans { train: 0..0, valid: 0..0, test: 0..len });
+        let series = all_series(table.series, settings.data.missing, &all)?;
+        let task = Forecast {
+            settings,
+            report: table.report,
+            series,
+            prepared: prepared.clone(),
+            naive: *naive,
+            train: Vec::new(),
+            valid: Vec::new(),
+        };
+        let rows = task.series.iter().map(|one| one.times.len()).max().unwrap_or(0);
+        let least = prepared.needs() + self.horizon();
+        if rows < least {
+            let expected = format!("at least {least} rows, a window and what follows it");
+            return Err(named(Error::expected("series", expected, rows)));
+        }
+        let scores = task.score_part(self.model(), "").map_err(named)?;
+        let mut notes = task.report.notes();
+        let season = task.settings.season;
+        let is_season = |row: &Row| row.method == season_title(season);
+        if season > 0 && !scores.iter().all(|horizon| horizon.scores.rows.iter().any(is_season)) {
+            notes.push(format!("{} is left out: the first steps have none before them", season_title(season)));
+        }
+        Ok(Tested { scores: scores.into_iter().map(|horizon| horizon.scores).collect(), notes })
+    }
+}
+
+/// What the baseline of so long a season is called.
+fn season_title(season: usize) -> String {
+    format!("the season before ({season})")
+}
+
+/// That all levels of the target that are known have a logarithm.
+fn check_logarithms(table: &table::Table) -> Result<()> {
+    let (columns, target) = (table.names.len(), table.target);
+    for one in &table.series {
+        let cells = one.values.iter().zip(&one.mask).skip(target).step_by(columns);
+        let wrong = |((level, known), _): &((&f64, &bool), &usize)| **known && **level <= 0.0;
+        if let Some(((level, _), &line)) = cells.zip(&one.lines).find(wrong) {
+            let message = format!("expected a number above 0, as its logarithm is taken, got {level}");
+            return Err(Error::new(message).at_line(line).in_column(&table.names[target]));
+        }
+    }
+    Ok(())
 }
 
 /// Digits behind the point that tell numbers of this size apart.

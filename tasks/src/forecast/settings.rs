@@ -109,6 +109,11 @@ impl Settings {
         Ok(self.fit.check()?)
     }
 
+    /// Rows that a window needs: a change needs the row before.
+    pub(super) fn needs(&self) -> usize {
+        self.window.saturating_add(usize::from(self.transform != Transform::None))
+    }
+
     /// Outputs of the network.
     pub(super) fn outputs(&self) -> usize {
         match self.mode {

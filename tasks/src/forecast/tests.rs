@@ -186,6 +186,36 @@ fn folds_walk_forward() {
 }
 
 #[test]
+fn a_backtest_says_how_many_rows_it_needs() {
+    let wild = wild(200);
+    let told = |rows: usize, settings: &Settings, folds: usize| {
+        let (_folder, path) = file(&wild[..rows]);
+        Forecast::prepare_fold(&path, settings.clone(), 0, folds).map_err(|error| error.to_string())
+    };
+    for (window, horizon, transform, folds) in
+        [(4, 1, Transform::None, 2), (4, 3, Transform::Diff, 5), (16, 2, Transform::None, 3)]
+    {
+        let settings = Settings { window, horizon, transform, ..settings() };
+        let error = told(7, &settings, folds).unwrap_err();
+        let least = error.split("at least ").nth(1).and_then(|rest| rest.split(' ').next()).expect(&error);
+        let least: usize = least.parse().unwrap();
+        assert!(error.contains("series.csv: backtest: expected") && error.ends_with("got a series of 7"), "{error}");
+        assert!(told(least - 1, &settings, folds).is_err(), "{least} {error}");
+        let (_folder, path) = file(&wild[..least]);
+        for fold in 0..folds {
+            let task = Forecast::prepare_fold(&path, settings.clone(), fold, folds).unwrap();
+            let model = task.fit(Threads::one()).unwrap().into_learner().into_model();
+            assert_eq!(task.score(&model).unwrap().len(), horizon);
+        }
+    }
+    // The tests of ten folds of a tenth each are the whole, however long it is.
+    let error = told(200, &settings(), 10).unwrap_err();
+    assert!(error.contains("take fewer folds, or a smaller share of test"), "{error}");
+    let wrong = Settings { shares: Shares { valid: f64::NAN, test: 0.1 }, ..settings() };
+    assert!(told(200, &wrong, 2).unwrap_err().contains("share of validation: expected a share"));
+}
+
+#[test]
 fn what_cannot_be_forecast_is_told() {
     let told = |values: &[f64], settings: Settings| {
         let (_folder, path) = file(values);
@@ -208,4 +238,92 @@ fn what_cannot_be_forecast_is_told() {
     // A model of something else.
     let other = elman::Gru::builder(1, 4).linear("fc", 1).model(&mut Rng::new(1)).unwrap();
     assert!(Forecaster::new(other).unwrap_err().to_string().contains("forecast"));
+}
+
+/// A model's file alone scores as its training does.
+#[test]
+fn a_model_is_scored_on_another_file() {
+    let x = wild(400);
+    let (_folder, path) = file(&x);
+    for transform in [Transform::None, Transform::Diff] {
+        let fit = settings().fit.epochs(2);
+        let task = Forecast::prepare(&path, Settings { transform, season: 3, fit, ..settings() }).unwrap();
+        let (model, _) = trained(&task);
+        let expected = task.score(&model).unwrap().remove(0).scores;
+        let forecaster = Forecaster::new(Model::from_bytes(model.to_bytes().unwrap()).unwrap()).unwrap();
+        // The test part, and before it what its first step is forecast from.
+        let (_other, end) = file(&x[360 - task.prepared.needs()..]);
+        let tested = forecaster.score(&end).unwrap();
+        assert_eq!((&tested.scores[0].rows, tested.notes.len()), (&expected.rows, 0));
+        assert_eq!((&tested.scores[0].part[..], expected.rows.len()), ("40 steps", 4));
+        assert!(expected.rows.iter().all(|row| row.values[..3].iter().all(Option::is_some)), "{expected:?}");
+        let (_short, short) = file(&x[..task.prepared.needs()]);
+        let least = task.prepared.needs() + 1;
+        let told = forecaster.score(&short).unwrap_err().to_string();
+        assert!(
+            told.ends_with(&format!("expected at least {least} rows, a window and what follows it, got {}", least - 1))
+        );
+        let (_blank, blank) = file(&x[300..]);
+        std::fs::write(&blank, std::fs::read_to_string(&blank).unwrap() + "\n\n").unwrap();
+        assert_eq!(forecaster.score(&blank).unwrap().notes, ["2 blank lines passed by"]);
+        std::fs::write(&blank, "y\n1\n").unwrap();
+        assert!(
+            forecaster.score(&blank).unwrap_err().to_string().contains("expected a column 'x', got the columns 'y'")
+        );
+    }
+}
+
+#[test]
+fn levels_without_a_logarithm_are_told_with_their_line() {
+    let x: Vec<f64> = wild(200).iter().map(|x| x + 3.0).collect();
+    let (_folder, path) = file(&x);
+    let fit = settings().fit.epochs(1);
+    let task = Forecast::prepare(&path, Settings { transform: Transform::LogDiff, fit, ..settings() }).unwrap();
+    let forecaster = Forecaster::new(trained(&task).0).unwrap();
+    let (_folder, path) = file(&[&x[..50], &[-1.0]].concat());
+    let told = forecaster.score(&path).unwrap_err();
+    assert_eq!((told.line(), told.column()), (Some(52), Some("x")), "{told}");
+}
+
+/// Metadata that were changed by hand are no reason to panic.
+#[test]
+fn metadata_that_do_not_belong_together_are_told() {
+    let (_folder, path) = file(&wild(200));
+    let task = Forecast::prepare(&path, Settings { fit: settings().fit.epochs(1), ..settings() }).unwrap();
+    let (model, _) = trained(&task);
+    let json = model.metadata(FORECAST_KEY).unwrap().to_string();
+    for (whole, other) in
+        [("\"names\":[\"x\"]", "\"names\":[]"), ("\"target\":0", "\"target\":1"), ("\"window\":4", "\"window\":5")]
+    {
+        let mut changed = model.clone();
+        assert!(json.contains(whole), "{json}");
+        changed.set_metadata(FORECAST_KEY, json.replace(whole, other)).unwrap();
+        let told = Forecaster::new(changed).unwrap_err().to_string();
+        assert!(told.contains("scales and weights that belong together"), "{other}: {told}");
+    }
+}
+
+/// One hole makes no method's score a hole.
+#[test]
+fn a_season_with_holes_is_the_one_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("series.csv");
+    let write = |from: i32| {
+        let level = |t: i32| if t % 31 == 9 { String::new() } else { f64::from(t % 7).to_string() };
+        let rows: String = (from..300).map(|t| format!("{t},{}\n", level(t))).collect();
+        std::fs::write(&path, format!("t,x\n{rows}")).unwrap();
+    };
+    write(0);
+    let data = Data { target: Some("x".into()), time: Some("t".into()), missing: Missing::Mask, ..Data::default() };
+    let fit = settings().fit.epochs(1);
+    let task = Forecast::prepare(&path, Settings { data, season: 7, fit, ..settings() }).unwrap();
+    let (model, _) = trained(&task);
+    assert_eq!(value(&task.score(&model).unwrap()[0], "the season"), 0.0);
+    // A window of 4 comes to steps before which there is no season of 7.
+    let tested = Forecaster::new(model).unwrap().score(&path).unwrap();
+    assert!(tested.scores[0].rows.iter().all(|row| !row.method.starts_with("the season")), "{tested:?}");
+    assert_eq!(
+        tested.notes.last().unwrap(),
+        "the season before (7) is left out: the first steps have none before them"
+    );
 }

@@ -29,6 +29,7 @@
 
 mod examples;
 mod sample;
+mod score;
 mod settings;
 mod tokens;
 
@@ -167,13 +168,8 @@ impl Generate {
     /// A model that is not of these data, and a part without rows.
     pub fn bits(&self, model: &Model, part: Part) -> Result<f64> {
         sample::check(model, &self.tokens)?;
-        let rows = self.rows(part)?;
-        let mut learner = self.learner(model.clone());
-        let mut score = Score::default();
-        for some in rows.chunks(self.settings.fit.batch) {
-            score += learner.evaluate(some, Threads::one())?;
-        }
-        Ok(score.loss() / LN_2)
+        let examples = self.rows(part)?.iter().map(|&row| self.examples[row].clone()).collect();
+        bits(model, examples, self.settings.fit.batch)
     }
 
     /// The bits per character of a model on a part of the data, beside those of models that count runs of up to 4 characters
@@ -182,7 +178,6 @@ impl Generate {
     /// # Errors
     /// As of [`bits`](Self::bits).
     pub fn score(&self, model: &Model, part: Part) -> Result<Scores> {
-        let row = |method: String, is_network, bits| Row { method, is_network, values: vec![Some(bits)] };
         let texts: Vec<_> = self.texts(part).collect();
         let mut rows = vec![row(self.settings.net.title(), true, self.bits(model, part)?)];
         let alone: Vec<_> = texts.iter().map(|(_, text)| *text).collect();
@@ -193,8 +188,7 @@ impl Generate {
         let characters: usize = alone.iter().map(|text| text.chars().count() + 1).sum();
         let sum: f64 = texts.iter().map(|(label, text)| each[label].log_likelihood(text)).sum();
         rows.push(row(format!("runs of {RUN}, by label"), false, -sum / characters as f64 / LN_2));
-        let measures = vec![Measure::new("bits a character", Better::Less, 3)];
-        Ok(Scores { part: format!("{part}, {} texts", texts.len()), measures, rows })
+        Ok(scores(format!("{part}, {} texts", texts.len()), rows))
     }
 
     /// The model of runs of characters in the texts of training whose label is wanted.
@@ -209,4 +203,25 @@ impl Generate {
             rows => Ok(rows),
         }
     }
+}
+
+/// How many bits a model needs for a character of these texts, ends counted as characters.
+fn bits(model: &Model, examples: Vec<Example>, batch: usize) -> Result<f64> {
+    let rows: Vec<usize> = (0..examples.len()).collect();
+    let mut learner = Examples { model: model.clone(), examples, workspace: Workspace::default() };
+    let mut score = Score::default();
+    for some in rows.chunks(batch.max(1)) {
+        score += learner.evaluate(some, Threads::one())?;
+    }
+    Ok(score.loss() / LN_2)
+}
+
+/// What a method needs for a character.
+fn row(method: String, is_network: bool, bits: f64) -> Row {
+    Row { method, is_network, values: vec![Some(bits)] }
+}
+
+/// The table of such rows.
+fn scores(part: String, rows: Vec<Row>) -> Scores {
+    Scores { part, measures: vec![Measure::new("bits a character", Better::Less, 3)], rows }
 }

@@ -57,6 +57,10 @@ impl Generator {
         self.stream.model()
     }
 
+    pub(super) fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
     /// A text of that label, drawn character by character: the same for the same seed.
     ///
     /// The logits are divided by the temperature: at 1 characters come as often as the network takes them to be likely, below

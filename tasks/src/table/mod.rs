@@ -18,7 +18,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Result, listed};
+use crate::scores::{counted, passed_by};
 use crate::source::Source;
 use series::Builder;
 
@@ -129,6 +130,34 @@ pub struct Report {
     pub gaps: Vec<Gap>,
     /// Steps at the time of the step before.
     pub duplicates: Vec<Gap>,
+}
+
+impl Report {
+    /// Sentences about what was passed by, is missing or stands at another distance than usual; none of a file without any
+    /// of these.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.blank > 0 {
+            notes.push(passed_by(self.blank));
+        }
+        if self.missing > 0 {
+            notes.push(format!("{} without a number", counted(self.missing, "cell")));
+        }
+        if !self.ignored.is_empty() {
+            notes.push(format!("columns without numbers, not looked at: {}", listed(&self.ignored)));
+        }
+        for (gaps, what) in
+            [(&self.gaps, "further apart than usual"), (&self.duplicates, "at the time of the row before")]
+        {
+            if let Some(first) = gaps.first() {
+                let (n, usual) = (counted(gaps.len(), "row"), self.distance.as_deref().unwrap_or("equal distances"));
+                let Gap { line, from, to, .. } = first;
+                notes.push(format!("{n} {what} ({usual}): the first in line {line}, {to} after {from}"));
+            }
+        }
+        notes
+    }
 }
 
 /// What [`read`] returns.

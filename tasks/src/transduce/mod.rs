@@ -44,13 +44,13 @@ mod beam;
 mod examples;
 mod network;
 mod predict;
+mod score;
 mod settings;
 mod step;
 #[cfg(test)]
 mod tests;
 mod tokens;
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use elman::train::{Fit, Identity};
@@ -63,11 +63,11 @@ pub use settings::{Attention, Data, Settings};
 use crate::baselines::transduce::Substitution;
 use crate::error::{Error, Result};
 use crate::job::{Job, TARGETS_KEY, VOCABULARY_KEY, describe, optimizer, set_tokens, tokens_of};
-use crate::metrics::{ErrorRates, error_rates};
-use crate::scores::{Better, Measure, Row, Scores};
+use crate::scores::Scores;
 use crate::split::{Part, Split, grouped};
 use crate::text::{self, Pair};
 use network::{Memory, Networks};
+use score::{Asked, Search};
 use tokens::Tokens;
 
 /// Data that is ready to be learned from.
@@ -82,12 +82,6 @@ pub struct Transduce {
     tokens: Tokens,
     sources: Vec<Vec<f32>>,
     targets: Vec<Vec<f32>>,
-}
-
-/// Different sources of a part, and of each all its targets: as numbers, and as tokens.
-struct Asked<'t> {
-    rows: Vec<usize>,
-    truths: Vec<Vec<&'t [String]>>,
 }
 
 impl Transduce {
@@ -172,8 +166,9 @@ impl Transduce {
     /// # Errors
     /// A model that is not of these data, a beam of 0 or above 1,000, and a part without rows.
     pub fn answers(&self, model: &Model, part: Part, beam: usize) -> Result<Vec<(&str, Vec<String>)>> {
-        let asked = self.asked(part)?;
-        let answers = self.told(model, &asked, beam)?;
+        let (asked, networks) = (self.asked(part)?, self.known(model)?);
+        let search = Search { networks: &networks, settings: &self.settings, tokens: &self.tokens };
+        let answers = search.answers(&self.read(&asked), beam)?;
         Ok(asked.rows.iter().map(|&row| &self.rows[row].left[..]).zip(answers).collect())
     }
 
@@ -186,57 +181,37 @@ impl Transduce {
     /// As of [`answers`](Self::answers).
     pub fn score(&self, model: &Model, part: Part) -> Result<Scores> {
         let asked = self.asked(part)?;
-        let truths: Vec<Vec<Vec<String>>> =
-            asked.truths.iter().map(|all| all.iter().map(|truth| truth.to_vec()).collect()).collect();
-        let row = |method: String, is_network, answers: &[Vec<String>]| -> Result<Row> {
-            let ErrorRates { sequences, tokens } = error_rates(answers, &truths)?;
-            Ok(Row { method, is_network, values: [sequences, tokens].map(|rate| Some(100.0 * rate)).to_vec() })
-        };
-        let Settings { net, attention, beam, .. } = &self.settings;
-        let attention = if *attention == Attention::Dot { ", attention" } else { "" };
-        let title = format!("{}{attention}", net.title());
-        let mut rows = Vec::new();
-        if *beam > 1 {
-            rows.push(row(format!("{title}, beam {beam}"), true, &self.told(model, &asked, *beam)?)?);
-        }
-        rows.push(row(title, true, &self.told(model, &asked, 1)?)?);
+        let networks = self.known(model)?;
+        let truths = asked.truths();
+        let read = self.read(&asked);
+        let search = Search { networks: &networks, settings: &self.settings, tokens: &self.tokens };
+        let mut rows = search.rows(&read, &truths, self.settings.beam)?;
         let train: Vec<_> = self.split.train.iter().map(|&row| self.pairs[row].clone()).collect();
         let simple = Substitution::fit(&train)?;
         let answers: Vec<_> = asked.rows.iter().map(|&row| simple.predict(&self.pairs[row].0)).collect();
-        rows.push(row("each token alone".into(), false, &answers)?);
-        let measures = ["sequences wrong %", "tokens wrong %"].map(|name| Measure::new(name, Better::Less, 1));
-        Ok(Scores { part: format!("{part}, {} sources", asked.rows.len()), measures: measures.to_vec(), rows })
+        rows.push(score::row("each token alone".into(), false, &answers, &truths)?);
+        Ok(score::scores(format!("{part}, {} sources", asked.rows.len()), rows))
     }
 
     fn asked(&self, part: Part) -> Result<Asked<'_>> {
-        let (mut asked, mut places) = (Asked { rows: Vec::new(), truths: Vec::new() }, HashMap::new());
-        for &row in self.split.part(part) {
-            let place = *places.entry(&self.rows[row].left[..]).or_insert(asked.rows.len());
-            if place == asked.rows.len() {
-                asked.rows.push(row);
-                asked.truths.push(Vec::new());
-            }
-            asked.truths[place].push(&self.pairs[row].1[..]);
-        }
+        let asked = Asked::of(&self.rows, &self.pairs, self.split.part(part).iter().copied());
         match asked.rows.is_empty() {
             true => Err(Error::expected(&part.to_string(), "at least one source", "none: its share is 0")),
             false => Ok(asked),
         }
     }
 
-    /// The tokens of the best targets.
-    fn told(&self, model: &Model, asked: &Asked<'_>, beam: usize) -> Result<Vec<Vec<String>>> {
+    /// The sources as the encoder reads them.
+    fn read(&self, asked: &Asked<'_>) -> Vec<&[f32]> {
+        asked.rows.iter().map(|&row| &self.sources[row][..]).collect()
+    }
+
+    /// The networks of a model of these data.
+    fn known(&self, model: &Model) -> Result<Networks> {
         let (sources, targets) = (tokens_of(model, VOCABULARY_KEY)?, tokens_of(model, TARGETS_KEY)?);
         if (&sources, &targets) != (&self.tokens.sources, &self.tokens.targets) {
             return Err(Error::expected("model", "one of the tokens of these data", "another"));
         }
-        let networks = self.networks(model)?;
-        let read: Vec<&[f32]> = asked.rows.iter().map(|&row| &self.sources[row][..]).collect();
-        let all = predict::search(&networks, &self.settings, &self.tokens, &read, beam)?;
-        let best = |found: Vec<beam::Found>| {
-            let tokens = found.first().map_or(&[][..], |found| &found.tokens);
-            Ok(self.tokens.targets.decode(tokens)?.into_iter().map(String::from).collect())
-        };
-        all.into_iter().map(best).collect()
+        self.networks(model)
     }
 }

@@ -56,6 +56,14 @@ impl Transducer {
         &self.model
     }
 
+    pub(super) fn networks(&self) -> &Networks {
+        &self.networks
+    }
+
+    pub(super) fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
     /// The likeliest targets of a source, best first, with their scores. So many beginnings are followed at once, `beam`, and
     /// as many targets come at most; with 1 the likeliest token is taken at each step.
     ///

@@ -64,6 +64,26 @@ fn words_in_their_order() {
     assert!(answer[0].1 >= answer[1].1 && (answer[0].1 + answer[1].1 - 1.0).abs() < 1e-12);
     let both = classifier.predict_all(&["it is bad not he", "this story is not dull to unheardof"]).unwrap();
     assert_eq!((both[0][0].0.as_str(), &both[1]), ("neg", &answer));
+    // The file that it was trained on, and blank lines.
+    let again = folder.path().join("again.tsv");
+    std::fs::write(&again, sentences() + "\n\nneg\tit is not unheardof\n").unwrap();
+    let tested = classifier.score(&again).unwrap();
+    assert_eq!(
+        tested.notes,
+        ["2 blank lines passed by", "1 token of 4,055 without a number of their own, read as <unk>"]
+    );
+    assert_eq!((tested.scores[0].rows.len(), tested.scores[0].part.as_str()), (2, "601 sequences"));
+    assert!(of(&tested.scores[0], "GRU 16, both ways") >= 98.0, "{tested:?}");
+    let commonest = &tested.scores[0].rows[1];
+    assert!(commonest.values[0].unwrap() >= 50.0 && commonest.values[1] == Some(50.0), "{tested:?}");
+    std::fs::write(&again, "pos\tit is good\n\nmeh\tit is\n").unwrap();
+    let told = classifier.score(&again).unwrap_err();
+    assert_eq!(told.line(), Some(3));
+    assert!(
+        told.message().starts_with("label: expected one of the model's classes, '")
+            && told.message().ends_with("got 'meh'")
+    );
+
     let told = classifier.predict(" ").unwrap_err().to_string();
     assert_eq!(told, "text 1: expected at least one token, got none");
     assert!(classifier.predict_numbers(&[1.0]).unwrap_err().to_string().ends_with("got one that reads texts"));
@@ -98,12 +118,36 @@ fn numbers_in_long_form_and_on_lines() {
         writeln!(lines, "{},{}", if up { "hill" } else { "valley" }, values.join(",")).unwrap();
     }
     let net = "[net]\nhidden = 16\n[fit]\nepochs = 60\nlr = 0.02\npatience = 10\n";
-    let (_folder, path) = file("x.csv", &long);
+    let (folder, path) = file("x.csv", &long);
     let (task, model, scores) = train(&path, &format!("readout = 'mean'\n{net}[data]\nformat = 'long'"));
     assert!(of(&scores, "GRU 16") >= 90.0 && of(&scores, "summary, logistic") < 75.0, "{scores:?}");
     let classifier = Classifier::new(model.clone()).unwrap();
     let Data::Long(LongData { features, .. }) = &classifier.settings().data else { panic!("other data") };
     assert_eq!(features.as_deref(), Some(&["a".to_string(), "b".to_string()][..]));
+    // The file's columns in another order, and one that the training had not.
+    let turned = folder.path().join("turned.csv");
+    let turn = |(n, line): (usize, &str)| {
+        let cells: Vec<&str> = line.split(',').collect();
+        let more = if n == 0 { "more" } else { "7" };
+        format!("{},{more},{},{},{}\n", cells[3], cells[2], cells[1], cells[0])
+    };
+    std::fs::write(&turned, long.lines().enumerate().map(turn).collect::<String>()).unwrap();
+    let (whole, other) = (classifier.score(&path).unwrap(), classifier.score(&turned).unwrap());
+    assert!(whole == other && of(&whole.scores[0], "GRU 16") >= 90.0, "{whole:?}, {other:?}");
+    assert_eq!(of(&whole.scores[0], "commonest class of these"), 50.0);
+    // What is told of a sequence needs no label.
+    let cut =
+        |line: &str| line.split(',').enumerate().filter(|(n, _)| *n != 1).map(|(_, x)| x).collect::<Vec<_>>().join(",");
+    let bare = long.lines().map(cut).collect::<Vec<_>>().join("\n");
+    let answers = classifier.predict_long("bare.csv", bare.into_bytes()).unwrap();
+    let right = answers.iter().filter(|(id, row)| row[0].0 == ["after", "before"][id.parse::<usize>().unwrap() % 2]);
+    assert_eq!(answers.len(), 300);
+    assert!((100.0 * right.count() as f64 / 300.0 - of(&whole.scores[0], "GRU 16")).abs() < 1e-9);
+    assert_eq!(classifier.predict_long("x.csv", long.clone().into_bytes()).unwrap(), answers);
+    let told = |text: &str| classifier.predict_long("x.csv", text.into()).unwrap_err().to_string();
+    assert_eq!(told("id,a,b\n1,2,x\n"), "x.csv: line 2, column 'b': expected a number, got 'x'");
+    assert!(told("id,a,b\n1,2,1e300\n").starts_with("x.csv: line 2: expected numbers of at most"));
+    assert!(told("id,a\n1,2\n").contains("expected a column 'b'"));
     let row = |t: usize| [1000.0 + (t * 37 % 100) as f64, 1000.0 + ((t + 99) * 37 % 100) as f64];
     let values: Vec<f64> = (100..110).flat_map(row).collect();
     assert_eq!(classifier.predict_numbers(&values).unwrap()[0].0, "after");
@@ -113,8 +157,10 @@ fn numbers_in_long_form_and_on_lines() {
     assert!(classifier.predict("x").unwrap_err().to_string().ends_with("got one that reads numbers"));
 
     let (_folder, path) = file("lines.csv", &lines);
-    let (other, _, scores) = train(&path, &format!("readout = 'last'\n{net}[data]\nformat = 'lines'"));
+    let (other, of_lines, scores) = train(&path, &format!("readout = 'last'\n{net}[data]\nformat = 'lines'"));
     assert!(of(&scores, "GRU 16") >= 95.0, "{scores:?}");
+    let tested = Classifier::new(of_lines).unwrap().score(&path).unwrap();
+    assert!(of(&tested.scores[0], "GRU 16") >= 95.0 && tested.notes.is_empty(), "{tested:?}");
     assert!(other.score(&model, Part::Test).unwrap_err().to_string().starts_with("model: expected one of"));
     assert_eq!(task.classes().len(), 2);
 }

@@ -48,6 +48,21 @@ fn names_of_each_sex() {
     let sum: f64 = texts.iter().map(|(label, text)| generator.log_likelihood(label, text).unwrap()).sum();
     assert!((-sum / characters as f64 / 2.0_f64.ln() - bits[0]).abs() < 1e-5);
 
+    // As the test part is scored, so is a file of it.
+    let part = folder.path().join("part.tsv");
+    let lines: Vec<String> = texts.iter().map(|(label, text)| format!("{label}\t{text}")).collect();
+    std::fs::write(&part, lines.join("\n") + "\n\n").unwrap();
+    let tested = generator.score(&part).unwrap();
+    let values: Vec<f64> = tested.scores[0].rows.iter().map(|row| row.values[0].unwrap()).collect();
+    assert!((values[0] - bits[0]).abs() < 1e-6 && values[0] < values[1] && values[1] < values[2], "{tested:?}");
+    assert_eq!(tested.notes, ["1 blank line passed by"]);
+    std::fs::write(&part, "female\tAnna\nmale\t日本\n").unwrap();
+    let strange = generator.score(&part).unwrap();
+    assert_eq!(strange.notes, ["2 characters without a number of their own, taken for <unk>"]);
+    std::fs::write(&part, "female\tAnna\nother\tBo\n").unwrap();
+    let told = generator.score(&part).unwrap_err();
+    assert_eq!((told.line(), told.message()), (Some(2), "label: expected one of 'female', 'male', got 'other'"));
+
     let told = |result: elman_tasks::Result<String>| result.unwrap_err().to_string();
     assert_eq!(told(generator.sample("x", 1.0, 1)), "label: expected one of 'female', 'male', got 'x'");
     assert!(told(generator.sample("male", f64::NAN, 1)).ends_with("got NaN"));

@@ -25,6 +25,15 @@ impl<DB: DrawingBackend> Canvas<DB> {
         self.area.draw(&path)
     }
 
+    /// A line of many spots that may turn about from one to the next. Plotters' corners reach out the further the sharper they
+    /// are, without an end; an SVG's do not.
+    pub(super) fn jagged(&self, spots: &[Spot], width: u32, color: RGBColor) -> Drawn<DB> {
+        if !self.letters {
+            return self.line(spots, width, color);
+        }
+        spots.windows(2).try_for_each(|pair| self.line(pair, width, color))
+    }
+
     pub(super) fn mark(&self, at: Spot, mark: Mark) -> Drawn<DB> {
         let discs = mark.map(|(radius, color)| Circle::new(at, radius, color.filled()));
         discs.iter().try_for_each(|disc| self.area.draw(disc))

@@ -55,6 +55,9 @@ pub(crate) struct Curve {
     pub(crate) points: Vec<Point>,
 }
 
+/// Points of a curve that are too close together to be told apart in a thick line: 300 of them have 2 pixels each.
+const MANY: usize = 300;
+
 // Where the panels lie on the grid.
 const LEFT: i32 = 560;
 const RIGHT: i32 = GRID.0 as i32 - 160;
@@ -98,6 +101,7 @@ impl Panel {
                 match run[..] {
                     [] => {}
                     [spot] => on.mark(spot, [(26, color), (24, color)])?,
+                    _ if run.len() > MANY => on.jagged(&run, 7, color)?,
                     _ => on.line(run, 14, color)?,
                 }
             }

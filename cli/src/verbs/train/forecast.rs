@@ -9,9 +9,11 @@ use elman_tasks::scores::Scores;
 use elman_tasks::table::Missing;
 use elman_tasks::transform::Transform;
 
+use indicatif::HumanCount;
+
 use super::args::{Common, Shared};
 use super::{Failure, Flow, Pane, Trained};
-use crate::verbs::common::{count, listed, whole};
+use crate::verbs::common::{count, whole};
 use crate::verbs::plot::chart::{Curve, Panel};
 
 #[derive(clap::Args)]
@@ -51,6 +53,21 @@ pub(crate) struct Args {
     /// Learn the whole, and not what a linear autoregression over the same window leaves
     #[arg(long)]
     no_linear: bool,
+    /// Train and test anew on so many folds, each of which trains on all before its own test and is tested on the share of
+    /// --test (walk-forward): tells means and deviations over the folds, and keeps the model of the last
+    #[arg(long, value_name = "FOLDS", value_parser = folds)]
+    backtest: Option<usize>,
+}
+
+impl Args {
+    /// How many folds a backtest has, where one is asked for and more than the settings.
+    pub(super) fn folds(&self) -> Option<usize> {
+        self.backtest.filter(|_| !self.shared.print_config)
+    }
+}
+
+fn folds(text: &str) -> Result<usize, String> {
+    whole(text, 2..=1000)
 }
 
 fn steps(text: &str) -> Result<usize, String> {
@@ -84,6 +101,29 @@ fn transform(text: &str) -> Result<Transform, String> {
 }
 
 pub(super) struct Kind(Forecast);
+
+impl Kind {
+    pub(super) fn of(task: Forecast) -> Self {
+        Self(task)
+    }
+
+    pub(super) fn task(&self) -> &Forecast {
+        &self.0
+    }
+
+    /// Sentences about the file.
+    fn read(&self) -> Vec<String> {
+        self.0.report().notes()
+    }
+
+    /// Sentences about the file, where it is cut into folds.
+    pub(super) fn told_of_folds(&self, folds: usize) -> Vec<String> {
+        let [.., test] = self.0.steps();
+        let (rows, tested) = (count(self.0.report().rows as u64, "row"), HumanCount((folds * test) as u64));
+        let first = format!("{rows}, of which the last {tested} are tested on in {folds} folds");
+        std::iter::once(first).chain(self.read()).collect()
+    }
+}
 
 impl Trained for Kind {
     type Settings = Settings;
@@ -136,27 +176,7 @@ impl Trained for Kind {
             "{}: {train} to train on, {valid} to validate, {test} to test",
             count(report.rows as u64, "row")
         )];
-        if report.blank > 0 {
-            told.push(format!("{} passed by", count(report.blank as u64, "blank line")));
-        }
-        if report.missing > 0 {
-            told.push(format!("{} without a number", count(report.missing as u64, "cell")));
-        }
-        if !report.ignored.is_empty() {
-            told.push(format!("columns without numbers, not looked at: {}", listed(&report.ignored)));
-        }
-        for (gaps, what) in
-            [(&report.gaps, "further apart than usual"), (&report.duplicates, "at the time of the row before")]
-        {
-            if let Some(first) = gaps.first() {
-                let usual = report.distance.as_deref().unwrap_or("equal distances");
-                let n = count(gaps.len() as u64, "row");
-                told.push(format!(
-                    "{n} {what} ({usual}): the first in line {}, {} after {}",
-                    first.line, first.to, first.from
-                ));
-            }
-        }
+        told.extend(self.read());
         told
     }
 

@@ -1,6 +1,7 @@
 //! `elman train`: from a file to a trained model, an honest score beside methods that need no network, and a picture.
 
 mod args;
+mod backtest;
 mod classify;
 mod forecast;
 mod generate;
@@ -51,7 +52,10 @@ enum Kind {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     match &args.kind {
-        Kind::Forecast(args) => train::<forecast::Kind>(args),
+        Kind::Forecast(args) => match args.folds() {
+            Some(folds) => backtest::run(args, folds),
+            None => train::<forecast::Kind>(args),
+        },
         Kind::Classify(args) => train::<classify::Kind>(args),
         Kind::Generate(args) => train::<generate::Kind>(args),
         Kind::Transduce(args) => train::<transduce::Kind>(args),
@@ -149,11 +153,18 @@ impl From<elman_tasks::Error> for Failure {
     }
 }
 
-fn train<T: Trained>(args: &T::Args) -> Result<(), Failure> {
+/// The settings of the kind or of `--config`, and over them what the options say.
+fn settings_of<T: Trained>(args: &T::Args) -> Result<T::Settings, Failure> {
     let shared = T::shared(args);
     let mut settings = shared.settings(T::preset(args))?;
     shared.apply(T::common(&mut settings));
     T::apply(args, &mut settings)?;
+    Ok(settings)
+}
+
+fn train<T: Trained>(args: &T::Args) -> Result<(), Failure> {
+    let shared = T::shared(args);
+    let mut settings = settings_of::<T>(args)?;
     let toml = settings.to_toml()?;
     if shared.print_config {
         write!(io::stdout(), "{toml}")?;
@@ -183,7 +194,7 @@ fn train<T: Trained>(args: &T::Args) -> Result<(), Failure> {
     if shared.resume {
         resume(&mut fit, &places, &identity, shared)?;
     }
-    let (report, Seen { seconds, steps_per_second }) = watched(&mut fit, epochs, shared.json, &places)?;
+    let (report, Seen { seconds, steps_per_second }) = watched(&mut fit, Watch::new(epochs, shared.json), &places)?;
     let (mut model, more) = prepared.finish(fit.into_learner())?;
     if !shared.json {
         more.iter().try_for_each(|note| writeln!(io::stdout(), "{}", visible(note)))?;
@@ -265,13 +276,7 @@ fn resume<L: Learner>(fit: &mut Fit<L>, places: &Places, identity: &Identity, sh
 }
 
 /// Trains to the end, and shows how it goes.
-fn watched<L: Learner>(
-    fit: &mut Fit<L>,
-    epochs: u64,
-    silent: bool,
-    places: &Places,
-) -> Result<(FitReport, Seen), Failure> {
-    let mut watch = Watch::new(epochs, silent);
+fn watched<L: Learner>(fit: &mut Fit<L>, mut watch: Watch, places: &Places) -> Result<(FitReport, Seen), Failure> {
     let mut lost: io::Result<()> = Ok(());
     let result = fit.run(&mut |progress: Progress<'_>| {
         lost = watch.see(progress);

@@ -11,6 +11,8 @@ pub(super) struct Watch {
     bar: ProgressBar,
     /// Lines for epochs.
     lines: bool,
+    /// What stands before each of them, with the blanks behind it.
+    prefix: String,
     epochs: u64,
     start: Instant,
     /// Steps of examples since the epoch began.
@@ -43,6 +45,7 @@ impl Watch {
         Self {
             bar,
             lines: !silent,
+            prefix: String::new(),
             epochs,
             start: now,
             steps: 0,
@@ -52,6 +55,12 @@ impl Watch {
             learning: Duration::ZERO,
             last: now,
         }
+    }
+
+    /// The same with a word before each line.
+    pub(super) fn prefixed(mut self, prefix: &str) -> Self {
+        self.prefix = format!("{prefix}  ");
+        self
     }
 
     /// Shows what has happened.
@@ -72,7 +81,8 @@ impl Watch {
                 let rate = HumanCount(self.rate() as u64);
                 let epochs = self.epochs;
                 self.bar.set_message(format!(
-                    "epoch {}/{epochs}  loss {smooth:.4}  {rate} steps/s  {} left at most",
+                    "{}epoch {}/{epochs}  loss {smooth:.4}  {rate} steps/s  {} left at most",
+                    self.prefix,
                     epoch + 1,
                     clock(left)
                 ));
@@ -81,7 +91,8 @@ impl Watch {
                 let valid = report.valid.map_or(String::new(), |valid| format!("  validation {valid:.4}"));
                 let best = if is_best { "  best" } else { "" };
                 let line = format!(
-                    "epoch {:>3}  loss {:.4}{valid}  {} steps/s{best}",
+                    "{}epoch {:>3}  loss {:.4}{valid}  {} steps/s{best}",
+                    self.prefix,
                     report.epoch + 1,
                     report.train,
                     HumanCount(self.rate() as u64)
