@@ -140,6 +140,8 @@ pub struct Outcome {
 /// Fresh examples that a loss is measured on: of squared errors that are like those of a normal distribution their mean is
 /// then known to within 1/√(500/2), 6 %.
 const FRESH: usize = 500;
+/// So many of them at once, lest long sequences take many times the memory of a step of training.
+const TOGETHER: usize = 50;
 /// Examples that gradients are measured on. The norm is over all of them, so that one in which little is asked for counts little.
 const FLOWING: usize = 16;
 
@@ -265,10 +267,13 @@ impl Memory {
 
     /// The loss on examples that nothing was learned from.
     fn measure(&self, model: &Model, rng: &mut Rng, threads: Threads) -> Result<f64> {
-        let mut drawn = self.problem.draw(self.steps, FRESH, rng)?;
-        let mut workspace = Workspace::default();
-        let output = model.run_with(&drawn.x, None, &mut workspace, threads)?;
-        Ok(f64::from(output.loss(&mut drawn.truth)?))
+        let (mut workspace, mut sum) = (Workspace::default(), 0.0);
+        for _ in 0..FRESH / TOGETHER {
+            let mut drawn = self.problem.draw(self.steps, TOGETHER, rng)?;
+            let output = model.run_with(&drawn.x, None, &mut workspace, threads)?;
+            sum += f64::from(output.loss(&mut drawn.truth)?);
+        }
+        Ok(sum * TOGETHER as f64 / FRESH as f64)
     }
 
     /// The same examples for each network.
