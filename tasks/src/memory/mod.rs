@@ -12,11 +12,12 @@
 //! ```
 
 mod examples;
+mod learn;
 #[cfg(test)]
 mod tests;
 
 use elman::optim::{Adam, AdamConfig};
-use elman::train::{GradientFlow, Trainer, TrainingState};
+use elman::train::{GradientFlow, TrainingState};
 use elman::{Gru, Lstm, Model, Nonlinearity, Readout, Rng, Rnn, Threads, Workspace};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,7 @@ pub use examples::Problem;
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::split::SplitMix64;
+use learn::Lessons;
 
 /// A recurrent network and how it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -232,13 +234,13 @@ impl Memory {
         let (mut examples, mut fresh_examples) = (Rng::new(learned), Rng::new(measured));
         let untrained = self.flow(&model)?;
         let adam = Adam::new(model.params(), AdamConfig::default().lr(self.lr))?;
-        let mut trainer =
-            Trainer::new(adam).training(TrainingState::new(self.seed)).threads(threads).clip_norm(self.clip_norm);
+        let (training, clip_norm) = (TrainingState::new(self.seed), self.clip_norm);
+        let mut lessons = Lessons { adam, clip_norm, training, threads, workspaces: Vec::new() };
         let (mut losses, mut diverged_at) = (Vec::new(), None);
         let mut fresh = vec![(0, self.measure(&model, &mut fresh_examples, threads)?)];
         for minibatch in 1..=self.minibatches {
-            let mut drawn = self.problem.draw(self.steps, self.batch, &mut examples)?;
-            let loss = trainer.step(&mut model, &drawn.x, &mut drawn.truth)?;
+            let drawn = self.problem.draw(self.steps, self.batch, &mut examples)?;
+            let loss = lessons.step(&mut model, &drawn)?;
             losses.push(loss);
             if !loss.is_finite() {
                 diverged_at = Some(minibatch);
