@@ -175,7 +175,7 @@ impl GradientFlow {
     ///
     /// # Errors
     /// As of [`of`](Self::of); [`ErrorKind::Value`](crate::ErrorKind::Value) for a `d_output` of more or fewer steps than the
-    /// output has, and as of [`Forward::backward`](crate::Forward::backward) for one or a `d_last` of another shape.
+    /// output has, and as of [`Run::backward`](crate::Run::backward) for one or a `d_last` of another shape.
     pub fn of_gradients<'a, 'd>(
         model: &Model,
         input: impl Into<Input<'a>>,
