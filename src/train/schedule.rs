@@ -1,6 +1,7 @@
 //! Learning rates that change while training goes on, as `torch.optim.lr_scheduler` computes them.
 
 use std::f64::consts::PI;
+use std::fmt;
 
 use crate::error::{Error, Result};
 use crate::optim::power;
@@ -19,8 +20,22 @@ use crate::optim::power;
 /// let schedule = Schedule::cosine(10, 110, 0.0);
 /// assert_eq!([0, 5, 10, 60, 110].map(|step| schedule.rate(1.0, step)), [0.0, 0.5, 1.0, 0.5, 0.0]);
 /// ```
+///
+/// As text it is `constant`, `step:EVERY:GAMMA`, `cosine:WARMUP:STEPS` or `plateau:PATIENCE:FACTOR`, followed by `:FLOOR` where
+/// that is not 0, and by `:THRESHOLD:MIN_LR` where these are not the default's:
+///
+/// ```
+/// use elman::train::{Plateau, Schedule};
+///
+/// let schedule = Schedule::from(Plateau::default().patience(0).factor(0.4));
+/// assert_eq!(schedule.to_string(), "plateau:0:0.4");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "lowercase", deny_unknown_fields)
+)]
 #[non_exhaustive]
 pub enum Schedule {
     /// The base rate, always.
@@ -74,7 +89,7 @@ pub enum Schedule {
 /// # Ok::<(), elman::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
 #[non_exhaustive]
 pub struct Plateau {
     /// What the rate is multiplied by, in [0, 1).
@@ -191,6 +206,25 @@ impl Schedule {
             }
             Self::Cosine { .. } => Ok(()),
             Self::Plateau(plateau) => plateau.check(),
+        }
+    }
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Constant => f.write_str("constant"),
+            Self::Step { every, gamma } => write!(f, "step:{every}:{gamma}"),
+            Self::Cosine { warmup, steps, floor: 0.0 } => write!(f, "cosine:{warmup}:{steps}"),
+            Self::Cosine { warmup, steps, floor } => write!(f, "cosine:{warmup}:{steps}:{floor}"),
+            Self::Plateau(Plateau { factor, patience, threshold, min_lr }) => {
+                write!(f, "plateau:{patience}:{factor}")?;
+                let usual = Plateau::default();
+                match threshold == usual.threshold && min_lr == usual.min_lr {
+                    true => Ok(()),
+                    false => write!(f, ":{threshold}:{min_lr}"),
+                }
+            }
         }
     }
 }

@@ -10,8 +10,8 @@
 //! A task puts these together: [`classify`] tells classes of sequences, [`generate`] makes sequences of classes,
 //! [`transduce`] turns one sequence into another. Each has settings that are a file of TOML ([`job`]), a [`net`]work, a
 //! training that can be stopped and gone on with, [`scores`] beside the baselines', and a predictor that a model's file
-//! alone suffices for, and which scores other files. [`memory`] shows what networks remember over many steps, on examples
-//! that it makes itself.
+//! alone suffices for, and which scores other files and tells how far back its gradient reaches ([`flow`]). [`memory`] shows
+//! what networks remember over many steps, on examples that it makes itself.
 //!
 //! Nothing here prints or draws, and nothing depends on the machine: the same input gives the same output everywhere,
 //! to within the rounding of `ln` and `exp`.
@@ -19,6 +19,7 @@
 pub mod baselines;
 pub mod classify;
 mod error;
+pub mod flow;
 pub mod forecast;
 pub mod generate;
 pub mod job;

@@ -72,6 +72,13 @@ fn strings_are_turned_around() {
         }
         a_file_is_scored(&transducer, &task, &scores);
         wrong_input_is_told(&transducer, &saved);
+        match cell {
+            "lstm" => attention_goes_from_the_end_to_the_beginning(&task, &transducer),
+            _ => {
+                let told = transducer.attention("abc", 1).unwrap_err().to_string();
+                assert_eq!(told, "model: expected one that was trained with attention, got one without");
+            }
+        }
     }
 }
 
@@ -102,6 +109,26 @@ fn a_file_is_scored(transducer: &Transducer, task: &Transduce, scores: &Scores) 
     let told = transducer.score(&path, 1).unwrap_err();
     assert_eq!((told.line(), told.message()), (Some(3), "target: expected tokens other than <s> and </s>, got '</s>'"));
     assert!(transducer.score(&path, 0).is_err());
+}
+
+/// Each token is told while the decoder looks at where it stands, or next to it, as the encoder goes both ways.
+fn attention_goes_from_the_end_to_the_beginning(task: &Transduce, transducer: &Transducer) {
+    let (mut near, mut all) = (0, 0);
+    for (source, _) in task.texts(Part::Test).take(50) {
+        let attended = transducer.attention(source, 3).unwrap();
+        assert_eq!(attended.source.concat(), source);
+        assert_eq!(attended.target.join(" "), transducer.transduce(source, 3).unwrap()[0].0);
+        assert_eq!(attended.weights.len(), attended.target.len());
+        for (n, weights) in attended.weights.iter().enumerate() {
+            let sum: f32 = weights.iter().sum();
+            assert!(weights.len() == attended.source.len() && (sum - 1.0).abs() < 1e-5, "{weights:?}");
+            let most = (0..weights.len()).fold(0, |best, at| if weights[at] > weights[best] { at } else { best });
+            near += usize::from((most + n + 1).abs_diff(weights.len()) <= 1);
+            all += 1;
+        }
+    }
+    assert!(near * 10 > all * 7, "{near} of {all}");
+    assert!(transducer.attention("z", 1).unwrap_err().to_string().starts_with("source: expected tokens"));
 }
 
 fn wrong_input_is_told(transducer: &Transducer, saved: &std::path::Path) {

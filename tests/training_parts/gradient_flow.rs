@@ -341,6 +341,44 @@ fn the_worst_layer_is_told() {
 }
 
 #[test]
+fn gradients_that_are_known_are_followed_as_a_loss_is() {
+    let mut rng = Rng::new(9);
+    let x = draw(&mut rng, [6, 2, 2]);
+    let lstm = Lstm::builder(2, 3).num_layers(2).model(&mut rng).unwrap();
+    let weights = draw(&mut rng, [6, 2, 3]);
+    let by_loss = GradientFlow::of(&lstm, &x, &mut weighted(&weights)).unwrap();
+    let flow = GradientFlow::of_gradients(&lstm, &x, &weights, None).unwrap();
+    assert_eq!((flow.norms(), flow.cell_norms()), (by_loss.norms(), by_loss.cell_norms()));
+    assert!(flow.loss().is_nan());
+
+    // That of the last state alone, against the whole backward pass.
+    let mut d_last = lstm.zero_state(2).unwrap();
+    for (i, d) in d_last.h_mut().iter_mut().enumerate() {
+        *d = 0.1 * i as f32 - 0.5;
+    }
+    d_last.c_mut().iter_mut().enumerate().for_each(|(i, d)| *d = 0.7 - 0.2 * i as f32);
+    let nothing = Seq::zeros(6, 2, 3).unwrap();
+    let flow = GradientFlow::of_gradients(&lstm, &x, &nothing, Some(&d_last)).unwrap();
+    let mut training = TrainingState::new(0);
+    let run = lstm.forward(&x, &mut training).unwrap();
+    let gradients = run.backward(Upstream::last_state(&d_last).want_state()).unwrap();
+    let d_first = gradients.state().unwrap();
+    for layer in 0..2 {
+        for (got, part) in [(flow.norms(), d_first.h()), (flow.cell_norms(), d_first.c())] {
+            // Of each layer two rows of three.
+            let squares = part[6 * layer..][..6].iter().map(|d| d * d);
+            let (got, expected) = (got[layer][0], squares.sum::<f32>().sqrt());
+            assert!(got > 1e-4 && (got - expected).abs() < 1e-5 * expected, "{layer}: {got} instead of {expected}");
+        }
+    }
+    let short = Seq::zeros(5, 2, 3).unwrap();
+    let error = GradientFlow::of_gradients(&lstm, &x, &short, None).unwrap_err();
+    assert_eq!(error.to_string(), "d_output: expected 6 steps, as the output has, got 5");
+    let narrow = Seq::zeros(6, 2, 2).unwrap();
+    assert_eq!(GradientFlow::of_gradients(&lstm, &x, &narrow, None).unwrap_err().kind(), ErrorKind::Shape);
+}
+
+#[test]
 fn what_cannot_be_followed_is_refused_by_name() {
     let mut rng = Rng::new(7);
     let x = Seq::zeros(3, 2, 2).unwrap();

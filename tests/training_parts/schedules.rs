@@ -194,8 +194,17 @@ fn schedules_and_states_go_through_serde() {
         let json = serde_json::to_string(&schedule).unwrap();
         assert_eq!(serde_json::from_str::<Schedule>(&json).unwrap(), schedule, "{json}");
     }
-    let json = "{\"Plateau\": {\"patience\": 3}}";
-    assert_eq!(serde_json::from_str::<Schedule>(json).unwrap(), Plateau::default().patience(3).into());
+    let read = |json: &str| serde_json::from_str::<Schedule>(json).map_err(|error| error.to_string());
+    assert_eq!(read(r#"{"plateau": {"patience": 3}}"#), Ok(Plateau::default().patience(3).into()));
+    assert_eq!(read(r#""constant""#), Ok(Schedule::Constant));
+    for (json, expected) in [
+        (r#"{"plateau": {"patienc": 3}}"#, "unknown field `patienc`"),
+        (r#"{"step": {"every": 3, "gamma": 0.5, "gama": 1}}"#, "unknown field `gama`"),
+        (r#"{"Plateau": {}}"#, "unknown variant `Plateau`"),
+    ] {
+        let error = read(json).unwrap_err();
+        assert!(error.starts_with(expected), "{json}: {error}");
+    }
     // Before the first loss too, when there is no best one.
     for state in [ScheduleState::new(0.1, None, 0), ScheduleState::new(0.1, Some(0.3), 2)] {
         let json = serde_json::to_string(&state).unwrap();
@@ -204,4 +213,20 @@ fn schedules_and_states_go_through_serde() {
     let state = StoppingState::new(None, 1);
     let json = serde_json::to_string(&state).unwrap();
     assert_eq!(serde_json::from_str::<StoppingState>(&json).unwrap(), state, "{json}");
+}
+
+#[test]
+fn schedules_are_told_as_the_command_line_reads_them() {
+    let plateau = Plateau::default().patience(3).factor(0.25);
+    for (schedule, text) in [
+        (Schedule::Constant, "constant"),
+        (Schedule::step(30, 0.1), "step:30:0.1"),
+        (Schedule::cosine(10, 110, 0.0), "cosine:10:110"),
+        (Schedule::cosine(0, 110, 0.001), "cosine:0:110:0.001"),
+        (plateau.into(), "plateau:3:0.25"),
+        (plateau.min_lr(0.5).into(), "plateau:3:0.25:0.0001:0.5"),
+        (plateau.threshold(0.0).into(), "plateau:3:0.25:0:0"),
+    ] {
+        assert_eq!(schedule.to_string(), text);
+    }
 }

@@ -6,6 +6,7 @@
 
 mod canvas;
 pub(crate) mod chart;
+pub(crate) mod heat;
 
 use std::error::Error;
 use std::ops::Range;

@@ -6,14 +6,18 @@ use std::io::{self, Cursor, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use elman::Model;
+use elman::format::{check_writable, write_atomic};
 use elman_tasks::classify::{Classifier, Data};
 use elman_tasks::forecast::Forecaster;
 use elman_tasks::generate::Generator;
 use elman_tasks::job::TASK_KEY;
-use elman_tasks::transduce::Transducer;
+use elman_tasks::transduce::{Attention, Transducer};
 
 use super::Failure;
-use super::common::{visible, whole};
+use super::common::{same_file, visible, whole};
+use super::plot::chart::{Chart, Pane};
+use super::plot::heat::Heats;
+use super::plot::{Format, render};
 use lines::{Answer, Lines, interactive};
 
 #[derive(clap::Args)]
@@ -38,6 +42,9 @@ pub(crate) struct Args {
     /// Of an encoder-decoder, beginnings of a target that are followed at once; as in training unless set
     #[arg(long, value_name = "K", value_parser = top)]
     beam: Option<usize>,
+    /// Of an encoder-decoder with attention, draw where it looks as it tells the best target of one source: a .png or .svg file
+    #[arg(long, value_name = "FILE")]
+    attention_plot: Option<PathBuf>,
     /// Of a generator, how many texts of each label
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = top)]
     count: usize,
@@ -63,6 +70,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let model = Model::open(&args.model)?;
     let named = |error: elman_tasks::Error| Failure::Run(format!("{}: {error}", args.model.display()));
+    if args.attention_plot.is_some() && model.metadata(TASK_KEY) != Some("transduce") {
+        return Err(Failure::Usage("--attention-plot: is of an encoder-decoder with attention".into()));
+    }
     match model.metadata(TASK_KEY) {
         Some("classify") => {
             if args.save.is_some() {
@@ -172,11 +182,61 @@ fn long(args: &Args, classifier: &Classifier, mut lines: Lines, mut bytes: Vec<u
 
 fn transduce(args: &Args, transducer: &Transducer) -> Result<(), Failure> {
     let beam = args.beam.unwrap_or(transducer.settings().beam).max(args.top);
+    let plot = args.attention_plot.as_deref().map(|path| AttentionPlot::of(path, args, transducer)).transpose()?;
+    // The sources, where one is to be drawn.
+    let mut sources = Vec::new();
     each_line(args, &mut |line| {
         let answers = transducer.transduce(line, beam).map_err(|error| error.to_string())?;
+        if plot.is_some() {
+            if !sources.is_empty() {
+                return Err("--attention-plot: expected one source, on one line, got another one".into());
+            }
+            sources.push(line.to_string());
+        }
         let answers: Vec<_> = answers.into_iter().map(|(target, score)| (target, score.exp())).collect();
         Ok(vec![shown(args, &answers)])
-    })
+    })?;
+    match plot {
+        Some(plot) => plot.draw(&sources, transducer, beam),
+        None => Ok(()),
+    }
+}
+
+/// The picture of where a decoder looks.
+struct AttentionPlot<'a> {
+    path: &'a Path,
+    format: Format,
+}
+
+impl<'a> AttentionPlot<'a> {
+    /// What is wrong is told before anything is read.
+    fn of(path: &'a Path, args: &Args, transducer: &Transducer) -> Result<Self, Failure> {
+        let usage = |reason: String| Failure::Usage(format!("--attention-plot: {reason}"));
+        if transducer.settings().attention == Attention::None {
+            let model = args.model.display();
+            let help = "'train transduce --attention' makes one";
+            return Err(usage(format!("expected a model with attention, got {model}, which has none; {help}")));
+        }
+        let format = Format::of(path).map_err(usage)?;
+        if same_file(path, &args.model) || args.input.as_deref().is_some_and(|input| same_file(path, input)) {
+            return Err(usage(format!("expected another file than the model and the data, got {}", path.display())));
+        }
+        check_writable(path)?;
+        Ok(Self { path, format })
+    }
+
+    fn draw(&self, sources: &[String], transducer: &Transducer, beam: usize) -> Result<(), Failure> {
+        let [source] = sources else {
+            return Err(Failure::Run("--attention-plot: expected one source, on one line, got none".into()));
+        };
+        let attended = transducer.attention(source, beam)?;
+        let subtitle = format!("{} \u{2192} {}", visible(source), visible(&attended.target.join(" ")));
+        let heats = Heats { title: "Source to the right, what is told downwards".into(), maps: vec![attended.into()] };
+        let title = "Where the decoder looks".into();
+        let chart = Chart { title, subtitle, panes: vec![Pane::Heats(heats)] };
+        write_atomic(self.path, &render(&chart, self.format).map_err(Failure::Run)?)?;
+        Ok(())
+    }
 }
 
 fn forecast(args: &Args, mut forecaster: Forecaster) -> Result<(), Failure> {

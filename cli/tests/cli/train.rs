@@ -451,6 +451,16 @@ fn one_sequence_comes_out_of_another() {
     fs::write(folder.join("asked.txt"), "dab\ncba\n").unwrap();
     let told = run(folder, &["predict", "transduce.safetensors", "asked.txt", "--beam", "2"]).ok();
     assert_eq!(told, "B A D\nA B C\n");
+    let draw = |more: &[&str]| run(folder, &[&["predict", "transduce.safetensors", "asked.txt"], more].concat());
+    let ran = draw(&["--attention-plot", "a.svg"]);
+    assert!(ran.code == 1 && ran.err.contains("line 2: --attention-plot: expected one source"), "{ran:?}");
+    fs::write(folder.join("asked.txt"), "dab\n").unwrap();
+    assert_eq!(draw(&["--attention-plot", "a.svg"]).ok(), "B A D\n");
+    let svg = fs::read_to_string(folder.join("a.svg")).unwrap();
+    for token in ["d", "a", "b", "B", "A", "D", "dab \u{2192} B A D"] {
+        assert!(svg.contains(&format!("\n{token}\n")), "no '{token}' in the picture");
+    }
+    draw(&["--attention-plot", "a.gif"]).refused(2, &["--attention-plot", ".png or .svg"]);
     fs::write(folder.join("asked.txt"), "dab\nxyz\n").unwrap();
     let ran = run(folder, &["predict", "transduce.safetensors", "asked.txt"]);
     assert!(
@@ -531,6 +541,84 @@ fn numbers_are_scored_and_told_without_labels() {
 }
 
 #[test]
+fn where_a_decoder_looks_and_how_far_its_gradient_reaches_is_drawn() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let word = |n: usize| -> String { (0..5).map(|i| ["a", "b", "c", "d"][(n >> (2 * i)) % 4]).collect() };
+    let line = |n: usize| format!("{}\t{}\n", word(n * 13), word(n * 13).to_uppercase().replace("", " ").trim());
+    fs::write(folder.join("words.tsv"), (0..60).map(line).collect::<String>()).unwrap();
+    let train = |more: &[&str]| {
+        let small = ["train", "transduce", "words.tsv", "--hidden", "8", "--embedding", "4", "--epochs", "1"];
+        run(folder, &[&small[..], &["--plot", "p.svg", "--gradient-flow"], more].concat())
+    };
+    let out = train(&["--attention"]).ok();
+    let words = ["layer 0: ", "layer 0, reverse: ", "with sources of 5 steps of the validation part", "at every step"];
+    words.iter().for_each(|words| assert!(out.contains(words), "no '{words}' in {out}"));
+    let svg = fs::read_to_string(folder.join("p.svg")).unwrap();
+    for words in ["Where the decoder looks", "Gradient norm at h", "layer 0, reverse", "Loss by epoch"] {
+        assert!(svg.contains(words), "no '{words}' in the picture");
+    }
+    let out = train(&["-o", "plain.safetensors"]).ok();
+    assert!(out.contains("it enters at its last state alone"), "{out}");
+    assert!(!fs::read_to_string(folder.join("p.svg")).unwrap().contains("Where the decoder looks"));
+    fs::write(folder.join("asked.txt"), "abcda\n").unwrap();
+    run(folder, &["predict", "plain.safetensors", "asked.txt", "--attention-plot", "a.png"]).refused(
+        2,
+        &["expected a model with attention, got plain.safetensors, which has none", "--attention' makes one"],
+    );
+    assert!(!folder.join("a.png").exists());
+}
+
+#[test]
+fn every_kind_tells_how_far_its_gradient_reaches() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    texts(folder, 200);
+    series(folder, 300);
+    let small = ["--gradient-flow", "--epochs", "1", "--hidden", "8", "--plot", "p.svg"];
+    let cases: [(&[&str], &[&str]); 4] = [
+        (&["forecast", "series.csv", "--time", "day", "--bidirectional"], &["layer 0, reverse: ", "at the last step"]),
+        (&["classify", "texts.tsv"], &["layer 0, reverse: ", "at every step, as the read-out is their maximum"]),
+        (&["classify", "texts.tsv", "--readout", "last"], &["layer 0: ", "at the last step"]),
+        (&["generate", "texts.tsv"], &["layer 0: ", "of the loss of the end of "]),
+    ];
+    for (args, words) in cases {
+        let out = run(folder, &[&["train"], args, &small[..]].concat()).ok();
+        words.iter().for_each(|words| assert!(out.contains(words), "no '{words}' in {out}"));
+        let svg = fs::read_to_string(folder.join("p.svg")).unwrap();
+        assert!(svg.contains("Gradient norm at h") && svg.contains("steps from the last"));
+    }
+    run(folder, &["predict", "classify.safetensors", "--attention-plot", "a.png"])
+        .refused(2, &["--attention-plot: is of an encoder-decoder with attention"]);
+}
+
+/// What --print-config writes --config reads, and prints again; what it does not know it tells.
+#[test]
+fn settings_go_through_a_file_and_back() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let plateau = ["--schedule", "plateau:2:0.5:0.001:0.0001"];
+    for kind in ["forecast", "classify", "generate", "transduce"] {
+        for more in [&[][..], &plateau, &["--schedule", "cosine:5:50:0.0001"], &["--schedule", "constant"]] {
+            let printed = run(folder, &[&["train", kind, "--print-config", "--hidden", "17"], more].concat()).ok();
+            assert!(printed.contains("hidden = 17"), "{printed}");
+            fs::write(folder.join("settings.toml"), &printed).unwrap();
+            let again = run(folder, &["train", kind, "--config", "settings.toml", "--print-config"]).ok();
+            assert_eq!(again, printed);
+        }
+        let printed = run(folder, &[&["train", kind, "--print-config"], &plateau[..]].concat()).ok();
+        assert!(printed.contains("[fit.schedule.plateau]\nfactor = 0.5\npatience = 2\n"), "{printed}");
+        fs::write(folder.join("settings.toml"), printed.replace("patience = 2", "patienc = 2")).unwrap();
+        let ran = run(folder, &["train", kind, "--config", "settings.toml", "--print-config"]);
+        assert!(ran.code == 2 && ran.err.contains("unknown field `patienc`"), "{ran:?}");
+        let help = run(folder, &["train", kind, "--help"]).ok();
+        assert!(!help.contains("Plateau"), "{help}");
+    }
+    let help = run(folder, &["train", "transduce", "--help"]).ok();
+    assert!(help.contains("[default: plateau:0:0.4]"), "{help}");
+}
+
+#[test]
 fn who_remembers_is_told_and_drawn() {
     let folder = TempDir::new().unwrap();
     let folder = folder.path();
@@ -539,7 +627,15 @@ fn who_remembers_is_told_and_drawn() {
     for words in ["who has read nothing has a loss of 0.167", "T    8  tanh RNN", "T   40  GRU", "as drawn: "] {
         assert!(out.contains(words), "no '{words}' in {out}");
     }
-    assert!(fs::read_to_string(folder.join("m.svg")).unwrap().contains("Adding, T 40: who still learns"));
+    let table = out.split("\n\n").nth(1).unwrap();
+    let columns: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(columns[0], ["T", "8", "T", "40"], "{out}");
+    assert_eq!([&columns[1][..2], &columns[2][..1]].concat(), ["tanh", "RNN", "GRU"], "{out}");
+    assert!(columns[2].len() == 5 && columns[2][1] == "loss", "{out}");
+    let svg = fs::read_to_string(folder.join("m.svg")).unwrap();
+    for words in ["Adding: who still learns", "Loss, T 40", "Loss at the end", "T (filled: solved)"] {
+        assert!(svg.contains(words), "no '{words}' in the picture");
+    }
     let reports = run(folder, &[&args[..], &["--json"]].concat()).ok();
     assert_eq!(reports.lines().map(|line| json(line)["minibatches"].clone()).collect::<Vec<_>>(), [20, 20, 20, 20]);
     run(folder, &["train", "memory", "--kinds", "gru,tcn"]).refused(2, &["expected rnn, irnn, gru or lstm"]);

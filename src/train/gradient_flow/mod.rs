@@ -143,59 +143,53 @@ impl GradientFlow {
     /// [`Model::forward`] and what `loss` gives.
     pub fn of<'a>(model: &Model, input: impl Into<Input<'a>>, loss: &mut (impl Loss + ?Sized)) -> Result<Self> {
         let input = input.into();
-        let leaves_last = check(&model.spec().layers)?;
-        let bare = bare(model, &input)?;
-        let model = bare.as_ref().unwrap_or(model);
-        let layers = model.zero_state(1)?.h_shape()[0];
-        if layers == 0 {
-            return Err(Error::value("model", "one with recurrent layers", "none"));
-        }
+        let begun = Begun::new(model, &input)?;
         let batch_first = model.spec().batch_first;
-        let cut = Cut::new(&input, batch_first)?;
         let mut capture = Capture { loss, rows: Vec::new(), shape: [0; 3] };
+        let model = begun.bare.as_ref().unwrap_or(model);
         let (loss, _) = model.forward(input, &mut TrainingState::new(0))?.learn(&mut capture)?;
-        let d_output = match leaves_last {
-            true => cut.of_one_step(capture.rows, capture.shape[2]),
-            false => cut.like(capture.rows, capture.shape[2], batch_first),
+        let d_output = match begun.leaves_last {
+            true => begun.cut.of_one_step(capture.rows, capture.shape[2]),
+            false => begun.cut.like(capture.rows, capture.shape[2], batch_first),
         };
-        let mut flow = Self { loss, norms: vec![Vec::new(); layers], cell_norms: vec![Vec::new(); layers] };
-        flow.go_back(model, &cut, &d_output)?;
-        Ok(flow)
+        begun.go_back(model, &d_output, None, loss)
     }
 
-    /// One step at a time, from the last to the first.
-    fn go_back(&mut self, model: &Model, cut: &Cut, d_output: &Cut) -> Result<()> {
-        let (mut workspace, mut training) = (Workspace::default(), TrainingState::new(0));
-        // The state that each step begins in; the first in the model's own.
-        let mut states: Vec<State> = Vec::new();
-        for t in 0..cut.steps() - 1 {
-            let run = model.forward_with(cut.at(t)?, states.last(), &mut training, &mut workspace, Threads::one())?;
-            let mut state = State::default();
-            state.copy_from(run.state())?;
-            states.push(state);
+    /// Of gradients that are known, where the model is a part of a larger one: that of its output, in the form of the output
+    /// itself, and that of its last state, where something looks at it. There is no loss: [`loss`](Self::loss) is NaN.
+    ///
+    /// ```
+    /// use elman::tensor::Seq;
+    /// use elman::train::GradientFlow;
+    /// use elman::{Gru, Rng};
+    ///
+    /// // What a decoder asks of the state that an encoder leaves, here 1 of each unit, and nothing of its outputs.
+    /// let encoder = Gru::builder(2, 3).model(&mut Rng::new(1))?;
+    /// let (x, d_output) = (Seq::zeros(4, 1, 2)?, Seq::zeros(4, 1, 3)?);
+    /// let mut d_last = encoder.zero_state(1)?;
+    /// d_last.h_mut().fill(1.0);
+    /// let flow = GradientFlow::of_gradients(&encoder, &x, &d_output, Some(&d_last))?;
+    /// assert!(flow.norms()[0].is_sorted()); // it is less with every step back
+    /// # Ok::<(), elman::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As of [`of`](Self::of); [`ErrorKind::Value`](crate::ErrorKind::Value) for a `d_output` of more or fewer steps than the
+    /// output has, and as of [`Run::backward`](crate::Run::backward) for one or a `d_last` of another shape.
+    pub fn of_gradients<'a, 'd>(
+        model: &Model,
+        input: impl Into<Input<'a>>,
+        d_output: impl Into<Input<'d>>,
+        d_last: Option<&State>,
+    ) -> Result<Self> {
+        let begun = Begun::new(model, &input.into())?;
+        let d_output = Cut::new(&d_output.into(), model.spec().batch_first)?;
+        let expected = if begun.leaves_last { 1 } else { begun.cut.steps() };
+        if d_output.steps() != expected {
+            return Err(Error::value("d_output", &format!("{expected} steps, as the output has"), d_output.steps()));
         }
-        let mut d_state: Option<State> = None;
-        for t in (0..cut.steps()).rev() {
-            let first = t.checked_sub(1).map(|before| &states[before]);
-            let run = model.forward_with(cut.at(t)?, first, &mut training, &mut workspace, Threads::one())?;
-            // What a read-out leaves of the last step is the only one; a step before it has no gradient of an output.
-            let here = d_output.steps() == cut.steps() || t + 1 == cut.steps();
-            let mut upstream = match here {
-                true => Upstream::output(d_output.at(t.min(d_output.steps() - 1))?),
-                false => Upstream::default(),
-            };
-            if let Some(d_state) = &d_state {
-                upstream = upstream.and_last_state(d_state);
-            }
-            let gradients = run.backward(upstream.want_state())?;
-            let d_first = gradients.state().expect("it was asked for");
-            self.record(d_first);
-            let mut kept = d_state.take().unwrap_or_default();
-            kept.copy_from(d_first)?;
-            d_state = Some(kept);
-        }
-        self.norms.iter_mut().chain(&mut self.cell_norms).for_each(|norms| norms.reverse());
-        Ok(())
+        let model = begun.bare.as_ref().unwrap_or(model);
+        begun.go_back(model, &d_output, d_last, f32::NAN)
     }
 
     fn record(&mut self, d_state: &State) {
@@ -208,7 +202,7 @@ impl GradientFlow {
         }
     }
 
-    /// The loss over the whole output.
+    /// The loss over the whole output; NaN of gradients that were given.
     #[must_use]
     pub fn loss(&self) -> f32 {
         self.loss
@@ -254,6 +248,65 @@ impl fmt::Display for GradientFlow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (layer, verdict) = self.worst();
         write!(f, "layer {layer}: {verdict}")
+    }
+}
+
+/// A model and a batch that can be gone through step by step.
+struct Begun {
+    cut: Cut,
+    /// The model without dropout, where it has some.
+    bare: Option<Model>,
+    /// Whether a read-out leaves one step.
+    leaves_last: bool,
+    layers: usize,
+}
+
+impl Begun {
+    fn new(model: &Model, input: &Input<'_>) -> Result<Self> {
+        let leaves_last = check(&model.spec().layers)?;
+        let bare = bare(model, input)?;
+        let layers = model.zero_state(1)?.h_shape()[0];
+        if layers == 0 {
+            return Err(Error::value("model", "one with recurrent layers", "none"));
+        }
+        Ok(Self { cut: Cut::new(input, model.spec().batch_first)?, bare, leaves_last, layers })
+    }
+
+    /// One step at a time, from the last to the first.
+    fn go_back(&self, model: &Model, d_output: &Cut, d_last: Option<&State>, loss: f32) -> Result<GradientFlow> {
+        let (cut, layers) = (&self.cut, self.layers);
+        let mut flow = GradientFlow { loss, norms: vec![Vec::new(); layers], cell_norms: vec![Vec::new(); layers] };
+        let (mut workspace, mut training) = (Workspace::default(), TrainingState::new(0));
+        // The state that each step begins in; the first in the model's own.
+        let mut states: Vec<State> = Vec::new();
+        for t in 0..cut.steps() - 1 {
+            let run = model.forward_with(cut.at(t)?, states.last(), &mut training, &mut workspace, Threads::one())?;
+            let mut state = State::default();
+            state.copy_from(run.state())?;
+            states.push(state);
+        }
+        let mut d_state = d_last.cloned();
+        for t in (0..cut.steps()).rev() {
+            let first = t.checked_sub(1).map(|before| &states[before]);
+            let run = model.forward_with(cut.at(t)?, first, &mut training, &mut workspace, Threads::one())?;
+            // What a read-out leaves of the last step is the only one; a step before it has no gradient of an output.
+            let here = d_output.steps() == cut.steps() || t + 1 == cut.steps();
+            let mut upstream = match here {
+                true => Upstream::output(d_output.at(t.min(d_output.steps() - 1))?),
+                false => Upstream::default(),
+            };
+            if let Some(d_state) = &d_state {
+                upstream = upstream.and_last_state(d_state);
+            }
+            let gradients = run.backward(upstream.want_state())?;
+            let d_first = gradients.state().expect("it was asked for");
+            flow.record(d_first);
+            let mut kept = d_state.take().unwrap_or_default();
+            kept.copy_from(d_first)?;
+            d_state = Some(kept);
+        }
+        flow.norms.iter_mut().chain(&mut flow.cell_norms).for_each(|norms| norms.reverse());
+        Ok(flow)
     }
 }
 

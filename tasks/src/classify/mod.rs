@@ -36,6 +36,7 @@ mod settings;
 
 use std::path::Path;
 
+use elman::loss::{CrossEntropy, Steps};
 use elman::train::{Fit, Identity};
 use elman::{LayerKind, LayerSpec, Model, Rng, Threads, Workspace};
 
@@ -46,6 +47,7 @@ pub use predict::{Classifier, Ranked};
 pub use settings::{Pool, Settings};
 
 use crate::error::{Error, Result, listed, quoted};
+use crate::flow::{self, Flows};
 use crate::job::{Job, describe, optimizer};
 use crate::metrics::Confusion;
 use crate::net::Reads;
@@ -181,14 +183,7 @@ impl Classify {
     /// A model that is not of these data, and a part without rows.
     pub fn confusion(&self, model: &Model, part: Part) -> Result<Confusion> {
         let rows = self.rows(part)?;
-        let expected = Reads::Tokens(self.vocabulary.as_ref().map_or(0, Vocabulary::len));
-        let fits = match model.spec().layers.first().map(|layer| &layer.kind) {
-            Some(LayerKind::Embedding { vocabulary, .. }) => expected == Reads::Tokens(*vocabulary),
-            _ => self.vocabulary.is_none() && model.inputs() == self.width(),
-        };
-        if !fits || model.outputs() != self.classes.len() {
-            return Err(Error::expected("model", "one of the tokens, features and classes of these data", "another"));
-        }
+        self.check_model(model)?;
         let sequences = rows.iter().map(|&row| &self.sequences[row][..]);
         let answers: Vec<_> =
             predict::probabilities(model, sequences, self.width())?.iter().map(|p| likeliest(p)).collect();
@@ -213,6 +208,42 @@ impl Classify {
             rows.push(row(method, false, &confusion));
         }
         Ok(scores(format!("{part}, {} sequences", tested.len()), rows))
+    }
+
+    /// How far back in time the gradient of the loss reaches in this model, with respect to the h of each layer and direction,
+    /// over at most 16 sequences of one length, out of the validation part where there is one. It enters where the read-out
+    /// looks: with [`Pool::Last`] at the last step alone, else at every step, so that it need not reach far.
+    ///
+    /// # Errors
+    /// A model that is not of these data.
+    pub fn gradient_flow(&self, model: &Model) -> Result<Flows> {
+        self.check_model(model)?;
+        let part = if self.split.valid.is_empty() { Part::Train } else { Part::Valid };
+        let rows = flow::of_one_length(self.split.part(part), |row| self.sequences[row].len());
+        let sequences: Vec<&[f32]> = rows.iter().map(|&row| &self.sequences[row][..]).collect();
+        let labels: Vec<i64> = rows.iter().map(|&row| self.labels[row] as i64).collect();
+        let x = flow::batch(&sequences, self.width())?;
+        let (loss, layers) = flow::through(model, &x, &mut CrossEntropy::new(&labels).at(Steps::Last))?;
+        let enters = match self.settings.readout {
+            Pool::Last => "at the last step",
+            Pool::Mean => "at every step, as the read-out is their mean",
+            Pool::Max => "at every step, as the read-out is their maximum",
+        };
+        let (count, steps) = (rows.len(), x.shape()[0]);
+        let of = format!("of the loss of {count} sequences of {steps} steps of the {part}, by h; it enters {enters}");
+        Ok(Flows { of, loss, layers })
+    }
+
+    fn check_model(&self, model: &Model) -> Result<()> {
+        let expected = Reads::Tokens(self.vocabulary.as_ref().map_or(0, Vocabulary::len));
+        let fits = match model.spec().layers.first().map(|layer| &layer.kind) {
+            Some(LayerKind::Embedding { vocabulary, .. }) => expected == Reads::Tokens(*vocabulary),
+            _ => self.vocabulary.is_none() && model.inputs() == self.width(),
+        };
+        match fits && model.outputs() == self.classes.len() {
+            true => Ok(()),
+            false => Err(Error::expected("model", "one of the tokens, features and classes of these data", "another")),
+        }
     }
 
     fn rows(&self, part: Part) -> Result<&[usize]> {

@@ -18,7 +18,7 @@ mod settings;
 use std::path::Path;
 
 use elman::loss::{MeanSquaredError, Steps};
-use elman::train::{Fit, GradientFlow, Supervised, Targets};
+use elman::train::{Fit, Supervised, Targets};
 use elman::{Model, Readout, Rng, Threads, Workspace};
 
 pub use backtest::{Backtest, FoldRow, FoldedScores};
@@ -27,6 +27,7 @@ pub use score::HorizonScores;
 pub use settings::{Data, Mode, Settings};
 
 use crate::error::{Error, Result};
+use crate::flow::{self, Flows};
 use crate::job;
 use crate::metrics::mae;
 use crate::net::Reads;
@@ -195,18 +196,21 @@ impl Forecast {
         Ok((model, kept))
     }
 
-    /// How far back in time the gradient of the validation part's loss reaches, in this model.
+    /// How far back in time the gradient of the validation part's loss reaches in this model: of the squared errors of
+    /// windows, with respect to the h of each layer and direction. It enters at the last step.
     ///
     /// # Errors
     /// A model of other sizes.
-    pub fn gradient_flow(&self, model: &Model) -> Result<GradientFlow> {
+    pub fn gradient_flow(&self, model: &Model) -> Result<Flows> {
         /// More windows tell the same.
         const WINDOWS: usize = 64;
         let windows = &self.valid[..self.valid.len().min(WINDOWS)];
         let x = sequence(windows.iter().map(|window| &window.x[..]), self.prepared.window, self.prepared.width())?;
         let target: Vec<f32> = windows.iter().flat_map(|window| self.prepared.target_of(window)).collect();
         let target = elman::tensor::Seq::from_slice(&target, 1, windows.len(), self.settings.outputs())?;
-        Ok(GradientFlow::of(model, &x, &mut MeanSquaredError::new(&target).at(Steps::Last))?)
+        let (loss, layers) = flow::through(model, &x, &mut MeanSquaredError::new(&target).at(Steps::Last))?;
+        let of = format!("of the loss of {} validation windows, by h; it enters at the last step", windows.len());
+        Ok(Flows { of, loss, layers })
     }
 
     /// Of each series the rows that a forecast of the next step looks at.

@@ -37,6 +37,7 @@ use std::collections::HashMap;
 use std::f64::consts::LN_2;
 use std::path::Path;
 
+use elman::loss::{CrossEntropy, Steps};
 use elman::train::{Fit, Identity, Learner, Score};
 use elman::{LayerKind, LayerSpec, Model, Readout, Rng, Threads, Workspace};
 
@@ -46,12 +47,13 @@ pub use settings::Settings;
 
 use crate::baselines::generate::CharacterModel;
 use crate::error::{Error, Result, listed, quoted};
+use crate::flow::{self, Flows};
 use crate::job::{Job, describe, optimizer};
 use crate::net::Reads;
 use crate::scores::{Better, Measure, Row, Scores};
 use crate::split::{Part, Split, random};
 use crate::text::{self, Pair};
-use tokens::{Example, Tokens};
+use tokens::{END_INDEX, Example, Tokens};
 
 /// The runs of characters that the model beside the network counts; more hardly tell more in files of some thousand lines.
 const RUN: usize = 4;
@@ -189,6 +191,28 @@ impl Generate {
         let sum: f64 = texts.iter().map(|(label, text)| each[label].log_likelihood(text)).sum();
         rows.push(row(format!("runs of {RUN}, by label"), false, -sum / characters as f64 / LN_2));
         Ok(scores(format!("{part}, {} texts", texts.len()), rows))
+    }
+
+    /// How far back in time the gradient reaches in this model, with respect to the h of each layer, over at most 16 texts of
+    /// one length, out of the validation part where there is one. It is that of the end's loss alone, which enters at the last
+    /// step: the loss of the characters before it enters at every step, and says nothing of how far one reaches.
+    ///
+    /// # Errors
+    /// A model that is not of these data.
+    pub fn gradient_flow(&self, model: &Model) -> Result<Flows> {
+        sample::check(model, &self.tokens)?;
+        let part = if self.split.valid.is_empty() { Part::Train } else { Part::Valid };
+        let rows = flow::of_one_length(self.split.part(part), |row| self.examples[row].steps());
+        let inputs = self.tokens.inputs();
+        let read: Vec<Vec<f32>> = rows.iter().map(|&row| self.examples[row].read(inputs)).collect();
+        let x = flow::batch(&read.iter().map(Vec::as_slice).collect::<Vec<_>>(), inputs)?;
+        let ends = vec![END_INDEX as i64; rows.len()];
+        let (loss, layers) = flow::through(model, &x, &mut CrossEntropy::new(&ends).at(Steps::Last))?;
+        let (count, steps) = (rows.len(), x.shape()[0]);
+        let of = format!(
+            "of the loss of the end of {count} texts of {steps} steps of the {part}, by h; it enters at the last"
+        );
+        Ok(Flows { of, loss, layers })
     }
 
     /// The model of runs of characters in the texts of training whose label is wanted.

@@ -103,6 +103,16 @@ impl Problem {
     }
 }
 
+impl Truth {
+    /// That of the end of the examples, so many steps times examples: all that is to be told is told there.
+    pub(super) fn of_last(&self, steps: usize) -> Self {
+        match self {
+            Self::Sums(sums) => Self::Sums(sums.clone()),
+            Self::Symbols(labels) => Self::Symbols(labels[labels.len() - steps..].to_vec()),
+        }
+    }
+}
+
 fn adding(x: &mut Seq, rng: &mut Rng) -> elman::Result<Seq> {
     let [steps, examples, _] = x.shape();
     let mut sums = Seq::zeros(1, examples, 1)?;

@@ -12,11 +12,12 @@
 //! ```
 
 mod examples;
+mod learn;
 #[cfg(test)]
 mod tests;
 
 use elman::optim::{Adam, AdamConfig};
-use elman::train::{GradientFlow, Trainer, TrainingState};
+use elman::train::{GradientFlow, TrainingState};
 use elman::{Gru, Lstm, Model, Nonlinearity, Readout, Rng, Rnn, Threads, Workspace};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,7 @@ pub use examples::Problem;
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::split::SplitMix64;
+use learn::Lessons;
 
 /// A recurrent network and how it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,6 +142,8 @@ pub struct Outcome {
 /// Fresh examples that a loss is measured on: of squared errors that are like those of a normal distribution their mean is
 /// then known to within 1/√(500/2), 6 %.
 const FRESH: usize = 500;
+/// So many of them at once, lest long sequences take many times the memory of a step of training.
+const TOGETHER: usize = 50;
 /// Examples that gradients are measured on. The norm is over all of them, so that one in which little is asked for counts little.
 const FLOWING: usize = 16;
 
@@ -230,13 +234,13 @@ impl Memory {
         let (mut examples, mut fresh_examples) = (Rng::new(learned), Rng::new(measured));
         let untrained = self.flow(&model)?;
         let adam = Adam::new(model.params(), AdamConfig::default().lr(self.lr))?;
-        let mut trainer =
-            Trainer::new(adam).training(TrainingState::new(self.seed)).threads(threads).clip_norm(self.clip_norm);
+        let (training, clip_norm) = (TrainingState::new(self.seed), self.clip_norm);
+        let mut lessons = Lessons { adam, clip_norm, training, threads, workspaces: Vec::new() };
         let (mut losses, mut diverged_at) = (Vec::new(), None);
         let mut fresh = vec![(0, self.measure(&model, &mut fresh_examples, threads)?)];
         for minibatch in 1..=self.minibatches {
-            let mut drawn = self.problem.draw(self.steps, self.batch, &mut examples)?;
-            let loss = trainer.step(&mut model, &drawn.x, &mut drawn.truth)?;
+            let drawn = self.problem.draw(self.steps, self.batch, &mut examples)?;
+            let loss = lessons.step(&mut model, &drawn)?;
             losses.push(loss);
             if !loss.is_finite() {
                 diverged_at = Some(minibatch);
@@ -265,10 +269,13 @@ impl Memory {
 
     /// The loss on examples that nothing was learned from.
     fn measure(&self, model: &Model, rng: &mut Rng, threads: Threads) -> Result<f64> {
-        let mut drawn = self.problem.draw(self.steps, FRESH, rng)?;
-        let mut workspace = Workspace::default();
-        let output = model.run_with(&drawn.x, None, &mut workspace, threads)?;
-        Ok(f64::from(output.loss(&mut drawn.truth)?))
+        let (mut workspace, mut sum) = (Workspace::default(), 0.0);
+        for _ in 0..FRESH / TOGETHER {
+            let mut drawn = self.problem.draw(self.steps, TOGETHER, rng)?;
+            let output = model.run_with(&drawn.x, None, &mut workspace, threads)?;
+            sum += f64::from(output.loss(&mut drawn.truth)?);
+        }
+        Ok(sum * TOGETHER as f64 / FRESH as f64)
     }
 
     /// The same examples for each network.

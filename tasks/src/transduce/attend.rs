@@ -64,6 +64,12 @@ impl Dot {
         this
     }
 
+    /// The weights of each of the decoder's steps, in the order of [`forward`](Self::forward): one for each of the encoder's
+    /// rows, 1 together.
+    pub(super) fn weights(&self) -> impl Iterator<Item = &[f32]> {
+        self.steps.iter().map(|(_, rows, first)| &self.weights[*first..][..rows.len()])
+    }
+
     /// Backward: adds to `d_encoded`, and sets the rows of `d_decoded`.
     pub(super) fn backward(
         &self,

@@ -42,6 +42,7 @@
 mod attend;
 mod beam;
 mod examples;
+mod flow;
 mod network;
 mod predict;
 mod score;
@@ -57,7 +58,7 @@ use elman::train::{Fit, Identity};
 use elman::{Model, Rng, Threads};
 
 pub use examples::Examples;
-pub use predict::Transducer;
+pub use predict::{Attended, Transducer};
 pub use settings::{Attention, Data, Settings};
 
 use crate::baselines::transduce::Substitution;

@@ -6,7 +6,7 @@ use elman::Model;
 
 use super::beam::{Found, Search};
 use super::network::{Memory, Networks};
-use super::settings::check_beam;
+use super::settings::{Attention, check_beam};
 use super::{Settings, Tokens};
 use crate::error::{Error, Result, quoted};
 use crate::job::{TARGETS_KEY, VOCABULARY_KEY, settings_of, tokens_of};
@@ -14,6 +14,17 @@ use crate::vocabulary::Unit;
 
 /// Beginnings of targets that are followed at once: enough for a full use of the kernels, few enough to stay in a cache.
 const TOGETHER: usize = 128;
+
+/// Where a decoder looked: [`Transducer::attention`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attended {
+    /// The tokens of the source, as it has them.
+    pub source: Vec<String>,
+    /// The tokens that were told, without the end.
+    pub target: Vec<String>,
+    /// For each of those, the weights of the source's tokens in their order: numbers from 0 to 1, 1 together.
+    pub weights: Vec<Vec<f32>>,
+}
 
 /// What turns one sequence into another, out of a model's file alone.
 #[derive(Clone, Debug)]
@@ -99,6 +110,44 @@ impl Transducer {
         let read: Vec<&[f32]> = read.iter().map(Vec::as_slice).collect();
         let all = search(&self.networks, &self.settings, &self.tokens, &read, beam)?;
         all.into_iter().map(|found| found.into_iter().map(told).collect()).collect()
+    }
+
+    /// Where the decoder looks as it tells the best target of a source, found by a beam so wide.
+    ///
+    /// ```
+    /// # use elman::Threads;
+    /// # use elman_tasks::job::Job;
+    /// # use elman_tasks::transduce::{Settings, Transduce, Transducer};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("spelled.tsv");
+    /// # std::fs::write(&path, (0..20).map(|n| format!("{}ab\tA B\n", "c".repeat(n))).collect::<String>()).unwrap();
+    /// # let settings = Settings::from_toml("attention = 'dot'\nlongest = 4\n[net]\nhidden = 8\n[fit]\nepochs = 1")?;
+    /// # let fit = Transduce::prepare(&path, settings)?.fit(Threads::one())?;
+    /// # let transducer = Transducer::new(fit.into_learner().into_model())?;
+    /// let attended = transducer.attention("cab", 1)?;
+    /// assert_eq!(attended.source, ["c", "a", "b"]);
+    /// for (token, weights) in attended.target.iter().zip(&attended.weights) {
+    ///     println!("{token}: {weights:?}"); // of each step of the source, 1 together
+    ///     assert!((weights.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+    /// }
+    /// # Ok::<(), elman_tasks::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A model without attention, and as of [`transduce`](Self::transduce).
+    pub fn attention(&self, source: &str, beam: usize) -> Result<Attended> {
+        if self.settings.attention == Attention::None {
+            return Err(Error::expected("model", "one that was trained with attention", "one without"));
+        }
+        let read = self.read(source)?;
+        let found = search(&self.networks, &self.settings, &self.tokens, &[&read], beam)?.remove(0).remove(0);
+        let told = self.tokens.targets.decode(&found.tokens)?.into_iter().map(String::from).collect();
+        // What is read at the step that tells a token is the one before; the end is told at a step of its own, which is left out.
+        let Tokens { begin, end, .. } = self.tokens;
+        let target = [begin].iter().chain(&found.tokens).chain([&end]).map(|&token| token as f32).collect::<Vec<_>>();
+        let mut weights = self.networks.weights(&read, &target, &mut Memory::default())?;
+        weights.truncate(found.tokens.len());
+        Ok(Attended { source: self.settings.data.source.tokens(source.trim()), target: told, weights })
     }
 
     fn read(&self, source: &str) -> Result<Vec<f32>> {

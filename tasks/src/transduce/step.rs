@@ -3,7 +3,7 @@
 use elman::loss::{CrossEntropy, IGNORE_INDEX};
 use elman::tensor::{PackedRef, PackedSequence, SeqRef};
 use elman::train::TrainingState;
-use elman::{Params, Threads, Upstream};
+use elman::{Params, State, Threads, Upstream, Workspace};
 
 use super::attend::{Dot, places};
 use super::network::{Memory, Networks, whole};
@@ -36,6 +36,15 @@ impl Minibatch {
     }
 }
 
+/// What a loss asks of the encoder.
+pub(super) struct Asked {
+    pub(super) loss: f32,
+    /// The gradient of its outputs, where attention sees them.
+    pub(super) d_encoded: Option<PackedSequence>,
+    /// That of its last state.
+    pub(super) d_last: State,
+}
+
 impl Networks {
     /// A minibatch: forward, loss, backward. The mean loss of a label; `give` gets the gradients of each part, which counts
     /// as [`PARTS`](super::network::PARTS) does.
@@ -49,9 +58,30 @@ impl Networks {
     ) -> elman::Result<f32> {
         let Memory { encoder, decoder, head } = memory;
         let encoded = self.encoder.forward_with(&batch.x, None, training, encoder, threads)?;
-        let first = self.first_state(encoded.state())?;
+        let above = (encoded.output(), encoded.state());
+        let Asked { loss, d_encoded, d_last } = self.ask(batch, above, (decoder, head), training, threads, give)?;
+        let upstream = match &d_encoded {
+            Some(d_encoded) => Upstream::output(d_encoded),
+            None => Upstream::default(),
+        };
+        let mut below = encoded.backward(upstream.and_last_state(&d_last))?;
+        give(0, below.parameters_mut())?;
+        Ok(loss)
+    }
+
+    /// What the loss asks of the encoder, whose output and last state are given: forward and backward through all above it.
+    pub(super) fn ask(
+        &self,
+        batch: &Minibatch,
+        (encoded, last): (SeqRef<'_>, &State),
+        (decoder, head): (&mut Workspace, &mut Workspace),
+        training: &mut TrainingState,
+        threads: Threads,
+        give: &mut dyn FnMut(usize, &mut Params) -> elman::Result<()>,
+    ) -> elman::Result<Asked> {
+        let first = self.first_state(last)?;
         let decoded = self.decoder.forward_with(&batch.y, Some(&first), training, decoder, threads)?;
-        let attended = self.attend(batch, encoded.output(), decoded.output())?;
+        let attended = self.attend(batch, encoded, decoded.output())?;
         let run = self.head.forward_with(&attended.out, None, training, head, threads)?;
         let (loss, mut above) =
             run.learn_with(&mut CrossEntropy::new(&batch.labels), Upstream::default().want_input())?;
@@ -61,13 +91,19 @@ impl Networks {
         let mut above = decoded.backward(Upstream::output(&d_decoded).want_state())?;
         give(1, above.parameters_mut())?;
         let d_last = self.d_last_state(above.state().expect("it was asked for"))?;
-        let upstream = match &d_encoded {
-            Some(d_encoded) => Upstream::output(d_encoded),
-            None => Upstream::default(),
-        };
-        let mut below = encoded.backward(upstream.and_last_state(&d_last))?;
-        give(0, below.parameters_mut())?;
-        Ok(loss)
+        Ok(Asked { loss, d_encoded, d_last })
+    }
+
+    /// The weights that each token of a target looks at its source's steps with, by teacher forcing: a row for each token of
+    /// the target, its end among them. Empty without attention.
+    pub(super) fn weights(&self, source: &[f32], target: &[f32], memory: &mut Memory) -> elman::Result<Vec<Vec<f32>>> {
+        let batch = Minibatch::new(&[source], &[target])?;
+        let Memory { encoder, decoder, .. } = memory;
+        let encoded = self.encoder.run_with(&batch.x, None, encoder, Threads::one())?;
+        let first = self.first_state(encoded.state())?;
+        let decoded = self.decoder.run_with(&batch.y, Some(&first), decoder, Threads::one())?;
+        let attended = self.attend(&batch, encoded.values(), decoded.values())?;
+        Ok(attended.dot.map_or(Vec::new(), |(dot, ..)| dot.weights().map(<[f32]>::to_vec).collect()))
     }
 
     /// The mean loss of a label, without dropout.

@@ -1,12 +1,13 @@
 //! Gradients through all parts, searches against all there is to be found, and parts that do not fit.
 
 use elman::train::TrainingState;
-use elman::{Params, Rng};
+use elman::{Params, Rng, Upstream};
 
 use super::beam::Search;
 use super::network::spec;
 use super::step::Minibatch;
 use super::*;
+use crate::flow::LayerFlow;
 use crate::net::{Cell, Net};
 
 /// Each cell, with attention and without, and one way and both.
@@ -32,7 +33,7 @@ fn gradients_are_those_of_finite_differences() {
         let networks = Networks::of(&model, &settings, 4, 5).unwrap();
         let (mut memory, mut training) = (Memory::default(), TrainingState::new(1));
         let mut gradients: [Vec<f32>; 3] = Default::default();
-        let mut give = |part: usize, d: &Params| {
+        let mut give = |part: usize, d: &mut Params| {
             gradients[part] = d.data().to_vec();
             Ok(())
         };
@@ -53,6 +54,39 @@ fn gradients_are_those_of_finite_differences() {
                 let expected = (moved(h) - moved(-h)) / f64::from(2.0 * h);
                 let d = f64::from(gradients[index]);
                 assert!((d - expected).abs() < 3e-4, "{settings:?}: {part}, {index}: {d} instead of {expected}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_flows_of_the_encoder_begin_as_the_whole_backward_pass_ends() {
+    let sources: [&[f32]; 3] = [&[1.0, 2.0, 2.0, 0.0], &[3.0, 0.0, 1.0, 2.0], &[2.0, 1.0, 3.0, 3.0]];
+    let targets: [&[f32]; 3] = [&[0.0, 3.0, 1.0], &[0.0, 2.0, 4.0, 2.0, 1.0], &[0.0, 4.0, 3.0, 1.0]];
+    let batch = Minibatch::new(&sources, &targets).unwrap();
+    for settings in cases() {
+        let model = Model::init(spec(&settings, 4, 5), &mut Rng::new(7)).unwrap();
+        let networks = Networks::of(&model, &settings, 4, 5).unwrap();
+        let (loss, flows) = networks.flows(&sources, &targets).unwrap();
+        assert!((loss - networks.loss(&batch, &mut Memory::default(), Threads::one()).unwrap()).abs() < 1e-6);
+
+        let (Memory { mut encoder, mut decoder, mut head }, mut training) = (Memory::default(), TrainingState::new(0));
+        let one = Threads::one();
+        let encoded = networks.encoder.forward_with(&batch.x, None, &mut training.clone(), &mut encoder, one).unwrap();
+        let above = (encoded.output(), encoded.state());
+        let mut give = |_: usize, _: &mut Params| Ok(());
+        let asked = networks.ask(&batch, above, (&mut decoder, &mut head), &mut training, one, &mut give).unwrap();
+        let upstream = asked.d_encoded.as_ref().map_or(Upstream::default(), Upstream::output);
+        let gradients = encoded.backward(upstream.and_last_state(&asked.d_last).want_state()).unwrap();
+        let d_first = gradients.state().unwrap();
+        assert_eq!(flows.len(), d_first.h_shape()[0]);
+        for (at, LayerFlow { flow, .. }) in flows.iter().enumerate() {
+            for (norms, d) in [(flow.norms(), d_first.h()), (flow.cell_norms(), d_first.c())] {
+                let Some(&got) = norms[0].first() else { continue };
+                let expected = d[at * 15..][..15].iter().map(|d| d * d).sum::<f32>().sqrt();
+                let what = format!("{settings:?}, {at}: {got} instead of {expected}");
+                assert!(expected > 1e-6 && (got - expected).abs() < 1e-4 * expected, "{what}");
+                assert_eq!(norms[0].len(), 4);
             }
         }
     }

@@ -45,15 +45,26 @@ impl<DB: DrawingBackend> Canvas<DB> {
     }
 
     /// Writes `text` on a line at `(x, y)`, with `share` of its width to the left of that.
-    pub(super) fn text(&self, text: &str, (x, y): Spot, share: f32, style: &Type) -> Drawn<DB> {
+    pub(super) fn text(&self, text: &str, at: Spot, share: f32, style: &Type) -> Drawn<DB> {
+        self.write(text, at, share, style, false)
+    }
+
+    /// The same from below to above: with `share` of its width below `(x, y)`.
+    pub(super) fn text_up(&self, text: &str, at: Spot, share: f32, style: &Type) -> Drawn<DB> {
+        self.write(text, at, share, style, true)
+    }
+
+    fn write(&self, text: &str, (x, y): Spot, share: f32, style: &Type, up: bool) -> Drawn<DB> {
         let &Type(size, color, weight, file) = style;
         if !self.letters {
             // Plotters takes 1.24 of the font size, and the middle of small letters for a line.
             let font = ("sans-serif", 1.24 * size, weight).into_font();
+            let font = if up { font.transform(FontTransform::Rotate270) } else { font };
             let anchor = [HPos::Left, HPos::Center, HPos::Right][(2.0 * share) as usize];
             let style = font.color(&color).pos(Pos::new(anchor, VPos::Center));
-            let text = Text::new(text, (x, y - (0.27 * size) as i32), style);
-            return self.area.draw(&text);
+            let middle = (0.27 * size) as i32;
+            let at = if up { (x - middle, y) } else { (x, y - middle) };
+            return self.area.draw(&Text::new(text, at, style));
         }
         let font = FontRef::try_from_slice(file).expect("the built-in font is sound");
         // What ab_glyph scales is the height of a line: for Noto Sans, 1.362 of the font size.
@@ -69,6 +80,8 @@ impl<DB: DrawingBackend> Canvas<DB> {
                 let corner = shape.px_bounds().min;
                 shape.draw(|dx, dy, cover| {
                     let spot = (corner.x as i32 + dx as i32, corner.y as i32 + dy as i32);
+                    // A quarter turn about (x, y).
+                    let spot = if up { (x + spot.1 - y, y - (spot.0 - x)) } else { spot };
                     pixels.push((spot, color.mix(f64::from(cover.min(1.0)))));
                 });
             }

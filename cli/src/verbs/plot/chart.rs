@@ -1,10 +1,11 @@
-//! Charts of numbers: curves over an axis, and matrices of shares.
+//! Charts of numbers: curves over an axis, matrices of shares, and maps of weights.
 
 use std::ops::Range;
 
 use plotters::prelude::*;
 
 use super::canvas::{Canvas, Drawn, Spot};
+use super::heat::Heats;
 use super::{Drawing, FADED, FAINT, GRID, HEADING, LABEL, Point, SMALL, TITLE};
 
 /// Okabe and Ito's colours, which every kind of colour vision tells apart; the first is for what is known, and stays behind.
@@ -17,13 +18,13 @@ const COLORS: [RGBColor; 6] = [
     RGBColor(230, 159, 0),
 ];
 
-/// Curves in panels one beside the other.
+/// Panes one beside the other.
 pub(crate) struct Chart {
     /// The headline.
     pub(crate) title: String,
     /// A smaller line below it.
     pub(crate) subtitle: String,
-    /// From left to right: one or two.
+    /// From left to right: one to three.
     pub(crate) panes: Vec<Pane>,
 }
 
@@ -31,9 +32,21 @@ pub(crate) struct Chart {
 pub(crate) enum Pane {
     Curves(Panel),
     Matrix(Matrix),
+    Heats(Heats),
+}
+
+impl Pane {
+    /// Its share of the width.
+    fn share(&self) -> i32 {
+        match self {
+            Self::Curves(_) | Self::Matrix(_) => 2,
+            Self::Heats(_) => 3,
+        }
+    }
 }
 
 /// Curves over one pair of axes.
+#[derive(Default)]
 pub(crate) struct Panel {
     /// Its headline.
     pub(crate) title: String,
@@ -41,11 +54,16 @@ pub(crate) struct Panel {
     pub(crate) x: String,
     /// Whether the upward axis is logarithmic: values that are not above zero are left out.
     pub(crate) log: bool,
+    /// On a logarithmic axis to the right, the places of its ticks; a linear one has its own.
+    pub(crate) places: Vec<f64>,
+    /// A height that is told from others: a broken line.
+    pub(crate) level: Option<f64>,
     /// The curves, those of the back first.
     pub(crate) curves: Vec<Curve>,
 }
 
 /// One curve.
+#[derive(Default)]
 pub(crate) struct Curve {
     /// What it is.
     pub(crate) name: String,
@@ -53,6 +71,8 @@ pub(crate) struct Curve {
     pub(crate) color: usize,
     /// Its points, from left to right; one that is not finite breaks it.
     pub(crate) points: Vec<Point>,
+    /// Whether there is a dot at each point, and it is filled; none for the line alone.
+    pub(crate) dots: Vec<bool>,
 }
 
 /// Points of a curve that are too close together to be told apart in a thick line: 300 of them have 2 pixels each.
@@ -62,21 +82,24 @@ const MANY: usize = 300;
 const LEFT: i32 = 560;
 const RIGHT: i32 = GRID.0 as i32 - 160;
 const BETWEEN: i32 = 560;
-const TOP: i32 = 1150;
-const BOTTOM: i32 = 3080;
+pub(super) const TOP: i32 = 1150;
+pub(super) const BOTTOM: i32 = 3080;
 
 impl Drawing for Chart {
     fn draw<DB: DrawingBackend>(&self, on: &Canvas<DB>) -> Drawn<DB> {
         on.text(&self.title, (LEFT - 300, 280), 0.0, &TITLE)?;
         on.text(&self.subtitle, (LEFT - 300, 456), 0.0, &SMALL)?;
-        let count = self.panes.len().max(1) as i32;
-        let width = (RIGHT - LEFT - (count - 1) * BETWEEN) / count;
-        for (n, pane) in self.panes.iter().enumerate() {
-            let left = LEFT + n as i32 * (width + BETWEEN);
+        let shares: i32 = self.panes.iter().map(Pane::share).sum();
+        let whole = RIGHT - LEFT - (self.panes.len() as i32 - 1) * BETWEEN;
+        let mut left = LEFT;
+        for pane in &self.panes {
+            let ends = (left, left + whole * pane.share() / shares);
             match pane {
-                Pane::Curves(panel) => panel.draw(on, (left, left + width))?,
-                Pane::Matrix(matrix) => matrix.draw(on, (left, left + width))?,
+                Pane::Curves(panel) => panel.draw(on, ends)?,
+                Pane::Matrix(matrix) => matrix.draw(on, ends)?,
+                Pane::Heats(heats) => heats.draw(on, ends)?,
             }
+            left = ends.1 + BETWEEN;
         }
         Ok(())
     }
@@ -85,17 +108,22 @@ impl Drawing for Chart {
 impl Panel {
     fn draw<DB: DrawingBackend>(&self, on: &Canvas<DB>, (left, right): (i32, i32)) -> Drawn<DB> {
         on.text(&self.title, (left, TOP - 400), 0.0, &HEADING)?;
-        let mut x = left;
-        for curve in &self.curves {
-            on.line([(x, TOP - 240), (x + 130, TOP - 240)], 20, COLORS[curve.color % COLORS.len()])?;
-            on.text(&curve.name, (x + 170, TOP - 206), 0.0, &SMALL)?;
-            x += 170 + 56 * curve.name.chars().count() as i32 + 130;
-        }
+        self.legend(on, (left, right))?;
         let scale = Scale::of(self, (left, right));
         scale.draw(on, &self.x)?;
-        for curve in &self.curves {
+        if let Some(y) = self.level.and_then(|level| self.height(level)) {
+            let y = scale.up(y);
+            for x in (left..right).step_by(120) {
+                on.line([(x, y), ((x + 60).min(right), y)], 10, FADED)?;
+            }
+        }
+        let last = self.curves.len() as i32 - 1;
+        for (n, curve) in self.curves.iter().enumerate() {
             let color = COLORS[curve.color % COLORS.len()];
-            let spots: Vec<Option<Spot>> = curve.points.iter().map(|&point| scale.spot(point)).collect();
+            // Dots of different curves stand beside one another where they would cover each other.
+            let aside = if curve.dots.is_empty() { 0 } else { (2 * n as i32 - last) * 22 };
+            let beside = |(x, y): Spot| (x + aside, y);
+            let spots: Vec<Option<Spot>> = curve.points.iter().map(|&point| scale.spot(point).map(beside)).collect();
             for run in spots.split(|spot| spot.is_none()) {
                 let run: Vec<Spot> = run.iter().flatten().copied().collect();
                 match run[..] {
@@ -105,6 +133,26 @@ impl Panel {
                     _ => on.line(run, 14, color)?,
                 }
             }
+            for (spot, filled) in spots.iter().zip(&curve.dots) {
+                if let Some(spot) = spot {
+                    on.mark(*spot, [(44, color), (28, if *filled { color } else { WHITE })])?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What each colour is: in a second line where one is too short.
+    fn legend<DB: DrawingBackend>(&self, on: &Canvas<DB>, (left, right): (i32, i32)) -> Drawn<DB> {
+        let (mut x, mut y) = (left, TOP - 240);
+        for curve in &self.curves {
+            let width = 170 + 54 * curve.name.chars().count() as i32;
+            if x > left && x + width > right {
+                (x, y) = (left, y + 130);
+            }
+            on.line([(x, y), (x + 130, y)], 20, COLORS[curve.color % COLORS.len()])?;
+            on.text(&curve.name, (x + 170, y + 34), 0.0, &SMALL)?;
+            x += width + 130;
         }
         Ok(())
     }
@@ -117,22 +165,27 @@ impl Panel {
 }
 
 /// Where numbers lie in a panel.
-struct Scale {
+struct Scale<'p> {
     xs: Range<f64>,
     ys: Range<f64>,
     log: bool,
+    /// Of a logarithmic axis to the right.
+    places: &'p [f64],
     ends: (i32, i32),
 }
 
-impl Scale {
-    fn of(panel: &Panel, ends: (i32, i32)) -> Self {
+impl<'p> Scale<'p> {
+    fn of(panel: &'p Panel, ends: (i32, i32)) -> Self {
         let points = || panel.curves.iter().flat_map(|curve| &curve.points);
-        let xs = range(points().map(|point| point.0).filter(|x| x.is_finite()), 0.0);
-        let ys = range(points().filter_map(|point| panel.height(point.1)), 0.06);
-        Self { xs, ys, log: panel.log, ends }
+        let place = |point: &Point| if panel.places.is_empty() { point.0 } else { point.0.log10() };
+        let margin = if panel.places.is_empty() { 0.0 } else { 0.12 };
+        let xs = range(points().map(place).filter(|x| x.is_finite()), margin);
+        let ys = range(points().map(|point| point.1).chain(panel.level).filter_map(|y| panel.height(y)), 0.06);
+        Self { xs, ys, log: panel.log, places: &panel.places, ends }
     }
 
     fn spot(&self, (x, y): Point) -> Option<Spot> {
+        let x = if self.places.is_empty() { x } else { x.log10() };
         let y = if self.log { y.log10() } else { y };
         if !(x.is_finite() && y.is_finite()) {
             return None;
@@ -152,7 +205,13 @@ impl Scale {
 
     fn draw<DB: DrawingBackend>(&self, on: &Canvas<DB>, name: &str) -> Drawn<DB> {
         let (left, right) = self.ends;
-        for (x, label) in ticks(&self.xs, 7) {
+        // So many as have room for labels of five characters.
+        let count = ((right - left) / 360).clamp(2, 7) as usize;
+        let marks = match self.places {
+            [] => ticks(&self.xs, count),
+            places => places.iter().map(|place| (place.log10(), format!("{place}"))).collect(),
+        };
+        for (x, label) in marks {
             let x = self.across(x);
             on.line([(x, TOP), (x, BOTTOM)], 6, FAINT)?;
             on.text(&label, (x, BOTTOM + 152), 0.5, &SMALL)?;
@@ -194,8 +253,14 @@ fn ticks(range: &Range<f64>, about: usize) -> Vec<(f64, String)> {
     (first..=last.min(first + 50)).map(|n| n as f64 * step).map(|value| (value, label(value))).collect()
 }
 
-/// Powers of ten, of which at most eight are shown.
+/// Powers of ten, of which at most eight are shown; where there are fewer than two, also twice and five times these.
 fn powers(range: &Range<f64>) -> Vec<(f64, String)> {
+    if range.end.floor() - range.start.ceil() < 1.0 {
+        let (first, last) = (range.start.floor().max(-12.0) as i32, range.end.ceil().min(12.0) as i32);
+        let all = (first..=last).flat_map(|n| [1.0, 2.0, 5.0].map(|factor| factor * 10_f64.powi(n)));
+        let inside = all.map(|value| (value.log10(), value)).filter(|(height, _)| range.contains(height));
+        return inside.map(|(height, value)| (height, format!("{}", value as f32))).collect();
+    }
     let (first, last) = (range.start.ceil() as i64, range.end.floor() as i64);
     let step = ((last - first) / 8 + 1).max(1);
     let label = |n: i64| match n {
@@ -254,7 +319,7 @@ impl Matrix {
 }
 
 /// From white to blue.
-fn shade(share: f64) -> RGBColor {
+pub(super) fn shade(share: f64) -> RGBColor {
     let mix = |to: u8| (255.0 + (f64::from(to) - 255.0) * share.clamp(0.0, 1.0)) as u8;
     RGBColor(mix(0), mix(114), mix(178))
 }
@@ -272,6 +337,8 @@ mod tests {
         assert_eq!(labels(1200.0..1300.0), ["1200", "1220", "1240", "1260", "1280", "1300"]);
         let of_powers: Vec<String> = powers(&(-8.2..0.5)).into_iter().map(|(_, label)| label).collect();
         assert_eq!(of_powers.first().map(|label| &label[..]), Some("1e\u{2212}8"));
+        let of_few: Vec<String> = powers(&(-1.6..-0.6)).into_iter().map(|(_, label)| label).collect();
+        assert_eq!(of_few, ["0.05", "0.1", "0.2"]);
     }
 
     #[test]
@@ -280,8 +347,11 @@ mod tests {
         for n in 0..wild.len() {
             for log in [false, true] {
                 let points = wild[n..].iter().enumerate().map(|(t, &y)| (t as f64, y)).collect();
-                let curve = Curve { name: "loss".into(), color: n, points };
-                let panel = Panel { title: "panel".into(), x: "epoch".into(), log, curves: vec![curve] };
+                let dots = if n % 2 == 0 { Vec::new() } else { vec![true; 3] };
+                let curve = Curve { name: "loss".into(), color: n, points, dots };
+                let (places, level) = if n > 3 { (vec![1.0, 10.0], Some(wild[n])) } else { (Vec::new(), None) };
+                let curves = vec![curve];
+                let panel = Panel { title: "panel".into(), x: "epoch".into(), log, places, level, curves };
                 let chart = Chart { title: "chart".into(), subtitle: String::new(), panes: vec![Pane::Curves(panel)] };
                 let svg = String::from_utf8(render(&chart, Format::Svg).unwrap()).unwrap();
                 assert!(svg.contains("loss") && svg.contains("epoch"));

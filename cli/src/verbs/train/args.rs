@@ -45,7 +45,8 @@ pub(crate) struct Shared {
     /// The learning rate
     #[arg(long, value_name = "X", value_parser = above_zero)]
     lr: Option<f32>,
-    /// How it changes: constant, step:EVERY:GAMMA and cosine:WARMUP:STEPS (both by steps), plateau:PATIENCE:FACTOR
+    /// How it changes: constant, step:EVERY:GAMMA and cosine:WARMUP:STEPS[:FLOOR] (both by steps),
+    /// plateau:PATIENCE:FACTOR[:THRESHOLD:MIN_LR]
     #[arg(long, value_name = "SCHEDULE", value_parser = schedule)]
     schedule: Option<Schedule>,
     /// The largest norm of the gradients, 0 for any
@@ -78,7 +79,8 @@ pub(crate) struct Shared {
     /// Go on though the data have changed since
     #[arg(long, requires = "resume")]
     pub(super) allow_changed_data: bool,
-    /// Tell and draw how far back in time the gradient reaches: whether it vanishes or explodes
+    /// Tell and draw how far back in time the gradient reaches, in each layer and direction: whether it vanishes or explodes.
+    /// Of transduce, in the encoder; of generate, from the end of a text
     #[arg(long)]
     pub(super) gradient_flow: bool,
     /// Take the settings of a file (TOML), as --print-config writes it
@@ -143,10 +145,6 @@ impl Shared {
 /// Says in a kind's help what its settings are where no option is given.
 pub(super) fn with_defaults(command: Command, common: &Common<'_>) -> Command {
     let Common { seed, net, fit, shares } = common;
-    let schedule = match fit.schedule {
-        Schedule::Constant => "constant".to_string(),
-        other => format!("{other:?}"),
-    };
     let told = [
         ("cell", format!("{:?}", net.cell).to_lowercase()),
         ("hidden", net.hidden.to_string()),
@@ -157,7 +155,7 @@ pub(super) fn with_defaults(command: Command, common: &Common<'_>) -> Command {
         ("epochs", fit.epochs.to_string()),
         ("batch", fit.batch.to_string()),
         ("lr", fit.lr.to_string()),
-        ("schedule", schedule),
+        ("schedule", fit.schedule.to_string()),
         ("clip", fit.clip_norm.unwrap_or(0.0).to_string()),
         ("patience", fit.patience.unwrap_or(0).to_string()),
         ("seed", seed.to_string()),
@@ -213,15 +211,24 @@ fn at_least_zero(text: &str) -> Result<f32, String> {
 }
 
 fn schedule(text: &str) -> Result<Schedule, String> {
-    let expected = || "expected constant, step:EVERY:GAMMA, cosine:WARMUP:STEPS or plateau:PATIENCE:FACTOR".to_string();
+    const FORMS: &str =
+        "constant, step:EVERY:GAMMA, cosine:WARMUP:STEPS[:FLOOR] or plateau:PATIENCE:FACTOR[:THRESHOLD:MIN_LR]";
+    let expected = || format!("expected {FORMS}");
     let parts: Vec<&str> = text.split(':').collect();
     let count = |text: &str| text.parse::<u64>().map_err(|_| expected());
     let factor = |text: &str| text.parse::<f64>().map_err(|_| expected());
+    let rate = |text: &str| text.parse::<f32>().map_err(|_| expected());
+    let plateau =
+        |patience: &str, by: &str| Ok::<_, String>(Plateau::default().patience(count(patience)?).factor(factor(by)?));
     match parts[..] {
         ["constant"] => Ok(Schedule::Constant),
         ["step", every, gamma] => Ok(Schedule::step(count(every)?, factor(gamma)?)),
         ["cosine", warmup, steps] => Ok(Schedule::cosine(count(warmup)?, count(steps)?, 0.0)),
-        ["plateau", patience, by] => Ok(Plateau::default().patience(count(patience)?).factor(factor(by)?).into()),
+        ["cosine", warmup, steps, floor] => Ok(Schedule::cosine(count(warmup)?, count(steps)?, rate(floor)?)),
+        ["plateau", patience, by] => Ok(plateau(patience, by)?.into()),
+        ["plateau", patience, by, threshold, least] => {
+            Ok(plateau(patience, by)?.threshold(factor(threshold)?).min_lr(rate(least)?).into())
+        }
         _ => Err(expected()),
     }
 }
@@ -238,6 +245,21 @@ mod tests {
         assert_eq!(schedule("plateau:4:0.2"), Ok(Plateau::default().patience(4).factor(0.2).into()));
         for wrong in ["", "step", "step:x:0.5", "cosine:1", "plateau:1:2:3", "linear"] {
             assert!(schedule(wrong).unwrap_err().starts_with("expected constant, step:"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn schedules_are_read_as_they_are_told() {
+        let plateau = Plateau::default().patience(4).factor(0.2);
+        for of in [
+            Schedule::Constant,
+            Schedule::step(30, 0.1),
+            Schedule::cosine(10, 110, 0.0),
+            Schedule::cosine(0, 110, 0.001),
+            plateau.into(),
+            plateau.threshold(0.0).min_lr(1e-5).into(),
+        ] {
+            assert_eq!(schedule(&of.to_string()), Ok(of));
         }
     }
 }

@@ -191,22 +191,24 @@ fn picture(backtest: &Backtest, summary: &[FoldedScores], format: Format) -> Res
             step = end;
         }
         // Grey is of the truth; the network has the colour of its forecasts.
-        Curve { name: short(&row.method), color: place + 1, points }
+        Curve { name: short(&row.method), color: place + 1, points, ..Curve::default() }
     };
     let errors = Panel {
         title: "RMSE of each fold".into(),
         x: "step of the tests".into(),
         log: false,
         curves: next.mean.rows.iter().enumerate().map(of_method).rev().collect(),
+        ..Panel::default()
     };
     let forecasts = Panel {
         title: format!("Forecasts of all {} folds", folds.len()),
         x: "step of the tests".into(),
         log: false,
         curves: vec![
-            Curve { name: "truth".into(), color: 0, points: joined(&|row| row.1, false) },
-            Curve { name: "forecast".into(), color: 1, points: joined(&|row| row.2, true) },
+            Curve { name: "truth".into(), color: 0, points: joined(&|row| row.1, false), ..Curve::default() },
+            Curve { name: "forecast".into(), color: 1, points: joined(&|row| row.2, true), ..Curve::default() },
         ],
+        ..Panel::default()
     };
     let network = next.mean.rows.iter().zip(&next.spread).find(|(row, _)| row.is_network);
     let (title, told) = network.map_or((String::new(), String::new()), |(row, spread)| {

@@ -5,6 +5,7 @@ use std::path::Path;
 use elman::train::Fit;
 use elman::{Model, Threads};
 use elman_tasks::classify::{Classify, Data, Examples, LinesData, LongData, Pool, Settings, TextData};
+use elman_tasks::flow::Flows;
 use elman_tasks::scores::Scores;
 use elman_tasks::split::Part;
 use elman_tasks::vocabulary::Unit;
@@ -171,5 +172,9 @@ impl Trained for Kind {
         let counts = (0..names.len()).flat_map(|class| confusion.row(class).to_vec()).collect();
         let matrix = Matrix { title: "Test part: truth and answers".into(), names, counts };
         Ok((vec![self.0.score(model, Part::Test)?], Some(Pane::Matrix(matrix))))
+    }
+
+    fn gradient_flow(&self, model: &Model) -> Result<Flows, elman_tasks::Error> {
+        self.0.gradient_flow(model)
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use elman::train::{Fit, Supervised};
 use elman::{Model, Threads};
+use elman_tasks::flow::Flows;
 use elman_tasks::forecast::{Forecast, Mode, Settings};
 use elman_tasks::scores::Scores;
 use elman_tasks::table::Missing;
@@ -12,7 +13,7 @@ use elman_tasks::transform::Transform;
 use indicatif::HumanCount;
 
 use super::args::{Common, Shared};
-use super::{Failure, Flow, Pane, Trained};
+use super::{Failure, Pane, Trained};
 use crate::verbs::common::{count, whole};
 use crate::verbs::plot::chart::{Curve, Panel};
 
@@ -129,7 +130,6 @@ impl Trained for Kind {
     type Settings = Settings;
     type Args = Args;
     type Learner = Supervised;
-    const FLOW: Option<Flow<Self>> = Some(|kind, model| kind.0.gradient_flow(model));
 
     fn shared(args: &Args) -> &Shared {
         &args.shared
@@ -201,12 +201,16 @@ impl Trained for Kind {
             forecasts[first..].iter().enumerate().map(|(n, row)| ((first + n + 1) as f64, f(row))).collect()
         };
         let curves = vec![
-            Curve { name: "truth".into(), color: 0, points: points(|row| row.1) },
-            Curve { name: "forecast".into(), color: 1, points: points(|row| row.2) },
+            Curve { name: "truth".into(), color: 0, points: points(|row| row.1), ..Curve::default() },
+            Curve { name: "forecast".into(), color: 1, points: points(|row| row.2), ..Curve::default() },
         ];
         let title =
             if first == 0 { "The test part".into() } else { format!("The last {SHOWN} steps of the test part") };
-        let panel = Panel { title, x: "step of the test part".into(), log: false, curves };
+        let panel = Panel { title, x: "step of the test part".into(), curves, ..Panel::default() };
         Ok((all.into_iter().map(|horizon| horizon.scores).collect(), Some(Pane::Curves(panel))))
+    }
+
+    fn gradient_flow(&self, model: &Model) -> Result<Flows, elman_tasks::Error> {
+        self.0.gradient_flow(model)
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use elman::train::Fit;
 use elman::{Model, Threads};
+use elman_tasks::flow::Flows;
 use elman_tasks::generate::{Examples, Generate, Generator, Settings};
 use elman_tasks::scores::Scores;
 use elman_tasks::split::Part;
@@ -91,5 +92,9 @@ impl Trained for Kind {
 
     fn score(&self, model: &Model) -> Result<(Vec<Scores>, Option<Pane>), elman_tasks::Error> {
         Ok((vec![self.0.score(model, Part::Test)?], None))
+    }
+
+    fn gradient_flow(&self, model: &Model) -> Result<Flows, elman_tasks::Error> {
+        self.0.gradient_flow(model)
     }
 }

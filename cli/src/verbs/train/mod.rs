@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Command;
 use elman::format::{check_writable, write_atomic};
-use elman::train::{Fit, FitReport, GradientFlow, Identity, Learner, Progress};
+use elman::train::{Fit, FitReport, Identity, Learner, Progress};
 use elman::{Model, Threads};
+use elman_tasks::flow::{Flows, LayerFlow};
 use elman_tasks::job::Job;
 use elman_tasks::scores::Scores;
 use indicatif::HumanCount;
@@ -74,9 +75,6 @@ pub(crate) fn with_help(command: Command) -> Command {
     command.mut_subcommand("generate", of::<generate::Kind>).mut_subcommand("transduce", of::<transduce::Kind>)
 }
 
-/// Tells how far back in time the gradient reaches.
-type Flow<T> = fn(&T, &Model) -> Result<GradientFlow, elman_tasks::Error>;
-
 /// A kind of training: what differs between them.
 trait Trained: Sized {
     type Settings: Job;
@@ -101,8 +99,8 @@ trait Trained: Sized {
     fn finish(&self, learner: Self::Learner) -> Result<(Model, Vec<String>), elman_tasks::Error>;
     /// The tables of the test part, and what of it is drawn beside the curves of learning.
     fn score(&self, model: &Model) -> Result<(Vec<Scores>, Option<Pane>), elman_tasks::Error>;
-    /// How far back in time the gradient reaches; none of a kind that cannot tell.
-    const FLOW: Option<Flow<Self>> = None;
+    /// How far back in time the gradient reaches.
+    fn gradient_flow(&self, model: &Model) -> Result<Flows, elman_tasks::Error>;
 }
 
 /// What `--json` prints.
@@ -172,10 +170,6 @@ fn train<T: Trained>(args: &T::Args) -> Result<(), Failure> {
     }
     let task = T::Settings::TASK;
     let data = shared.data.as_ref().expect("clap asks for it");
-    let flow = match (shared.gradient_flow, T::FLOW) {
-        (true, None) => return Err(Failure::Usage("--gradient-flow: is of 'train forecast' alone".into())),
-        (asked, flow) => flow.filter(|_| asked),
-    };
     let places = Places::of(shared, task)?;
     if shared.resume && !places.checkpoint.exists() {
         let path = places.checkpoint.display();
@@ -195,25 +189,23 @@ fn train<T: Trained>(args: &T::Args) -> Result<(), Failure> {
         resume(&mut fit, &places, &identity, shared)?;
     }
     let (report, Seen { seconds, steps_per_second }) = watched(&mut fit, Watch::new(epochs, shared.json), &places)?;
-    let (mut model, more) = prepared.finish(fit.into_learner())?;
+    let (mut model, mut more) = prepared.finish(fit.into_learner())?;
+    let (scores, pane) = prepared.score(&model)?;
+    let mut panes: Vec<Pane> = pane.into_iter().collect();
+    if shared.gradient_flow {
+        let flows = prepared.gradient_flow(&model)?;
+        more.extend(flow_told(&flows));
+        panes.push(Pane::Curves(flow_panel(&flows)));
+    }
     if !shared.json {
         more.iter().try_for_each(|note| writeln!(io::stdout(), "{}", visible(note)))?;
     }
     notes.extend(more);
-    let (scores, mut pane) = prepared.score(&model)?;
-    if let Some(flow) = flow {
-        let flow = flow(&prepared, &model)?;
-        notes.push(flow.to_string());
-        if !shared.json {
-            writeln!(io::stdout(), "{flow}")?;
-        }
-        pane = Some(Pane::Curves(flow_panel(&flow)));
-    }
     model.set_metadata("elman.data", data.display().to_string())?;
     model.save(&places.model)?;
     let parts: usize = model.parts().map(|(_, part)| part.params().data().len()).sum();
     let parameters = model.params().data().len() + parts;
-    write_atomic(&places.plot, &picture(&scores, &report, pane, places.format)?)?;
+    write_atomic(&places.plot, &picture(&scores, &report, panes, places.format)?)?;
     if shared.json {
         let best = report.best;
         let report = Report {
@@ -292,14 +284,15 @@ fn watched<L: Learner>(fit: &mut Fit<L>, mut watch: Watch, places: &Places) -> R
 }
 
 /// The curves of learning, and what the kind has to show.
-fn picture(scores: &[Scores], report: &FitReport, pane: Option<Pane>, format: Format) -> Result<Vec<u8>, Failure> {
+fn picture(scores: &[Scores], report: &FitReport, panes: Vec<Pane>, format: Format) -> Result<Vec<u8>, Failure> {
     let curve = |name: &str, color, f: &dyn Fn(&elman::train::EpochReport) -> Option<f64>| Curve {
         name: name.into(),
         color,
         points: report.epochs.iter().filter_map(|epoch| Some((epoch.epoch as f64 + 1.0, f(epoch)?))).collect(),
+        ..Curve::default()
     };
     let curves = vec![curve("training", 2, &|epoch| Some(epoch.train)), curve("validation", 1, &|epoch| epoch.valid)];
-    let learning = Panel { title: "Loss by epoch".into(), x: "epoch".into(), log: false, curves };
+    let learning = Panel { title: "Loss by epoch".into(), x: "epoch".into(), curves, ..Panel::default() };
     let network = scores.first().and_then(|scores| scores.rows.iter().find(|row| row.is_network));
     let title = network.map_or("Trained".into(), |row| row.method.clone());
     let told = |scores: &Scores| -> Option<String> {
@@ -310,19 +303,27 @@ fn picture(scores: &[Scores], report: &FitReport, pane: Option<Pane>, format: Fo
         Some(format!("{}: {}", scores.part, each.collect::<Vec<_>>().join(", ")))
     };
     let subtitle = scores.first().and_then(told).unwrap_or_default();
-    let panes = std::iter::once(Pane::Curves(learning)).chain(pane).collect();
+    let panes = std::iter::once(Pane::Curves(learning)).chain(panes).collect();
     render(&Chart { title, subtitle, panes }, format).map_err(Failure::Run)
 }
 
+/// A sentence for each layer and direction, and one that says which gradient it is.
+fn flow_told(flows: &Flows) -> Vec<String> {
+    let of = format!("(the gradient {})", flows.of);
+    flows.layers.iter().map(ToString::to_string).chain([of]).collect()
+}
+
 /// The norms of the gradient by steps, on a scale of powers of ten.
-fn flow_panel(flow: &GradientFlow) -> Panel {
-    let of = |(layer, norms): (usize, &Vec<f32>)| {
+fn flow_panel(flows: &Flows) -> Panel {
+    let of = |(n, one): (usize, &LayerFlow)| {
+        let norms = &one.flow.norms()[0];
         let last = norms.len() as f64 - 1.0;
         let points = norms.iter().enumerate().map(|(t, &norm)| (t as f64 - last, f64::from(norm))).collect();
-        Curve { name: format!("layer {layer}"), color: layer + 1, points }
+        Curve { name: one.name(), color: n + 1, points, ..Curve::default() }
     };
-    let curves = flow.norms().iter().enumerate().map(of).collect();
-    Panel { title: "Norm of the gradient at h".into(), x: "steps from the last".into(), log: true, curves }
+    let curves = flows.layers.iter().enumerate().map(of).collect();
+    let (title, x) = ("Gradient norm at h".into(), "steps from the last".into());
+    Panel { title, x, log: true, curves, ..Panel::default() }
 }
 
 /// `1st`, `2nd`, `13th`.

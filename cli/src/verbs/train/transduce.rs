@@ -1,9 +1,12 @@
 //! `elman train transduce`.
 
+use std::collections::HashSet;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use elman::train::Fit;
 use elman::{Model, Threads};
+use elman_tasks::flow::Flows;
 use elman_tasks::scores::Scores;
 use elman_tasks::split::Part;
 use elman_tasks::transduce::{Attention, Examples, Settings, Transduce, Transducer};
@@ -12,6 +15,7 @@ use elman_tasks::vocabulary::Unit;
 use super::args::{Common, Shared};
 use super::{Failure, Pane, Trained};
 use crate::verbs::common::{count, whole};
+use crate::verbs::plot::heat::Heats;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -23,7 +27,7 @@ pub(crate) struct Args {
     /// What the tokens of a target are [default: symbols]
     #[arg(long, value_name = "UNIT", value_parser = unit)]
     target: Option<Unit>,
-    /// Let the decoder look at every step of the encoder
+    /// Let the decoder look at every step of the encoder, and draw where it looks for some sources of the test part
     #[arg(long)]
     attention: bool,
     /// Beginnings of a target that are followed at once when the model is scored; 1 is greedy [default: 1]
@@ -48,6 +52,31 @@ fn beam(text: &str) -> Result<usize, String> {
 }
 
 pub(super) struct Kind(Transduce);
+
+impl Kind {
+    /// Where the decoder looks: of the first sources of the test part that are long enough to show it and short enough to be
+    /// read, or else of the first.
+    fn attention(&self, model: &Model) -> Result<Pane, elman_tasks::Error> {
+        const LENGTHS: RangeInclusive<usize> = 5..=10;
+        let transducer = Transducer::new(model.clone())?;
+        let data = &self.0.settings().data;
+        let fits = |(source, target): &(&str, &str)| {
+            LENGTHS.contains(&data.source.tokens(source).len()) && LENGTHS.contains(&data.target.tokens(target).len())
+        };
+        let (short, others): (Vec<_>, Vec<_>) = self.0.texts(Part::Test).partition(fits);
+        let (mut maps, mut seen) = (Vec::new(), HashSet::new());
+        for (source, _) in short.into_iter().chain(others).filter(|(source, _)| seen.insert(*source)) {
+            if maps.len() == Heats::MOST {
+                break;
+            }
+            // A token that the training had not is an error of this source alone.
+            if let Ok(attended) = transducer.attention(source, self.0.settings().beam) {
+                maps.push(attended.into());
+            }
+        }
+        Ok(Pane::Heats(Heats { title: "Where the decoder looks, test part".into(), maps }))
+    }
+}
 
 impl Trained for Kind {
     type Settings = Settings;
@@ -108,6 +137,15 @@ impl Trained for Kind {
     }
 
     fn score(&self, model: &Model) -> Result<(Vec<Scores>, Option<Pane>), elman_tasks::Error> {
-        Ok((vec![self.0.score(model, Part::Test)?], None))
+        let scores = self.0.score(model, Part::Test)?;
+        let pane = match self.0.settings().attention {
+            Attention::None => None,
+            Attention::Dot => Some(self.attention(model)?),
+        };
+        Ok((vec![scores], pane))
+    }
+
+    fn gradient_flow(&self, model: &Model) -> Result<Flows, elman_tasks::Error> {
+        self.0.gradient_flow(model)
     }
 }
