@@ -22,7 +22,7 @@ pub use batches::{Batches, padding};
 pub use fit::Identity;
 pub use fit::{Best, EpochReport, Fit, FitConfig, FitReport, MakeOptimizer, Progress};
 pub use gradient_flow::{GradientFlow, Verdict};
-pub use learner::{Learner, Lesson, Score};
+pub use learner::{Carried, Learner, Lesson, Score};
 pub use schedule::{Plateau, Schedule};
 pub use scheduler::{ScheduleState, Scheduler};
 pub use stopping::{EarlyStopping, StoppingState};
