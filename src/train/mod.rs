@@ -1,5 +1,5 @@
 //! Floor 5: training. [`Fit`] is the whole of it in one call, over a [`Learner`], such as [`Supervised`] with examples in
-//! memory. A [`Trainer`] takes one step after the other over any [`Model`](crate::Model); a loop of one's own
+//! memory, or [`TruncatedBptt`] over sequences too long for one backward pass. A [`Trainer`] takes one step after the other over any [`Model`](crate::Model); a loop of one's own
 //! calls [`Model::forward`](crate::Model::forward), the run's backward pass, and an
 //! [`Optimizer`](crate::optim::Optimizer).
 //!
@@ -15,6 +15,7 @@ mod scheduler;
 mod stopping;
 mod supervised;
 mod trainer;
+mod truncated;
 
 pub use crate::model::TrainingState;
 pub use batches::{Batches, padding};
@@ -28,3 +29,4 @@ pub use scheduler::{ScheduleState, Scheduler};
 pub use stopping::{EarlyStopping, StoppingState};
 pub use supervised::{Supervised, Targets};
 pub use trainer::Trainer;
+pub use truncated::TruncatedBptt;

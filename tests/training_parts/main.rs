@@ -1,4 +1,5 @@
-//! What stands around the steps of training: schedules, early stopping, minibatches, checkpoints, gradient flow, and lazy Adam.
+//! What stands around the steps of training: schedules, early stopping, minibatches, checkpoints, truncated
+//! backpropagation, gradient flow, and lazy Adam.
 
 mod batches;
 #[cfg(target_os = "linux")]
@@ -8,3 +9,4 @@ mod gradient_flow;
 mod resume;
 mod schedules;
 mod sparse_adam;
+mod truncated;
