@@ -108,16 +108,31 @@ pub trait Learner: Send {
 /// let model = elman::Gru::builder(1, 4).model(&mut elman::Rng::new(1))?;
 /// let mut learner = Supervised::new(model, vec![vec![0.5]], Targets::Class(vec![0]))?; // each minibatch stands alone
 /// assert_eq!(learner.carried(), None);
-/// let h = Carried { place: 3, values: vec![("h".into(), vec![0.0; 4])] };
-/// assert!(learner.carry(Some(h)).is_err());
+/// assert!(learner.carry(Some(Carried::new(3).with("h", [0.0; 4]))).is_err());
 /// # Ok::<(), elman::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Carried {
     /// Which minibatch has left it, as the learner counts.
     pub place: u64,
     /// Numbers, under names of their own.
     pub values: Vec<(String, Vec<f32>)>,
+}
+
+impl Carried {
+    /// What that minibatch has left, without any numbers yet.
+    #[must_use]
+    pub fn new(place: u64) -> Self {
+        Self { place, values: Vec::new() }
+    }
+
+    /// The same with these numbers too.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, values: impl Into<Vec<f32>>) -> Self {
+        self.values.push((name.into(), values.into()));
+        self
+    }
 }
 
 /// The loss of some examples: a sum, and what its mean is over.

@@ -268,9 +268,9 @@ impl Learner for TruncatedBptt {
 
     fn carried(&self) -> Option<Carried> {
         let Walk { after, state, .. } = &self.learned;
-        let of = |(name, values): (&str, &[f32])| (name.to_string(), values.to_vec());
-        let values = [("h", state.h()), ("c", state.c())].into_iter().filter(|(_, values)| !values.is_empty());
-        after.map(|after| Carried { place: after as u64, values: values.map(of).collect() })
+        let (h, c) = (state.h(), state.c());
+        let carried = Carried::new((*after)? as u64).with("h", h);
+        Some(if c.is_empty() { carried } else { carried.with("c", c) })
     }
 
     fn carry(&mut self, carried: Option<Carried>) -> Result<()> {

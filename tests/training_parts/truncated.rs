@@ -162,8 +162,8 @@ fn what_is_carried_is_taken_back_or_refused() {
     let mut learner = learner();
     assert_eq!(learner.carried(), None);
     let carried = |place, values: &[(&str, usize)]| {
-        let values = values.iter().map(|(name, len)| ((*name).to_string(), vec![0.5; *len])).collect();
-        Some(Carried { place, values })
+        let with = |carried: Carried, (name, len): &(&str, usize)| carried.with(*name, vec![0.5; *len]);
+        Some(values.iter().fold(Carried::new(place), with))
     };
     // Two layers of six units, three rows.
     let good = carried(2, &[("h", 36), ("c", 36)]);
