@@ -84,7 +84,7 @@ enum Verb {
     /// Teach a small network the sine, let it run freely, and draw what it does
     Sine(sine::Args),
     /// Train a network on a file of yours, score it beside methods that need none, and draw how it went
-    Train(train::Args),
+    Train(Box<train::Args>),
     /// Score a model that 'train' made on other data
     Test(test::Args),
     /// What a model that 'train' made says of new data, line by line

@@ -1,6 +1,7 @@
 //! The options that every kind of training has.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Command;
 use elman::Threads;
@@ -72,6 +73,9 @@ pub(crate) struct Shared {
     /// Where the picture goes, a .png or .svg file [default: beside the model]
     #[arg(long, value_name = "FILE")]
     pub(super) plot: Option<PathBuf>,
+    /// Minutes after which a checkpoint is written beside the model while an epoch goes on, 0 for at the ends of epochs alone
+    #[arg(long, value_name = "MINUTES", value_parser = minutes, default_value = "5", allow_hyphen_values = true)]
+    checkpoint_every: Minutes,
     /// Go on from the checkpoint that a run before left beside its model
     #[arg(long)]
     pub(super) resume: bool,
@@ -133,6 +137,11 @@ impl Shared {
         set(seed, &self.seed);
         set(&mut shares.valid, &self.valid);
         set(&mut shares.test, &self.test);
+    }
+
+    /// The time after which a checkpoint is written inside an epoch; none where the ends of epochs are enough.
+    pub(super) fn checkpoint_every(&self) -> Option<Duration> {
+        Some(self.checkpoint_every.0).filter(|time| !time.is_zero())
     }
 
     pub(super) fn threads(&self) -> Threads {
@@ -202,6 +211,17 @@ fn share(text: &str) -> Result<f64, String> {
     share.ok_or_else(|| "expected a number of at least 0 and below 1".into())
 }
 
+/// A time that is given in minutes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Minutes(Duration);
+
+fn minutes(text: &str) -> Result<Minutes, String> {
+    // A year is as good as never.
+    let minutes = text.parse().ok().filter(|minutes: &f64| (0.0..=525_600.0).contains(minutes));
+    let time = minutes.map(|minutes| Minutes(Duration::from_secs_f64(60.0 * minutes)));
+    time.ok_or_else(|| "expected a number of minutes from 0 to 525600".into())
+}
+
 fn above_zero(text: &str) -> Result<f32, String> {
     let number = text.parse().ok().filter(|x: &f32| x.is_finite() && *x > 0.0);
     number.ok_or_else(|| "expected a finite number above 0".into())
@@ -229,6 +249,15 @@ fn schedule(text: &str) -> Result<Schedule, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn minutes_are_read_and_others_told() {
+        assert_eq!(minutes("0"), Ok(Minutes(Duration::ZERO)));
+        assert_eq!(minutes("0.5"), Ok(Minutes(Duration::from_secs(30))));
+        for wrong in ["", "-1", "nan", "inf", "1e9", "5 min"] {
+            assert_eq!(minutes(wrong), Err("expected a number of minutes from 0 to 525600".into()), "{wrong}");
+        }
+    }
 
     #[test]
     fn schedules_are_read_and_others_told() {

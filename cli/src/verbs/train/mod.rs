@@ -180,6 +180,9 @@ fn train<T: Trained>(args: &T::Args) -> Result<(), Failure> {
         notes.iter().try_for_each(|note| writeln!(io::stdout(), "{}", visible(note)))?;
     }
     let mut fit = prepared.fit(threads)?.checkpoints(&places.checkpoint, identity.clone())?;
+    if let Some(time) = shared.checkpoint_every() {
+        fit = fit.checkpoint_every(time);
+    }
     if shared.resume {
         resume(&mut fit, &places, &identity, shared)?;
     }
@@ -259,7 +262,12 @@ fn resume<L: Learner>(fit: &mut Fit<L>, places: &Places, identity: &Identity, sh
         Failure::Run(format!("--resume {}: {text}{help}", path.display()))
     })?;
     if !shared.json {
-        writeln!(io::stdout(), "going on after {}", count(fit.report().epochs.len() as u64, "epoch"))?;
+        let inside = match fit.minibatches() {
+            0 => String::new(),
+            1 => " and 1 minibatch of the next".into(),
+            n => format!(" and {n} minibatches of the next"),
+        };
+        writeln!(io::stdout(), "going on after {}{inside}", count(fit.report().epochs.len() as u64, "epoch"))?;
     }
     Ok(())
 }
