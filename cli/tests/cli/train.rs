@@ -170,6 +170,7 @@ fn settings_are_written_and_taken_back() {
         json(&run(folder, &[&["train", "classify", "texts.tsv", "--json"], args].concat()).ok())["valid_loss"].clone()
     };
     assert_eq!(of(&["--config", "c.toml"]), of(&CLASSIFY[3..]));
+    assert_ne!(of(&["--config", "c.toml", "--optimizer", "sparse-adam"]), of(&CLASSIFY[3..]));
     let help = run(folder, &["train", "classify", "--help"]).ok();
     assert!(help.contains("Hidden units of every layer [default: 64]"), "{help}");
     assert!(run(folder, &["train", "forecast", "--help"]).ok().contains("Hidden units of every layer [default: 32]"));
@@ -205,6 +206,9 @@ fn what_cannot_be_trained_on_is_told_with_its_line() {
     run(folder, &["train", "classify", "d.tsv", "--hidden", "0"]).refused(2, &["--hidden", "expected a whole number"]);
     run(folder, &["train", "classify", "d.tsv", "--schedule", "linear"])
         .refused(2, &["--schedule", "expected constant"]);
+    run(folder, &["train", "classify", "d.tsv", "--optimizer", "sgd"]).refused(2, &["expected adam or sparse-adam"]);
+    run(folder, &["train", "classify", "d.tsv", "--optimizer", "sparse-adam", "--weight-decay", "0.1"])
+        .refused(1, &["weight_decay: expected 0 where the optimizer is sparse-adam"]);
     run(folder, &["train", "classify", "d.tsv", "--plot", "p.gif"]).refused(2, &["--plot", ".png or .svg"]);
     run(folder, &["train", "classify", "d.tsv", "-o", "none/m.safetensors"]).refused(1, &["none"]);
     // A model of something else.

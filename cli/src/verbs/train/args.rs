@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Command;
 use elman::Threads;
 use elman::train::{FitConfig, Plateau, Schedule};
-use elman_tasks::job::Job;
+use elman_tasks::job::{Job, OptimizerKind};
 use elman_tasks::net::{Cell, Net};
 use elman_tasks::split::Shares;
 
@@ -187,6 +187,15 @@ fn cell(text: &str) -> Result<Cell, String> {
         "gru" => Ok(Cell::Gru),
         "lstm" => Ok(Cell::Lstm),
         _ => Err("expected rnn, gru or lstm".into()),
+    }
+}
+
+/// What makes the steps, of the kinds that read tokens.
+pub(super) fn optimizer(text: &str) -> Result<OptimizerKind, String> {
+    match text {
+        "adam" => Ok(OptimizerKind::Adam),
+        "sparse-adam" => Ok(OptimizerKind::SparseAdam),
+        _ => Err("expected adam or sparse-adam".into()),
     }
 }
 
