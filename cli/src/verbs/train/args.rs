@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use clap::Command;
 use elman::Threads;
-use elman::train::{FitConfig, Plateau, Schedule};
-use elman_tasks::job::{Job, OptimizerKind};
+use elman::train::{FitConfig, Schedule};
+use elman_tasks::job::Job;
 use elman_tasks::net::{Cell, Net};
 use elman_tasks::split::Shares;
 
 use super::super::Failure;
-use super::super::common::{threads, whole};
+use super::super::common::threads;
+use super::values::{
+    Minutes, above_zero, at_least_zero, cell, epochs, epochs_or_none, minutes, schedule, seed, share, size,
+};
 
 /// What an option says, it says over the file of `--config`, and that over the defaults.
 #[derive(clap::Args)]
@@ -179,103 +182,4 @@ pub(super) fn with_defaults(command: Command, common: &Common<'_>) -> Command {
             arg.help(format!("{help} [default: {value}]"))
         })
     })
-}
-
-fn cell(text: &str) -> Result<Cell, String> {
-    match text {
-        "rnn" => Ok(Cell::Rnn),
-        "gru" => Ok(Cell::Gru),
-        "lstm" => Ok(Cell::Lstm),
-        _ => Err("expected rnn, gru or lstm".into()),
-    }
-}
-
-/// What makes the steps, of the kinds that read tokens.
-pub(super) fn optimizer(text: &str) -> Result<OptimizerKind, String> {
-    match text {
-        "adam" => Ok(OptimizerKind::Adam),
-        "sparse-adam" => Ok(OptimizerKind::SparseAdam),
-        _ => Err("expected adam or sparse-adam".into()),
-    }
-}
-
-fn size(text: &str) -> Result<usize, String> {
-    whole(text, 1..=1 << 20)
-}
-
-fn epochs(text: &str) -> Result<u64, String> {
-    whole(text, 1..=1_000_000)
-}
-
-fn epochs_or_none(text: &str) -> Result<u64, String> {
-    whole(text, 0..=1_000_000)
-}
-
-fn seed(text: &str) -> Result<u64, String> {
-    whole(text, 0..=i64::MAX as u64)
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    let share = text.parse().ok().filter(|share: &f64| (0.0..1.0).contains(share));
-    share.ok_or_else(|| "expected a number of at least 0 and below 1".into())
-}
-
-/// A time that is given in minutes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Minutes(Duration);
-
-fn minutes(text: &str) -> Result<Minutes, String> {
-    // A year is as good as never.
-    let minutes = text.parse().ok().filter(|minutes: &f64| (0.0..=525_600.0).contains(minutes));
-    let time = minutes.map(|minutes| Minutes(Duration::from_secs_f64(60.0 * minutes)));
-    time.ok_or_else(|| "expected a number of minutes from 0 to 525600".into())
-}
-
-fn above_zero(text: &str) -> Result<f32, String> {
-    let number = text.parse().ok().filter(|x: &f32| x.is_finite() && *x > 0.0);
-    number.ok_or_else(|| "expected a finite number above 0".into())
-}
-
-fn at_least_zero(text: &str) -> Result<f32, String> {
-    let number = text.parse().ok().filter(|x: &f32| x.is_finite() && *x >= 0.0);
-    number.ok_or_else(|| "expected a finite number of at least 0".into())
-}
-
-fn schedule(text: &str) -> Result<Schedule, String> {
-    let expected = || "expected constant, step:EVERY:GAMMA, cosine:WARMUP:STEPS or plateau:PATIENCE:FACTOR".to_string();
-    let parts: Vec<&str> = text.split(':').collect();
-    let count = |text: &str| text.parse::<u64>().map_err(|_| expected());
-    let factor = |text: &str| text.parse::<f64>().map_err(|_| expected());
-    match parts[..] {
-        ["constant"] => Ok(Schedule::Constant),
-        ["step", every, gamma] => Ok(Schedule::step(count(every)?, factor(gamma)?)),
-        ["cosine", warmup, steps] => Ok(Schedule::cosine(count(warmup)?, count(steps)?, 0.0)),
-        ["plateau", patience, by] => Ok(Plateau::default().patience(count(patience)?).factor(factor(by)?).into()),
-        _ => Err(expected()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn minutes_are_read_and_others_told() {
-        assert_eq!(minutes("0"), Ok(Minutes(Duration::ZERO)));
-        assert_eq!(minutes("0.5"), Ok(Minutes(Duration::from_secs(30))));
-        for wrong in ["", "-1", "nan", "inf", "1e9", "5 min"] {
-            assert_eq!(minutes(wrong), Err("expected a number of minutes from 0 to 525600".into()), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn schedules_are_read_and_others_told() {
-        assert_eq!(schedule("constant"), Ok(Schedule::Constant));
-        assert_eq!(schedule("step:3:0.5"), Ok(Schedule::step(3, 0.5)));
-        assert_eq!(schedule("cosine:10:200"), Ok(Schedule::cosine(10, 200, 0.0)));
-        assert_eq!(schedule("plateau:4:0.2"), Ok(Plateau::default().patience(4).factor(0.2).into()));
-        for wrong in ["", "step", "step:x:0.5", "cosine:1", "plateau:1:2:3", "linear"] {
-            assert!(schedule(wrong).unwrap_err().starts_with("expected constant, step:"), "{wrong}");
-        }
-    }
 }

@@ -10,7 +10,8 @@ use elman_tasks::scores::Scores;
 use elman_tasks::split::Part;
 use elman_tasks::vocabulary::Unit;
 
-use super::args::{Common, Shared, optimizer};
+use super::args::{Common, Shared};
+use super::values::optimizer;
 use super::{Failure, Pane, Trained};
 use crate::verbs::common::{count, listed, whole};
 use crate::verbs::plot::chart::Matrix;

@@ -7,6 +7,7 @@ mod generate;
 mod memory;
 pub(crate) mod table;
 mod transduce;
+mod values;
 mod watch;
 
 use std::io::{self, Write as _};
@@ -226,6 +227,17 @@ fn train<T: Trained>(args: &T::Args) -> Result<(), Failure> {
         writeln!(io::stdout(), "{text}")?;
         return Ok(());
     }
+    print(&scores, &report, &Seen { seconds, steps_per_second }, parameters, &places)
+}
+
+/// The results, for a reader.
+fn print(
+    scores: &[Scores],
+    report: &FitReport,
+    seen: &Seen,
+    parameters: usize,
+    places: &Places,
+) -> Result<(), Failure> {
     scores.iter().try_for_each(table::print)?;
     let mut out = io::stdout().lock();
     writeln!(out)?;
@@ -234,8 +246,8 @@ fn train<T: Trained>(args: &T::Args) -> Result<(), Failure> {
     writeln!(
         out,
         "trained     {epochs} in {}{best}; {} steps/s, {} parameters",
-        clock(seconds),
-        HumanCount(steps_per_second as u64),
+        clock(seen.seconds),
+        HumanCount(seen.steps_per_second as u64),
         HumanCount(parameters as u64)
     )?;
     writeln!(out, "model       {}", visible(&places.model.display().to_string()))?;

@@ -10,7 +10,8 @@ use elman_tasks::split::Part;
 use elman_tasks::transduce::{Attention, Examples, Settings, Transduce, Transducer};
 use elman_tasks::vocabulary::Unit;
 
-use super::args::{Common, Shared, optimizer};
+use super::args::{Common, Shared};
+use super::values::optimizer;
 use super::{Failure, Pane, Trained};
 use crate::verbs::common::{count, whole};
 
