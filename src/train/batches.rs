@@ -3,7 +3,8 @@
 use crate::error::{Error, Result, at_least_one};
 use crate::rng::Rng;
 
-/// Minibatches of examples that are known by their numbers, in another order in each epoch. An epoch's order follows from
+/// Minibatches of examples that are known by their numbers, in another order in each epoch unless they are to stay
+/// [in order](Self::in_order). An epoch's order follows from
 /// the seed and the epoch's number alone, the same on every machine: no history is needed to resume in the middle of one.
 ///
 /// ```
@@ -41,6 +42,7 @@ pub struct Batches {
     size: usize,
     seed: u64,
     drop_last: bool,
+    in_order: bool,
     buckets: Option<Buckets>,
 }
 
@@ -60,13 +62,28 @@ impl Batches {
     pub fn new(examples: usize, batch_size: usize, seed: u64) -> Result<Self> {
         at_least_one("examples", examples)?;
         at_least_one("batch_size", batch_size)?;
-        Ok(Self { examples, size: batch_size, seed, drop_last: false, buckets: None })
+        Ok(Self { examples, size: batch_size, seed, drop_last: false, in_order: false, buckets: None })
     }
 
     /// Leaves out the batch of an epoch that would have fewer examples: others in each epoch, whatever their lengths.
     #[must_use]
     pub fn drop_last(self, drop_last: bool) -> Self {
         Self { drop_last, ..self }
+    }
+
+    /// Leaves the examples in the order of their numbers in every epoch, whatever their lengths: for minibatches that go on from
+    /// one another, as stretches of a long sequence do.
+    ///
+    /// ```
+    /// use elman::train::Batches;
+    ///
+    /// let batches = Batches::new(5, 2, 42)?.in_order();
+    /// assert_eq!(batches.epoch(7), [vec![0, 1], vec![2, 3], vec![4]]);
+    /// # Ok::<(), elman::Error>(())
+    /// ```
+    #[must_use]
+    pub fn in_order(self) -> Self {
+        Self { in_order: true, ..self }
     }
 
     /// Puts sequences of like lengths together: the examples in their random order are cut into windows of `window`
@@ -100,12 +117,14 @@ impl Batches {
     pub fn epoch(&self, epoch: u64) -> Vec<Vec<usize>> {
         let mut rng = Rng::new(mixed(self.seed).wrapping_add(epoch));
         let mut order: Vec<usize> = (0..self.examples).collect();
-        shuffle(&mut order, &mut rng);
+        if !self.in_order {
+            shuffle(&mut order, &mut rng);
+        }
         if self.drop_last {
             // Before they are sorted: it would always be the longest of a window that are left out.
             order.truncate(self.per_epoch() * self.size);
         }
-        let Some(Buckets { lengths, window }) = &self.buckets else {
+        let Some(Buckets { lengths, window }) = self.buckets.as_ref().filter(|_| !self.in_order) else {
             return order.chunks(self.size).map(Vec::from).collect();
         };
         for window in order.chunks_mut(*window) {

@@ -64,6 +64,29 @@ pub trait Learner: Send {
         1
     }
 
+    /// Where minibatches go on from one another, as those of [`TruncatedBptt`](super::TruncatedBptt) do: the examples of each.
+    /// They then come in the order that [`Fit`](super::Fit) was given them in, in every epoch, and
+    /// [`FitConfig::batch`](super::FitConfig::batch) has to be as many. `None`, by default, where minibatches stand alone: their
+    /// examples are shuffled.
+    fn successive(&self) -> Option<usize> {
+        None
+    }
+
+    /// What the last minibatch has left for the next one beside the models, if anything: checkpoints keep it. Weights have
+    /// changed since it was computed, so it cannot be computed anew.
+    fn carried(&self) -> Option<Carried> {
+        None
+    }
+
+    /// Takes back what [`carried`](Self::carried) gave.
+    ///
+    /// # Errors
+    /// What is another learner's. Nothing has changed then.
+    fn carry(&mut self, carried: Option<Carried>) -> Result<()> {
+        let got = "some of a learner that does";
+        carried.map_or(Ok(()), |_| Err(Error::state("carried", "nothing, as this learner carries nothing", got)))
+    }
+
     /// Learns from a minibatch: forward, loss, backward; [gives](Lesson::give) the gradients of each model's parameters.
     ///
     /// # Errors
@@ -75,6 +98,41 @@ pub trait Learner: Send {
     /// # Errors
     /// Whatever its parts give.
     fn evaluate(&mut self, examples: &[usize], threads: Threads) -> Result<Score>;
+}
+
+/// What a minibatch leaves for the next one: see [`Learner::carried`].
+///
+/// ```
+/// use elman::train::{Carried, Learner, Supervised, Targets};
+///
+/// let model = elman::Gru::builder(1, 4).model(&mut elman::Rng::new(1))?;
+/// let mut learner = Supervised::new(model, vec![vec![0.5]], Targets::Class(vec![0]))?; // each minibatch stands alone
+/// assert_eq!(learner.carried(), None);
+/// assert!(learner.carry(Some(Carried::new(3).with("h", [0.0; 4]))).is_err());
+/// # Ok::<(), elman::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Carried {
+    /// Which minibatch has left it, as the learner counts.
+    pub place: u64,
+    /// Numbers, under names of their own.
+    pub values: Vec<(String, Vec<f32>)>,
+}
+
+impl Carried {
+    /// What that minibatch has left, without any numbers yet.
+    #[must_use]
+    pub fn new(place: u64) -> Self {
+        Self { place, values: Vec::new() }
+    }
+
+    /// The same with these numbers too.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, values: impl Into<Vec<f32>>) -> Self {
+        self.values.push((name.into(), values.into()));
+        self
+    }
 }
 
 /// The loss of some examples: a sum, and what its mean is over.

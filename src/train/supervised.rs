@@ -48,7 +48,7 @@ impl Targets {
     }
 
     /// That example `n`, of so many steps, has as many elements as there are outputs.
-    fn check(&self, n: usize, steps: usize, outputs: usize) -> Result<()> {
+    pub(super) fn check(&self, n: usize, steps: usize, outputs: usize) -> Result<()> {
         let (got, expected): (usize, &[usize]) = match self {
             Targets::Class(_) => return Ok(()),
             Targets::Classes(all) => (all[n].len(), &[steps]),

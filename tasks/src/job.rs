@@ -5,11 +5,11 @@
 
 use std::path::Path;
 
-use elman::optim::{Adam, AdamConfig, AdamW, AdamWConfig, Optimizer};
+use elman::optim::{Adam, AdamConfig, AdamW, AdamWConfig, Optimizer, SparseAdam, SparseAdamConfig};
 use elman::train::Identity;
 use elman::{Model, Params};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, quoted};
 use crate::vocabulary::Vocabulary;
@@ -86,12 +86,61 @@ pub fn content_hash(content: &[u8]) -> String {
     format!("{:016x}", content.iter().fold(0xcbf2_9ce4_8422_2325, mix))
 }
 
-/// What makes the optimisers of a [`Fit`](elman::train::Fit): Adam, or with a decay of the parameters AdamW.
-pub fn optimizer(weight_decay: f32) -> impl Fn(&Params, f32) -> elman::Result<Box<dyn Optimizer>> {
+/// Which optimiser trains a network that reads tokens, as settings name it: `adam` or `sparse-adam`.
+///
+/// ```
+/// use elman_tasks::classify::Settings;
+/// use elman_tasks::job::{Job, OptimizerKind};
+///
+/// assert_eq!(Settings::default().optimizer, OptimizerKind::Adam);
+/// assert_eq!(Settings::from_toml("optimizer = 'sparse-adam'")?.optimizer, OptimizerKind::SparseAdam);
+/// # Ok::<(), elman_tasks::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OptimizerKind {
+    /// Adam, or with a decay of the parameters AdamW.
+    #[default]
+    Adam,
+    /// [`SparseAdam`]: of the vectors of tokens a step moves those alone that it has read; Adam moves all of them, by what its
+    /// running means still hold. A step takes less time where there are many tokens.
+    SparseAdam,
+}
+
+impl OptimizerKind {
+    /// That it can have such a decay of the parameters.
+    ///
+    /// # Errors
+    /// A decay that is negative or not finite, and one other than 0 of an optimiser that has none.
+    pub fn check(self, weight_decay: f32) -> Result<()> {
+        if !(weight_decay >= 0.0 && weight_decay.is_finite()) {
+            return Err(Error::expected("weight_decay", "a finite number of at least 0", weight_decay));
+        }
+        match self {
+            Self::SparseAdam if weight_decay > 0.0 => {
+                Err(Error::expected("weight_decay", "0 where the optimizer is sparse-adam", weight_decay))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The vectors of tokens of every network that reads some.
+const EMBEDDING: &str = "embedding.weight";
+
+/// What makes the optimisers of a [`Fit`](elman::train::Fit). The decay of [`OptimizerKind::SparseAdam`] is 0.
+pub fn optimizer(kind: OptimizerKind, weight_decay: f32) -> impl Fn(&Params, f32) -> elman::Result<Box<dyn Optimizer>> {
     move |params, lr| {
-        Ok(match weight_decay {
-            0.0 => Box::new(Adam::new(params, AdamConfig::default().lr(lr))?),
-            decay => Box::new(AdamW::new(params, AdamWConfig::default().lr(lr).weight_decay(decay))?),
+        Ok(match (kind, weight_decay) {
+            (OptimizerKind::SparseAdam, _) => {
+                // A head and the like have none.
+                let sparse = params.named(EMBEDDING).is_ok().then_some(EMBEDDING);
+                Box::new(SparseAdam::new(params, SparseAdamConfig::default().lr(lr), sparse)?)
+            }
+            (OptimizerKind::Adam, 0.0) => Box::new(Adam::new(params, AdamConfig::default().lr(lr))?),
+            (OptimizerKind::Adam, decay) => {
+                Box::new(AdamW::new(params, AdamWConfig::default().lr(lr).weight_decay(decay))?)
+            }
         })
     }
 }

@@ -217,3 +217,43 @@ fn what_cannot_be_learned_from_is_told() {
     let told = symbols.score(&characters.model().unwrap(), Part::Test).unwrap_err().to_string();
     assert_eq!(told, "model: expected one of the tokens of these data, got another");
 }
+
+/// The vectors of the encoder's tokens and of the decoder's: a step of SparseAdam moves those alone that it has read.
+#[test]
+fn vectors_that_a_step_has_not_read_stay_bit_for_bit() {
+    let lines: String = (0..60).map(|n| format!("word{n} and\tsound{n}\n")).collect();
+    let (_folder, path) = file(&lines);
+    // Of each part, how many vectors the first step moves, the second, and both.
+    let moved = |optimizer: &str| {
+        let toml = format!(
+            "optimizer = '{optimizer}'\n[data]\nsource = 'words'\ntarget = 'words'\n[net]\nhidden = 4\nembedding = 4\n\
+             [fit]\nbatch = 4"
+        );
+        let task = Transduce::prepare(&path, Settings::from_toml(&toml).unwrap()).unwrap();
+        let after = |steps: u64| {
+            let (mut fit, mut seen) = (task.fit(Threads::one()).unwrap(), 0);
+            fit.run(&mut |_| {
+                seen += 1;
+                seen < steps
+            })
+            .unwrap();
+            fit.into_learner().into_model()
+        };
+        let models = [task.model().unwrap(), after(1), after(2)];
+        ["encoder", "decoder"].map(|part| {
+            let [none, one, two] = models.each_ref().map(|model| {
+                let (_, part) = model.parts().find(|(name, _)| *name == part).unwrap();
+                let (_, values) = part.params().named("embedding.weight").unwrap();
+                values.chunks(4).map(|row| row.iter().map(|x| x.to_bits()).collect::<Vec<_>>()).collect::<Vec<_>>()
+            });
+            let of = |before: &[Vec<u32>], after: &[Vec<u32>]| -> Vec<usize> {
+                (0..before.len()).filter(|&row| before[row] != after[row]).collect()
+            };
+            let (first, second) = (of(&none, &one), of(&one, &two));
+            [first.len(), second.len(), first.iter().filter(|row| second.contains(row)).count()]
+        })
+    };
+    // Four tokens, and the one that all sources have, or the begin of all targets.
+    assert_eq!(moved("sparse-adam"), [[5, 5, 1]; 2]);
+    assert_eq!(moved("adam"), [[5, 9, 5]; 2]);
+}

@@ -26,21 +26,21 @@ fn learner() -> Supervised {
     Supervised::new(model(), rows, Targets::Class(classes)).unwrap()
 }
 
-fn config() -> FitConfig {
+pub(super) fn config() -> FitConfig {
     let schedule = Schedule::from(Plateau::default().patience(1).factor(0.5));
     let config = FitConfig::default().epochs(9).batch(7).accumulate(2).lr(0.02).schedule(schedule).clip_norm(1.0);
     config.bucket_window(3).patience(6).seed(5)
 }
 
-fn fit(config: FitConfig) -> Fit<Supervised> {
+pub(super) fn fit(config: FitConfig) -> Fit<Supervised> {
     Fit::new(learner(), config, (0..45).collect(), (45..60).collect()).unwrap()
 }
 
-fn bits(params: &Params) -> Vec<u32> {
+pub(super) fn bits(params: &Params) -> Vec<u32> {
     params.data().iter().map(|x| x.to_bits()).collect()
 }
 
-fn identity() -> Identity {
+pub(super) fn identity() -> Identity {
     Identity::default().with("data", "1234").with("settings", "abcd")
 }
 

@@ -3,8 +3,11 @@
 //! `ELMAN_ISA` of the surroundings is passed on, so that all of it can be run on any tier.
 
 mod bench;
+#[cfg(target_os = "linux")]
+mod disk;
 mod files;
 mod inspect;
+mod resume;
 mod run;
 mod sine;
 mod train;

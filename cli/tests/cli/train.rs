@@ -4,8 +4,6 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Stdio;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use elman::Rng;
 use serde_json::Value;
@@ -14,7 +12,7 @@ use tempfile::TempDir;
 use crate::{Ran, elman, run};
 
 /// Something that no line can forecast: x[t+1] = 0.9 sin(3 x[t]) + noise.
-fn series(folder: &Path, len: usize) {
+pub(crate) fn series(folder: &Path, len: usize) {
     let (mut rng, mut x) = (Rng::new(7), 0.3_f32);
     let rows: String = (0..len)
         .map(|day| {
@@ -26,7 +24,7 @@ fn series(folder: &Path, len: usize) {
 }
 
 /// Words of a, b and c; the label says whether there are more of a than of b.
-fn texts(folder: &Path, len: usize) {
+pub(crate) fn texts(folder: &Path, len: usize) {
     let mut rng = Rng::new(11);
     let line = |_| {
         let count = 3 + 2 * rng.below(4);
@@ -57,7 +55,7 @@ fn score(report: &Value, method: &str) -> f64 {
     row["values"][0].as_f64().unwrap()
 }
 
-const FORECAST: [&str; 14] = [
+pub(crate) const FORECAST: [&str; 14] = [
     "train",
     "forecast",
     "series.csv",
@@ -73,7 +71,7 @@ const FORECAST: [&str; 14] = [
     "25",
     "--json",
 ];
-const CLASSIFY: [&str; 17] = [
+pub(crate) const CLASSIFY: [&str; 17] = [
     "train",
     "classify",
     "texts.tsv",
@@ -257,6 +255,7 @@ fn settings_are_written_and_taken_back() {
         json(&run(folder, &[&["train", "classify", "texts.tsv", "--json"], args].concat()).ok())["valid_loss"].clone()
     };
     assert_eq!(of(&["--config", "c.toml"]), of(&CLASSIFY[3..]));
+    assert_ne!(of(&["--config", "c.toml", "--optimizer", "sparse-adam"]), of(&CLASSIFY[3..]));
     let help = run(folder, &["train", "classify", "--help"]).ok();
     assert!(help.contains("Hidden units of every layer [default: 64]"), "{help}");
     assert!(run(folder, &["train", "forecast", "--help"]).ok().contains("Hidden units of every layer [default: 32]"));
@@ -265,79 +264,6 @@ fn settings_are_written_and_taken_back() {
         .refused(2, &["--config wrong.toml", "line 1", "hiden"]);
     run(folder, &["train", "classify", "texts.tsv", "--config", "none.toml"])
         .refused(2, &["--config: cannot read none.toml"]);
-}
-
-/// The weights of a model's file, without its metadata.
-fn weights(path: &Path) -> Vec<u32> {
-    let model = elman::Model::open(path).unwrap();
-    model.params().data().iter().map(|x| x.to_bits()).collect()
-}
-
-/// Killed at any moment, training goes on from the last good checkpoint, to the bits of a run that nobody disturbed.
-#[test]
-fn a_killed_run_goes_on_bit_for_bit() {
-    let folder = TempDir::new().unwrap();
-    let folder = folder.path();
-    texts(folder, 300);
-    let args: fn(&[&'static str]) -> Vec<&'static str> = |more| {
-        let all =
-            [&CLASSIFY[..9], &CLASSIFY[11..], &["--epochs", "40", "--patience", "0", "--threads", "1", "--json"], more];
-        all.concat()
-    };
-    let begin = Instant::now();
-    run(folder, &args(&["-o", "whole.safetensors"])).ok();
-    let whole = begin.elapsed();
-    let mut rng = Rng::new(5);
-    let checkpoint = folder.join("m.safetensors.checkpoint");
-    let mut loaded = 0;
-    for _ in 0..50 {
-        let resume: &[&str] =
-            if checkpoint.exists() { &["-o", "m.safetensors", "--resume"] } else { &["-o", "m.safetensors"] };
-        loaded += usize::from(checkpoint.exists());
-        let mut child = elman(folder, &args(resume)).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        // SIGKILL, at a moment between its start and a quarter of a whole run.
-        sleep(Duration::from_secs_f64(whole.as_secs_f64() * 0.25 * rng.unit()));
-        child.kill().unwrap();
-        let out = child.wait_with_output().unwrap();
-        assert!(out.stderr.is_empty(), "{}", String::from_utf8_lossy(&out.stderr));
-    }
-    assert!(loaded >= 25, "{loaded} of 50 runs went on from a checkpoint");
-    run(folder, &args(&["-o", "m.safetensors", "--resume"])).ok();
-    assert_eq!(weights(&folder.join("m.safetensors")), weights(&folder.join("whole.safetensors")));
-    // What killed runs left half-written is told by its name, and is none of the results.
-    let left = fs::read_dir(folder).unwrap().filter(|entry| {
-        let name = entry.as_ref().unwrap().file_name().into_string().unwrap();
-        name.ends_with(".tmp") && !name.starts_with(".elman-")
-    });
-    assert_eq!(left.count(), 0);
-}
-
-#[test]
-fn a_checkpoint_belongs_to_its_data_and_settings() {
-    let folder = TempDir::new().unwrap();
-    let folder = folder.path();
-    texts(folder, 200);
-    let with = |more: &[&str]| run(folder, &[&CLASSIFY[..], &["-o", "m.safetensors"], more].concat());
-    with(&["--resume"]).refused(1, &["--resume: there is no checkpoint m.safetensors.checkpoint"]);
-    with(&[]).ok();
-    // It is over: nothing more is learned, and the result is the same.
-    let before = weights(&folder.join("m.safetensors"));
-    assert!(with(&["--resume"]).ok().contains("going on after 12 epochs"));
-    assert_eq!(weights(&folder.join("m.safetensors")), before);
-    let refused = |ran: Ran, words: &[&str]| {
-        assert_eq!(ran.code, 1, "{ran:?}");
-        words.iter().for_each(|word| assert!(ran.err.contains(word), "no '{word}' in {ran:?}"));
-    };
-    refused(
-        with(&["--resume", "--batch", "16"]),
-        &["settings of the checkpoint: expected", "it goes on with the settings"],
-    );
-    let mut text = fs::read_to_string(folder.join("texts.tsv")).unwrap();
-    text += "more\ta a a\n";
-    fs::write(folder.join("texts.tsv"), text).unwrap();
-    refused(with(&["--resume"]), &["data of the checkpoint: expected", "--allow-changed-data"]);
-    with(&["--resume", "--allow-changed-data"]).ok();
-    with(&["--allow-changed-data"]).refused(2, &["--resume"]);
 }
 
 #[test]
@@ -365,6 +291,9 @@ fn what_cannot_be_trained_on_is_told_with_its_line() {
     run(folder, &["train", "classify", "d.tsv", "--hidden", "0"]).refused(2, &["--hidden", "expected a whole number"]);
     run(folder, &["train", "classify", "d.tsv", "--schedule", "linear"])
         .refused(2, &["--schedule", "expected constant"]);
+    run(folder, &["train", "classify", "d.tsv", "--optimizer", "sgd"]).refused(2, &["expected adam or sparse-adam"]);
+    run(folder, &["train", "classify", "d.tsv", "--optimizer", "sparse-adam", "--weight-decay", "0.1"])
+        .refused(1, &["weight_decay: expected 0 where the optimizer is sparse-adam"]);
     run(folder, &["train", "classify", "d.tsv", "--plot", "p.gif"]).refused(2, &["--plot", ".png or .svg"]);
     run(folder, &["train", "classify", "d.tsv", "-o", "none/m.safetensors"]).refused(1, &["none"]);
     // A model of something else.

@@ -112,9 +112,23 @@ impl FitConfig {
         Ok(())
     }
 
-    /// The minibatches of examples of those lengths.
-    pub(super) fn batches(&self, lengths: impl ExactSizeIterator<Item = usize>) -> Result<Batches> {
+    /// The minibatches of examples of those lengths; of so many successive ones, in their order, where the learner says so.
+    pub(super) fn batches(
+        &self,
+        lengths: impl ExactSizeIterator<Item = usize>,
+        successive: Option<usize>,
+    ) -> Result<Batches> {
         let batches = Batches::new(lengths.len(), self.batch, self.seed)?;
+        if let Some(rows) = successive {
+            let why = "as minibatches go on from one another";
+            if self.batch != rows {
+                return Err(Error::setting("batch", &format!("{rows}, the learner's rows, {why}"), self.batch));
+            }
+            if self.bucket_window != 0 {
+                return Err(Error::setting("bucket_window", &format!("0, {why}"), self.bucket_window));
+            }
+            return Ok(batches.in_order());
+        }
         match self.bucket_window {
             0 => Ok(batches),
             window => batches.bucketed(lengths.collect::<Vec<_>>(), window),

@@ -57,9 +57,8 @@ pub struct Fit<L> {
     stopping: Option<EarlyStopping>,
     at: Place,
     report: FitReport,
-    /// Where checkpoints go.
     #[cfg(feature = "safetensors")]
-    checkpoint: Option<(std::path::PathBuf, Identity)>,
+    checkpoints: checkpoint::Checkpoints,
 }
 
 /// Makes an optimiser for the parameters of a model, and its first learning rate.
@@ -117,7 +116,8 @@ impl<L: Learner> Fit<L> {
         if train.is_empty() {
             return Err(Error::setting("train", "at least one example", "none"));
         }
-        let batches = config.batches(train.iter().map(|&example| learner.steps(example)))?;
+        let lengths = train.iter().map(|&example| learner.steps(example));
+        let batches = config.batches(lengths, learner.successive())?;
         let (mut optimizers, mut gradients) = (Vec::new(), Vec::new());
         for (_, model) in learner.models() {
             optimizers.push(AnyOptimizer(optimizer(model.params(), config.lr)?));
@@ -146,7 +146,7 @@ impl<L: Learner> Fit<L> {
             at,
             report: FitReport::default(),
             #[cfg(feature = "safetensors")]
-            checkpoint: None,
+            checkpoints: checkpoint::Checkpoints::default(),
         })
     }
 
@@ -165,6 +165,8 @@ impl<L: Learner> Fit<L> {
     /// the step that it happened at: the models then have the weights of before that step, and the last checkpoint stands.
     /// What writing a checkpoint gives.
     pub fn run(&mut self, watch: &mut dyn FnMut(Progress<'_>) -> bool) -> Result<&FitReport> {
+        #[cfg(feature = "safetensors")]
+        self.checkpoints.begin();
         while !self.is_over() {
             if !self.epoch(watch)? {
                 break;
@@ -184,6 +186,12 @@ impl<L: Learner> Fit<L> {
     #[must_use]
     pub fn report(&self) -> &FitReport {
         &self.report
+    }
+
+    /// Minibatches of the epoch so far: 0 at its beginning.
+    #[must_use]
+    pub fn minibatches(&self) -> u64 {
+        self.at.batch
     }
 
     /// The learner.
@@ -207,6 +215,8 @@ impl<L: Learner> Fit<L> {
             let steps = examples.iter().map(|&example| self.learner.steps(example)).sum();
             let Place { epoch, batch, .. } = self.at;
             let loss = score.loss();
+            #[cfg(feature = "safetensors")]
+            self.save_if_due()?;
             if !watch(Progress::Batch { epoch, batch, batches, loss, steps }) {
                 return Ok(false);
             }

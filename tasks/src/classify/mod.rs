@@ -162,7 +162,7 @@ impl Classify {
     /// # Errors
     /// Those of [`model`](Self::model) and of [`Fit::new`].
     pub fn fit(&self, threads: Threads) -> Result<Fit<Examples>> {
-        let Settings { fit, token_dropout, label_smoothing, weight_decay, .. } = &self.settings;
+        let Settings { fit, token_dropout, label_smoothing, optimizer: kind, weight_decay, .. } = &self.settings;
         let unknown = self.vocabulary.as_ref().and_then(Vocabulary::unknown);
         let examples = Examples {
             model: self.model()?,
@@ -174,7 +174,8 @@ impl Classify {
             workspace: Workspace::default(),
         };
         let (train, valid) = (self.split.train.clone(), self.split.valid.clone());
-        Ok(Fit::with_optimizer(examples, fit.clone(), train, valid, &optimizer(*weight_decay))?.threads(threads))
+        let steps = optimizer(*kind, *weight_decay);
+        Ok(Fit::with_optimizer(examples, fit.clone(), train, valid, &steps)?.threads(threads))
     }
 
     /// How often the model took each class for each, on a part of the data.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Data, TextData};
 use crate::error::{Error, Result};
-use crate::job::Job;
+use crate::job::{Job, OptimizerKind};
 use crate::net::{Cell, Net};
 use crate::split::Shares;
 use crate::vocabulary::Unit;
@@ -53,7 +53,9 @@ pub struct Settings {
     /// The standard deviation of the first token vectors, above 0. PyTorch's and the default is 1; with a smaller one rare
     /// words, which are hardly learned, say less.
     pub embedding_std: f32,
-    /// The decay of all parameters (AdamW), at least 0; with 0, the default, the optimiser is Adam.
+    /// What makes the steps of training; Adam by default.
+    pub optimizer: OptimizerKind,
+    /// The decay of all parameters (AdamW), at least 0; with 0, the default, the optimiser is Adam. It is 0 of SparseAdam.
     pub weight_decay: f32,
     /// The shares of validation and test.
     pub shares: Shares,
@@ -73,6 +75,7 @@ impl Default for Settings {
             token_dropout: 0.0,
             label_smoothing: 0.0,
             embedding_std: 1.0,
+            optimizer: OptimizerKind::default(),
             weight_decay: 0.0,
             shares: Shares::default(),
             data: Data::default(),
@@ -137,8 +140,9 @@ impl Settings {
         if !(self.embedding_std > 0.0 && self.embedding_std.is_finite()) {
             return Err(Error::expected("embedding_std", "a finite number above 0", self.embedding_std));
         }
-        if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
-            return Err(Error::expected("weight_decay", "a finite number of at least 0", self.weight_decay));
+        self.optimizer.check(self.weight_decay)?;
+        if self.optimizer == OptimizerKind::SparseAdam && !matches!(self.data, Data::Text(_)) {
+            return Err(Error::expected("optimizer", "adam where numbers are read and no tokens", "sparse-adam"));
         }
         self.net.check()?;
         Ok(self.fit.check()?)

@@ -48,7 +48,7 @@ pub use settings::Settings;
 use crate::baselines::generate::CharacterModel;
 use crate::error::{Error, Result, listed, quoted};
 use crate::flow::{self, Flows};
-use crate::job::{Job, describe, optimizer};
+use crate::job::{Job, OptimizerKind, describe, optimizer};
 use crate::net::Reads;
 use crate::scores::{Better, Measure, Row, Scores};
 use crate::split::{Part, Split, random};
@@ -158,7 +158,7 @@ impl Generate {
             fit.clone(),
             split.train.clone(),
             split.valid.clone(),
-            &optimizer(*weight_decay),
+            &optimizer(OptimizerKind::Adam, *weight_decay),
         )?;
         Ok(fit.threads(threads))
     }

@@ -4,7 +4,7 @@ use elman::train::FitConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::job::Job;
+use crate::job::{Job, OptimizerKind};
 use crate::net::Net;
 use crate::split::Shares;
 
@@ -67,9 +67,7 @@ impl Settings {
         if self.longest == 0 {
             return Err(Error::expected("longest", "at least one character", 0));
         }
-        if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
-            return Err(Error::expected("weight_decay", "a finite number of at least 0", self.weight_decay));
-        }
+        OptimizerKind::Adam.check(self.weight_decay)?;
         self.net.check()?;
         Ok(self.fit.check()?)
     }

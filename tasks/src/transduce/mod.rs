@@ -153,13 +153,14 @@ impl Transduce {
     /// # Errors
     /// Those of [`model`](Self::model) and of [`Fit::new`].
     pub fn fit(&self, threads: Threads) -> Result<Fit<Examples>> {
-        let Settings { fit, weight_decay, .. } = &self.settings;
+        let Settings { fit, optimizer: kind, weight_decay, .. } = &self.settings;
         let model = self.model()?;
         let networks = self.networks(&model)?;
         let (sources, targets) = (self.sources.clone(), self.targets.clone());
         let examples = Examples { model, networks, sources, targets, memory: Memory::default() };
         let (train, valid) = (self.split.train.clone(), self.split.valid.clone());
-        Ok(Fit::with_optimizer(examples, fit.clone(), train, valid, &optimizer(*weight_decay))?.threads(threads))
+        let steps = optimizer(*kind, *weight_decay);
+        Ok(Fit::with_optimizer(examples, fit.clone(), train, valid, &steps)?.threads(threads))
     }
 
     /// The best target of each different source of a part by a beam so wide, beside the source, as tokens.

@@ -4,7 +4,7 @@ use elman::train::{FitConfig, Plateau};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::job::Job;
+use crate::job::{Job, OptimizerKind};
 use crate::net::Net;
 use crate::split::Shares;
 use crate::vocabulary::Unit;
@@ -57,7 +57,9 @@ pub struct Settings {
     pub length_power: f64,
     /// Tokens after which a target ends, if the network has not ended it before. 100 by default.
     pub longest: usize,
-    /// The decay of all parameters (AdamW), at least 0; with 0, the default, the optimiser is Adam.
+    /// What makes the steps of training; Adam by default.
+    pub optimizer: OptimizerKind,
+    /// The decay of all parameters (AdamW), at least 0; with 0, the default, the optimiser is Adam. It is 0 of SparseAdam.
     pub weight_decay: f32,
     /// The shares of validation and test, of different sources.
     pub shares: Shares,
@@ -77,6 +79,7 @@ impl Default for Settings {
             beam: 1,
             length_power: 0.0,
             longest: 100,
+            optimizer: OptimizerKind::default(),
             weight_decay: 0.0,
             shares: Shares::default(),
             data: Data::default(),
@@ -113,9 +116,7 @@ impl Settings {
         if !(self.length_power >= 0.0 && self.length_power.is_finite()) {
             return Err(Error::expected("length_power", "a finite number of at least 0", self.length_power));
         }
-        if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
-            return Err(Error::expected("weight_decay", "a finite number of at least 0", self.weight_decay));
-        }
+        self.optimizer.check(self.weight_decay)?;
         Ok(self.fit.check()?)
     }
 }

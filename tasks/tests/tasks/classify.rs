@@ -238,3 +238,51 @@ fn what_cannot_be_learned_from_is_told() {
     assert!(unknown("[data]\nformat = 'text'\nunits = 'words'").contains("unknown field `units`"));
     assert!(unknown("[data]\nformat = 'lines'\nid = 'x'").contains("unknown field `id`"));
 }
+
+/// Lines with a word of their own each: of the vectors a step of SparseAdam moves those alone that it has read. Adam moves on
+/// what it has moved before.
+#[test]
+fn vectors_that_a_step_has_not_read_stay_bit_for_bit() {
+    let lines: String = (0..60).map(|n| format!("{}\tword{n} and\n", ["a", "b"][n % 2])).collect();
+    let (_folder, path) = file("own.tsv", &lines);
+    // How many vectors the first step moves, the second, and both.
+    let moved = |optimizer: &str| {
+        let toml = format!("optimizer = '{optimizer}'\n[net]\nhidden = 4\nembedding = 4\n[fit]\nbatch = 4");
+        let task = Classify::prepare(&path, Settings::from_toml(&toml).unwrap()).unwrap();
+        let vectors = |model: &Model| -> Vec<Vec<u32>> {
+            let (_, values) = model.params().named("embedding.weight").unwrap();
+            values.chunks(4).map(|row| row.iter().map(|x| x.to_bits()).collect()).collect()
+        };
+        let after = |steps: u64| {
+            let (mut fit, mut seen) = (task.fit(Threads::one()).unwrap(), 0);
+            fit.run(&mut |_| {
+                seen += 1;
+                seen < steps
+            })
+            .unwrap();
+            vectors(fit.learner().model())
+        };
+        let [none, one, two] = [vectors(&task.model().unwrap()), after(1), after(2)];
+        let rows = 0..none.len();
+        let [first, second] = [(&none, &one), (&one, &two)]
+            .map(|(before, after)| rows.clone().filter(|&row| before[row] != after[row]).collect::<Vec<_>>());
+        [first.len(), second.len(), first.iter().filter(|row| second.contains(row)).count()]
+    };
+    // Four words, and the one that all lines have.
+    assert_eq!(moved("sparse-adam"), [5, 5, 1]);
+    assert_eq!(moved("adam"), [5, 9, 5]);
+}
+
+#[test]
+fn a_sparse_optimizer_has_tokens_and_no_decay() {
+    let (_folder, path) = file("own.tsv", "a\tb\n");
+    let told = |toml: &str| Classify::prepare(&path, Settings::from_toml(toml).unwrap()).unwrap_err().to_string();
+    let decay = told("optimizer = 'sparse-adam'\nweight_decay = 0.1");
+    assert_eq!(decay, "weight_decay: expected 0 where the optimizer is sparse-adam, got 0.1");
+    let mut settings = Settings::from_toml("optimizer = 'sparse-adam'").unwrap();
+    settings.data = Data::Long(LongData::default());
+    let numbers = Classify::prepare(&path, settings).unwrap_err().to_string();
+    assert_eq!(numbers, "optimizer: expected adam where numbers are read and no tokens, got sparse-adam");
+    let unknown = Settings::from_toml("optimizer = 'lazy'").unwrap_err().to_string();
+    assert!(unknown.contains("unknown variant `lazy`, expected `adam` or `sparse-adam`"), "{unknown}");
+}

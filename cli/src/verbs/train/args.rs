@@ -1,16 +1,20 @@
 //! The options that every kind of training has.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Command;
 use elman::Threads;
-use elman::train::{FitConfig, Plateau, Schedule};
+use elman::train::{FitConfig, Schedule};
 use elman_tasks::job::Job;
 use elman_tasks::net::{Cell, Net};
 use elman_tasks::split::Shares;
 
 use super::super::Failure;
-use super::super::common::{threads, whole};
+use super::super::common::threads;
+use super::values::{
+    Minutes, above_zero, at_least_zero, cell, epochs, epochs_or_none, minutes, schedule, seed, share, size,
+};
 
 /// What an option says, it says over the file of `--config`, and that over the defaults.
 #[derive(clap::Args)]
@@ -73,6 +77,9 @@ pub(crate) struct Shared {
     /// Where the picture goes, a .png or .svg file [default: beside the model]
     #[arg(long, value_name = "FILE")]
     pub(super) plot: Option<PathBuf>,
+    /// Minutes after which a checkpoint is written beside the model while an epoch goes on, 0 for at the ends of epochs alone
+    #[arg(long, value_name = "MINUTES", value_parser = minutes, default_value = "5", allow_hyphen_values = true)]
+    checkpoint_every: Minutes,
     /// Go on from the checkpoint that a run before left beside its model
     #[arg(long)]
     pub(super) resume: bool,
@@ -137,6 +144,11 @@ impl Shared {
         set(&mut shares.test, &self.test);
     }
 
+    /// The time after which a checkpoint is written inside an epoch; none where the ends of epochs are enough.
+    pub(super) fn checkpoint_every(&self) -> Option<Duration> {
+        Some(self.checkpoint_every.0).filter(|time| !time.is_zero())
+    }
+
     pub(super) fn threads(&self) -> Threads {
         self.threads.unwrap_or_else(Threads::available)
     }
@@ -168,98 +180,4 @@ pub(super) fn with_defaults(command: Command, common: &Common<'_>) -> Command {
             arg.help(format!("{help} [default: {value}]"))
         })
     })
-}
-
-fn cell(text: &str) -> Result<Cell, String> {
-    match text {
-        "rnn" => Ok(Cell::Rnn),
-        "gru" => Ok(Cell::Gru),
-        "lstm" => Ok(Cell::Lstm),
-        _ => Err("expected rnn, gru or lstm".into()),
-    }
-}
-
-fn size(text: &str) -> Result<usize, String> {
-    whole(text, 1..=1 << 20)
-}
-
-fn epochs(text: &str) -> Result<u64, String> {
-    whole(text, 1..=1_000_000)
-}
-
-fn epochs_or_none(text: &str) -> Result<u64, String> {
-    whole(text, 0..=1_000_000)
-}
-
-fn seed(text: &str) -> Result<u64, String> {
-    whole(text, 0..=i64::MAX as u64)
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    let share = text.parse().ok().filter(|share: &f64| (0.0..1.0).contains(share));
-    share.ok_or_else(|| "expected a number of at least 0 and below 1".into())
-}
-
-fn above_zero(text: &str) -> Result<f32, String> {
-    let number = text.parse().ok().filter(|x: &f32| x.is_finite() && *x > 0.0);
-    number.ok_or_else(|| "expected a finite number above 0".into())
-}
-
-fn at_least_zero(text: &str) -> Result<f32, String> {
-    let number = text.parse().ok().filter(|x: &f32| x.is_finite() && *x >= 0.0);
-    number.ok_or_else(|| "expected a finite number of at least 0".into())
-}
-
-fn schedule(text: &str) -> Result<Schedule, String> {
-    const FORMS: &str =
-        "constant, step:EVERY:GAMMA, cosine:WARMUP:STEPS[:FLOOR] or plateau:PATIENCE:FACTOR[:THRESHOLD:MIN_LR]";
-    let expected = || format!("expected {FORMS}");
-    let parts: Vec<&str> = text.split(':').collect();
-    let count = |text: &str| text.parse::<u64>().map_err(|_| expected());
-    let factor = |text: &str| text.parse::<f64>().map_err(|_| expected());
-    let rate = |text: &str| text.parse::<f32>().map_err(|_| expected());
-    let plateau =
-        |patience: &str, by: &str| Ok::<_, String>(Plateau::default().patience(count(patience)?).factor(factor(by)?));
-    match parts[..] {
-        ["constant"] => Ok(Schedule::Constant),
-        ["step", every, gamma] => Ok(Schedule::step(count(every)?, factor(gamma)?)),
-        ["cosine", warmup, steps] => Ok(Schedule::cosine(count(warmup)?, count(steps)?, 0.0)),
-        ["cosine", warmup, steps, floor] => Ok(Schedule::cosine(count(warmup)?, count(steps)?, rate(floor)?)),
-        ["plateau", patience, by] => Ok(plateau(patience, by)?.into()),
-        ["plateau", patience, by, threshold, least] => {
-            Ok(plateau(patience, by)?.threshold(factor(threshold)?).min_lr(rate(least)?).into())
-        }
-        _ => Err(expected()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn schedules_are_read_and_others_told() {
-        assert_eq!(schedule("constant"), Ok(Schedule::Constant));
-        assert_eq!(schedule("step:3:0.5"), Ok(Schedule::step(3, 0.5)));
-        assert_eq!(schedule("cosine:10:200"), Ok(Schedule::cosine(10, 200, 0.0)));
-        assert_eq!(schedule("plateau:4:0.2"), Ok(Plateau::default().patience(4).factor(0.2).into()));
-        for wrong in ["", "step", "step:x:0.5", "cosine:1", "plateau:1:2:3", "linear"] {
-            assert!(schedule(wrong).unwrap_err().starts_with("expected constant, step:"), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn schedules_are_read_as_they_are_told() {
-        let plateau = Plateau::default().patience(4).factor(0.2);
-        for of in [
-            Schedule::Constant,
-            Schedule::step(30, 0.1),
-            Schedule::cosine(10, 110, 0.0),
-            Schedule::cosine(0, 110, 0.001),
-            plateau.into(),
-            plateau.threshold(0.0).min_lr(1e-5).into(),
-        ] {
-            assert_eq!(schedule(&of.to_string()), Ok(of));
-        }
-    }
 }

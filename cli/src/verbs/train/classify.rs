@@ -6,11 +6,13 @@ use elman::train::Fit;
 use elman::{Model, Threads};
 use elman_tasks::classify::{Classify, Data, Examples, LinesData, LongData, Pool, Settings, TextData};
 use elman_tasks::flow::Flows;
+use elman_tasks::job::OptimizerKind;
 use elman_tasks::scores::Scores;
 use elman_tasks::split::Part;
 use elman_tasks::vocabulary::Unit;
 
 use super::args::{Common, Shared};
+use super::values::optimizer;
 use super::{Failure, Pane, Trained};
 use crate::verbs::common::{count, listed, whole};
 use crate::verbs::plot::chart::Matrix;
@@ -44,6 +46,10 @@ pub(crate) struct Args {
     /// The probability with which a token is hidden in training [default: 0.6 of words, 0.1 of characters]
     #[arg(long, value_name = "P")]
     token_dropout: Option<f64>,
+    /// What makes the steps: adam, or sparse-adam, which moves the vectors of those tokens alone that a step has read
+    /// [default: adam]
+    #[arg(long, value_name = "NAME", value_parser = optimizer)]
+    optimizer: Option<OptimizerKind>,
     /// The decay of all parameters (AdamW) [default: 0]
     #[arg(long, value_name = "X")]
     weight_decay: Option<f32>,
@@ -133,6 +139,7 @@ impl Trained for Kind {
         }
         settings.readout = args.readout.unwrap_or(settings.readout);
         settings.token_dropout = args.token_dropout.unwrap_or(settings.token_dropout);
+        settings.optimizer = args.optimizer.unwrap_or(settings.optimizer);
         settings.weight_decay = args.weight_decay.unwrap_or(settings.weight_decay);
         Ok(())
     }

@@ -8,6 +8,7 @@ mod generate;
 mod memory;
 pub(crate) mod table;
 mod transduce;
+mod values;
 mod watch;
 
 use std::io::{self, Write as _};
@@ -185,6 +186,9 @@ fn train<T: Trained>(args: &T::Args) -> Result<(), Failure> {
         notes.iter().try_for_each(|note| writeln!(io::stdout(), "{}", visible(note)))?;
     }
     let mut fit = prepared.fit(threads)?.checkpoints(&places.checkpoint, identity.clone())?;
+    if let Some(time) = shared.checkpoint_every() {
+        fit = fit.checkpoint_every(time);
+    }
     if shared.resume {
         resume(&mut fit, &places, &identity, shared)?;
     }
@@ -226,6 +230,17 @@ fn train<T: Trained>(args: &T::Args) -> Result<(), Failure> {
         writeln!(io::stdout(), "{text}")?;
         return Ok(());
     }
+    print(&scores, &report, &Seen { seconds, steps_per_second }, parameters, &places)
+}
+
+/// The results, for a reader.
+fn print(
+    scores: &[Scores],
+    report: &FitReport,
+    seen: &Seen,
+    parameters: usize,
+    places: &Places,
+) -> Result<(), Failure> {
     scores.iter().try_for_each(table::print)?;
     let mut out = io::stdout().lock();
     writeln!(out)?;
@@ -234,8 +249,8 @@ fn train<T: Trained>(args: &T::Args) -> Result<(), Failure> {
     writeln!(
         out,
         "trained     {epochs} in {}{best}; {} steps/s, {} parameters",
-        clock(seconds),
-        HumanCount(steps_per_second as u64),
+        clock(seen.seconds),
+        HumanCount(seen.steps_per_second as u64),
         HumanCount(parameters as u64)
     )?;
     writeln!(out, "model       {}", visible(&places.model.display().to_string()))?;
@@ -262,7 +277,12 @@ fn resume<L: Learner>(fit: &mut Fit<L>, places: &Places, identity: &Identity, sh
         Failure::Run(format!("--resume {}: {text}{help}", path.display()))
     })?;
     if !shared.json {
-        writeln!(io::stdout(), "going on after {}", count(fit.report().epochs.len() as u64, "epoch"))?;
+        let inside = match fit.minibatches() {
+            0 => String::new(),
+            1 => " and 1 minibatch of the next".into(),
+            n => format!(" and {n} minibatches of the next"),
+        };
+        writeln!(io::stdout(), "going on after {}{inside}", count(fit.report().epochs.len() as u64, "epoch"))?;
     }
     Ok(())
 }

@@ -7,12 +7,14 @@ use std::path::Path;
 use elman::train::Fit;
 use elman::{Model, Threads};
 use elman_tasks::flow::Flows;
+use elman_tasks::job::OptimizerKind;
 use elman_tasks::scores::Scores;
 use elman_tasks::split::Part;
 use elman_tasks::transduce::{Attention, Examples, Settings, Transduce, Transducer};
 use elman_tasks::vocabulary::Unit;
 
 use super::args::{Common, Shared};
+use super::values::optimizer;
 use super::{Failure, Pane, Trained};
 use crate::verbs::common::{count, whole};
 use crate::verbs::plot::heat::Heats;
@@ -33,6 +35,10 @@ pub(crate) struct Args {
     /// Beginnings of a target that are followed at once when the model is scored; 1 is greedy [default: 1]
     #[arg(long, value_name = "K", value_parser = beam)]
     beam: Option<usize>,
+    /// What makes the steps: adam, or sparse-adam, which moves the vectors of those tokens alone that a step has read
+    /// [default: adam]
+    #[arg(long, value_name = "NAME", value_parser = optimizer)]
+    optimizer: Option<OptimizerKind>,
     /// The decay of all parameters (AdamW) [default: 0]
     #[arg(long, value_name = "X")]
     weight_decay: Option<f32>,
@@ -100,6 +106,7 @@ impl Trained for Kind {
         settings.data.source = args.source.unwrap_or(settings.data.source);
         settings.data.target = args.target.unwrap_or(settings.data.target);
         settings.beam = args.beam.unwrap_or(settings.beam);
+        settings.optimizer = args.optimizer.unwrap_or(settings.optimizer);
         settings.weight_decay = args.weight_decay.unwrap_or(settings.weight_decay);
         if args.attention {
             settings.attention = Attention::Dot;

@@ -24,6 +24,8 @@ pub(super) struct Watch {
     learned: u64,
     learning: Duration,
     last: Instant,
+    /// Minibatches that were learned from before, where it goes on from a checkpoint.
+    before: Option<u64>,
 }
 
 /// What a run came to.
@@ -54,6 +56,7 @@ impl Watch {
             learned: 0,
             learning: Duration::ZERO,
             last: now,
+            before: None,
         }
     }
 
@@ -77,7 +80,9 @@ impl Watch {
                 let done = epoch * batches + batch;
                 self.bar.set_position(done);
                 let elapsed = self.start.elapsed().as_secs_f64();
-                let left = elapsed / done.max(1) as f64 * (batches * self.epochs - done) as f64;
+                // It counts the one that was just learned from.
+                let before = *self.before.get_or_insert(done.saturating_sub(1));
+                let left = elapsed / (done - before).max(1) as f64 * (batches * self.epochs - done) as f64;
                 let rate = HumanCount(self.rate() as u64);
                 let epochs = self.epochs;
                 self.bar.set_message(format!(
