@@ -172,12 +172,7 @@ fn train<T: Trained>(args: &T::Args) -> Result<(), Failure> {
     let task = T::Settings::TASK;
     let data = shared.data.as_ref().expect("clap asks for it");
     let places = Places::of(shared, task)?;
-    if shared.resume && !places.checkpoint.exists() {
-        let path = places.checkpoint.display();
-        return Err(Failure::Run(format!(
-            "--resume: there is no checkpoint {path}; a run without --resume begins one"
-        )));
-    }
+    check_resumable(shared, &places)?;
     let identity = settings.identity(data)?;
     let (epochs, threads) = (T::common(&mut settings).fit.epochs, shared.threads());
     let prepared = T::prepare(data, settings)?;
@@ -255,6 +250,17 @@ fn print(
     )?;
     writeln!(out, "model       {}", visible(&places.model.display().to_string()))?;
     writeln!(out, "picture     {}", visible(&places.plot.display().to_string()))?;
+    Ok(())
+}
+
+/// That there is a checkpoint where one is to go on from.
+fn check_resumable(shared: &Shared, places: &Places) -> Result<(), Failure> {
+    if shared.resume && !places.checkpoint.exists() {
+        let path = places.checkpoint.display();
+        return Err(Failure::Run(format!(
+            "--resume: there is no checkpoint {path}; a run without --resume begins one"
+        )));
+    }
     Ok(())
 }
 
