@@ -53,11 +53,11 @@ impl Learner for Numerals {
         // The decoder reads the right letter before, and not the one that it would have told.
         let state = Some(encoded.state());
         let decoded = self.decoder.forward_with(&read, state, lesson.training(), &mut above, threads)?;
-        let (loss, d_decoder) =
+        let (loss, mut d_decoder) =
             decoded.learn_with(&mut CrossEntropy::new(&labels), Upstream::default().want_state())?;
-        let d_encoder = encoded.backward(Upstream::last_state(d_decoder.state().expect("it was asked for")))?;
-        lesson.give(0, d_encoder.parameters())?;
-        lesson.give(1, d_decoder.parameters())?;
+        let mut d_encoder = encoded.backward(Upstream::last_state(d_decoder.state().expect("it was asked for")))?;
+        lesson.give(0, d_encoder.parameters_mut())?;
+        lesson.give(1, d_decoder.parameters_mut())?;
         Ok(Score::mean(loss, count))
     }
 

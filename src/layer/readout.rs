@@ -116,8 +116,7 @@ impl Readout {
 /// PyTorch has it. Written without a branch, so that it is done by vectors.
 fn larger(to: &mut [f32], from: &[f32], at: &mut [u32], t: u32) {
     for ((to, &from), at) in to.iter_mut().zip(from).zip(at) {
-        // Not `from <= *to` where either is NaN.
-        let comes = u32::from(!(from <= *to) & !to.is_nan()).wrapping_neg();
+        let comes = u32::from((from > *to) | (from.is_nan() & !to.is_nan())).wrapping_neg();
         *to = f32::from_bits((from.to_bits() & comes) | (to.to_bits() & !comes));
         *at = (t & comes) | (*at & !comes);
     }

@@ -31,11 +31,8 @@ use crate::optim::power;
 /// assert_eq!(schedule.to_string(), "plateau:0:0.4");
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "lowercase", deny_unknown_fields)
-)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase", deny_unknown_fields))]
 #[non_exhaustive]
 pub enum Schedule {
     /// The base rate, always.

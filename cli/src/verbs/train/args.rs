@@ -90,6 +90,9 @@ pub(crate) struct Shared {
     /// Of transduce, in the encoder; of generate, from the end of a text
     #[arg(long)]
     pub(super) gradient_flow: bool,
+    /// After training, time the parts of a minibatch by themselves, and tell what training loses between them
+    #[arg(long)]
+    pub(super) explain: bool,
     /// Take the settings of a file (TOML), as --print-config writes it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,

@@ -54,6 +54,7 @@ pub(super) fn run(args: &Args, folds: usize) -> Result<(), Failure> {
     let refused = [
         (shared.resume, "--resume", "goes on with one training, and those of the folds leave no checkpoints"),
         (shared.gradient_flow, "--gradient-flow", "is of one training"),
+        (shared.explain, "--explain", "is of one training"),
     ];
     if let Some((_, option, why)) = refused.iter().find(|(is_set, ..)| *is_set) {
         return Err(Failure::Usage(format!("{option}: cannot be used with --backtest: it {why}")));

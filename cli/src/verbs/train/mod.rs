@@ -3,6 +3,7 @@
 mod args;
 mod backtest;
 mod classify;
+mod explain;
 mod forecast;
 mod generate;
 mod memory;
@@ -119,6 +120,8 @@ struct Report<'a> {
     threads: usize,
     notes: &'a [String],
     scores: &'a [Scores],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parts: Option<explain::Parts>,
 }
 
 /// Where the results of a run go.
@@ -188,7 +191,9 @@ fn train<T: Trained>(args: &T::Args) -> Result<(), Failure> {
         resume(&mut fit, &places, &identity, shared)?;
     }
     let (report, Seen { seconds, steps_per_second }) = watched(&mut fit, Watch::new(epochs, shared.json), &places)?;
+    let times = shared.explain.then(|| fit.time_parts(explain::MINIBATCHES)).transpose()?;
     let (mut model, mut more) = prepared.finish(fit.into_learner())?;
+    more.extend(times.iter().flat_map(explain::told));
     let (scores, pane) = prepared.score(&model)?;
     let mut panes: Vec<Pane> = pane.into_iter().collect();
     if shared.gradient_flow {
@@ -220,6 +225,7 @@ fn train<T: Trained>(args: &T::Args) -> Result<(), Failure> {
             threads: threads.get(),
             notes: &notes,
             scores: &scores,
+            parts: times.as_ref().map(Into::into),
         };
         let text = serde_json::to_string(&report).map_err(|error| Failure::Run(error.to_string()))?;
         writeln!(io::stdout(), "{text}")?;
