@@ -62,11 +62,12 @@ impl<L: Learner> Fit<L> {
         if minibatches == 0 {
             return Err(Error::setting("minibatches", "at least 1", 0));
         }
-        let (at, gradients) = (self.at.clone(), self.gradients.clone());
+        let (at, gradients, carried) = (self.at.clone(), self.gradients.clone(), self.learner.carried());
         let params: Vec<_> = self.learner.models().iter().map(|(_, model)| model.params().clone()).collect();
         let states: Vec<_> = self.optimizers.iter().map(|optimizer| optimizer.0.state()).collect();
         let times = self.times(minibatches);
         (self.at, self.gradients) = (at, gradients);
+        self.learner.carry(carried)?;
         for (params, (_, model)) in params.iter().zip(self.learner.models()) {
             model.params_mut().data_mut().copy_from_slice(params.data());
         }
