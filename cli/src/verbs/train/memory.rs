@@ -29,13 +29,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "KIND,…", default_value = "rnn,irnn,gru,lstm", value_delimiter = ',', value_parser = kind)]
     kinds: Vec<Kind>,
     /// Hidden units
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = steps)]
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = steps)]
     hidden: usize,
     /// Minibatches that are learned from, fewer where the problem is solved before
     #[arg(long, value_name = "N", default_value_t = 3000, value_parser = minibatches)]
     minibatches: u64,
     /// Adam's learning rate
-    #[arg(long, value_name = "X", default_value_t = 0.001)]
+    #[arg(long, value_name = "X", default_value_t = 0.004)]
     lr: f32,
     /// The seed of everything that is drawn
     #[arg(long, value_name = "N", default_value_t = 1)]
