@@ -60,7 +60,8 @@ pub enum Schedule {
     Cosine {
         /// Steps of the warm-up; 0 for none.
         warmup: u64,
-        /// The step from which on the rate is the floor: more than `warmup`.
+        /// The step from which on the rate is the floor: more than `warmup`. 0 for the last step of a [`Fit`](super::Fit), which
+        /// knows how many it has.
         steps: u64,
         /// The last rate: a rate and not a share of the base rate, no more than that.
         floor: f32,
@@ -159,6 +160,14 @@ impl Schedule {
     #[must_use]
     pub fn cosine(warmup: u64, steps: u64, floor: f32) -> Self {
         Self::Cosine { warmup, steps, floor }
+    }
+
+    /// The same over a training of so many steps, where that is left to it.
+    pub(super) fn over(self, all: u64) -> Self {
+        match self {
+            Self::Cosine { warmup, steps: 0, floor } => Self::Cosine { warmup, steps: all, floor },
+            other => other,
+        }
     }
 
     /// The rate of a step, in f64 and rounded once. [`Plateau`] knows no steps, and gives the base rate: what it has made

@@ -230,3 +230,27 @@ fn schedules_are_told_as_the_command_line_reads_them() {
         assert_eq!(schedule.to_string(), text);
     }
 }
+
+/// Half a cosine of no steps goes to the end of the training that it is in, and is refused where nobody knows that end.
+#[test]
+fn a_cosine_goes_to_the_end_of_its_training() {
+    use elman::train::{Fit, FitConfig, Supervised, Targets};
+    let run = |schedule: Schedule| {
+        let model =
+            elman::Gru::builder(1, 4).readout(elman::Readout::Last).linear("fc", 2).model(&mut elman::Rng::new(1));
+        let rows: Vec<Vec<f32>> = (0..20).map(|n| vec![n as f32 * 0.1, 1.0, -1.0]).collect();
+        let learner = Supervised::new(model.unwrap(), rows, Targets::Class((0..20).map(|n| n % 2).collect())).unwrap();
+        // Of 5 minibatches two and two and one: 3 steps an epoch, 12 in all.
+        let config = FitConfig::default().epochs(4).batch(4).accumulate(2).lr(0.5).schedule(schedule);
+        Fit::new(learner, config, (0..20).collect(), Vec::new()).map(|mut fit| {
+            fit.run(&mut |_| true).unwrap();
+            fit.report().epochs.iter().map(|epoch| epoch.lr).collect::<Vec<_>>()
+        })
+    };
+    let rates = run(Schedule::cosine(2, 0, 0.0)).unwrap();
+    assert_eq!(rates, run(Schedule::cosine(2, 12, 0.0)).unwrap());
+    assert!(rates[3] == 0.0 && rates[2] > 0.0, "{rates:?}");
+    let told = run(Schedule::cosine(12, 0, 0.0)).unwrap_err().to_string();
+    assert!(told.contains("steps") && told.contains("12"), "{told}");
+    assert!(Scheduler::new(Schedule::cosine(2, 0, 0.0), 0.5).is_err());
+}

@@ -99,7 +99,7 @@ impl FitConfig {
     pub fn check(&self) -> Result<()> {
         at_least_one("batch", self.batch)?;
         at_least_one("accumulate", self.accumulate)?;
-        self.schedule.check(self.lr)?;
+        self.schedule.over(u64::MAX).check(self.lr)?;
         if let Some(norm) = self.clip_norm.filter(|norm| norm.is_nan() || *norm <= 0.0) {
             return Err(Error::setting("clip_norm", "a number above 0", norm));
         }

@@ -127,7 +127,8 @@ impl<L: Learner> Fit<L> {
         if gradients.len() > 64 {
             return Err(Error::setting("models", "at most 64", gradients.len()));
         }
-        let scheduler = Scheduler::new(config.schedule, config.lr)?;
+        let steps_per_epoch = batches.per_epoch().div_ceil(config.accumulate) as u64;
+        let scheduler = Scheduler::new(config.schedule.over(config.epochs.saturating_mul(steps_per_epoch)), config.lr)?;
         let stopping = config.patience.map(|patience| EarlyStopping::new(patience, config.min_delta)).transpose()?;
         let training = TrainingState::new(config.seed);
         let at = Place { epoch: 0, batch: 0, step: 0, waiting: 0, training, score: Score::default() };

@@ -1,6 +1,6 @@
 //! What is chosen.
 
-use elman::train::{FitConfig, Plateau};
+use elman::train::{FitConfig, Schedule};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -96,7 +96,7 @@ impl Settings {
     pub fn spelling() -> Self {
         let net = Net { hidden: 128, embedding: 64, bidirectional: true, ..Net::default() };
         let fit = FitConfig::default().epochs(10).batch(64).lr(3e-3).clip_norm(1.0).patience(3);
-        Self { net, fit: fit.schedule(Plateau::default().patience(0).factor(0.4)), ..Self::default() }
+        Self { net, fit: fit.schedule(Schedule::cosine(0, 0, 0.0)), ..Self::default() }
     }
 }
 

@@ -49,8 +49,8 @@ pub(crate) struct Shared {
     /// The learning rate
     #[arg(long, value_name = "X", value_parser = above_zero)]
     lr: Option<f32>,
-    /// How it changes: constant, step:EVERY:GAMMA and cosine:WARMUP:STEPS[:FLOOR] (both by steps),
-    /// plateau:PATIENCE:FACTOR[:THRESHOLD:MIN_LR]
+    /// How it changes: constant, step:EVERY:GAMMA and cosine:WARMUP:STEPS[:FLOOR] (both by steps; of 0 STEPS to the end of
+    /// training), plateau:PATIENCE:FACTOR[:THRESHOLD:MIN_LR]
     #[arg(long, value_name = "SCHEDULE", value_parser = schedule)]
     schedule: Option<Schedule>,
     /// The largest norm of the gradients, 0 for any
