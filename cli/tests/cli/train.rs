@@ -544,7 +544,7 @@ fn settings_go_through_a_file_and_back() {
         assert!(!help.contains("Plateau"), "{help}");
     }
     let help = run(folder, &["train", "transduce", "--help"]).ok();
-    assert!(help.contains("[default: plateau:0:0.4]"), "{help}");
+    assert!(help.contains("[default: cosine:0:0]"), "{help}");
 }
 
 #[test]
