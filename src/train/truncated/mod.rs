@@ -13,7 +13,7 @@ use learn::Walk;
 /// A model that learns from sequences too long for one backward pass: truncated backpropagation through time (Williams and
 /// Peng 1990). All rows are walked side by side in stretches of so many steps. Each stretch begins in the state that the one
 /// before it ended in, and no gradient passes between them; it is the step of
-/// [`Trainer::step_carried`](super::Trainer::step_carried), as a [`Learner`].
+/// [`Trainer::step_carried`](super::Trainer::step_carried), as a [`Learner`](super::Learner).
 ///
 /// A minibatch is one stretch of all rows, so [`FitConfig::batch`](super::FitConfig::batch) is the number of
 /// [`rows`](Self::rows), and stretches come in the order of time and not at random. The state is forgotten where a stretch does
