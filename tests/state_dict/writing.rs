@@ -144,7 +144,9 @@ fn another_users_file_in_a_sticky_folder_is_refused_before_the_work() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
     // Where that user may run it.
     let program = folder.path("program");
-    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    // By another process: a file that this one writes is open in whatever it forks meanwhile, and then cannot be run.
+    let copied = std::process::Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status().unwrap();
+    assert!(copied.success());
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     let output = std::process::Command::new(&program)
         .args(["--ignored", "--exact", "--nocapture", "writing::is_refused_anothers_file"])

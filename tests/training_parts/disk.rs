@@ -26,7 +26,9 @@ fn in_a_process(test: &str, before: &str, folder: &Path) {
     fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();
     // Where that user may run it.
     let program = folder.join("program");
-    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    // By another process: a file that this one writes is open in whatever it forks meanwhile, and then cannot be run.
+    let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status().unwrap();
+    assert!(copied.success());
     let mut command = Command::new("sh");
     command.args(["-c", &format!("{before} exec ./program --exact --nocapture disk::{test}")]);
     command.env(FOLDER, folder).current_dir(folder);

@@ -57,7 +57,9 @@ fn a_folder_that_cannot_be_written_is_told_before_the_work() {
     fs::create_dir(&closed).unwrap();
     fs::write(closed.join("m.safetensors"), "the one before").unwrap();
     let program = folder.join("program");
-    fs::copy(env!("CARGO_BIN_EXE_elman"), &program).unwrap();
+    // By another process: a file that this one writes is open in whatever it forks meanwhile, and then cannot be run.
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_elman")).arg(&program).status().unwrap();
+    assert!(copied.success());
     for (path, mode) in [(folder, 0o755), (&closed, 0o555), (&program, 0o755)] {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
