@@ -91,3 +91,37 @@ impl Embedding {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parallel::Threads;
+    use crate::tensor::Seq;
+
+    /// A table that is worth more than one thread has the gradients, bit for bit, that one thread finds: zeros for what was
+    /// not read, whatever stood there, and the sums of what was read often in the order of the rows.
+    #[test]
+    fn a_table_has_the_same_gradient_whoever_shares_it() {
+        const VOCABULARY: usize = 5000;
+        const WIDTH: usize = 48;
+        let mut table = ParamTable::new();
+        let embedding = Embedding::new(&mut table, "", VOCABULARY, WIDTH).unwrap();
+        let (mut rng, params) = (Rng::new(1), Params::zeros(table));
+        let (mut x, mut d_y) = (Seq::zeros(30, 20, 1).unwrap(), Seq::zeros(30, 20, WIDTH).unwrap());
+        // The first and the last index, and those between, many of them often.
+        x.data_mut().iter_mut().for_each(|x| *x = (rng.below(100) * (VOCABULARY - 1) / 99) as f32);
+        d_y.data_mut().iter_mut().for_each(|d| *d = rng.normal(0.0, 1.0));
+        let mut expected = vec![0.0_f32; VOCABULARY * WIDTH];
+        for (&index, d_y) in x.data().iter().zip(d_y.data().chunks_exact(WIDTH)) {
+            let row = &mut expected[index as usize * WIDTH..][..WIDTH];
+            row.iter_mut().zip(d_y).for_each(|(sum, d)| *sum += d);
+        }
+        for threads in 1..=4 {
+            let mut gradients = params.zeros_like();
+            gradients.data_mut().fill(f32::NAN);
+            let backward = || embedding.backward(x.view(), d_y.view(), &mut gradients);
+            Threads::new(threads).unwrap().inside_for(1e9, backward);
+            assert!(gradients.data() == &expected[..], "{threads} threads");
+        }
+    }
+}
